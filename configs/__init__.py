@@ -1,0 +1,1 @@
+"""Configurations: `train.py` lists every field, the others override."""

@@ -1,0 +1,34 @@
+"""A run of about a minute on two CPU cores: scikit-learn's handwritten digits, no download."""
+
+from ml_collections import config_dict
+
+from configs import train
+
+
+def get_config() -> config_dict.ConfigDict:
+    """Returns the demonstration's configuration."""
+    config = train.get_config()
+
+    config.data.source = "digits"
+    config.data.image_size = 32
+    config.data.resize_size = 36
+    config.data.resize_mode = "squash"
+    config.data.test_fraction = 0.2
+    config.data.cache = "ram"
+
+    # A mirrored digit is another digit.
+    config.augment.horizontal_flip = 0.0
+    config.augment.crop_scale_min = 0.6
+    config.augment.saturation = 0.0
+
+    config.model.backbone = "resnet18"
+    config.model.weights = "none"
+    config.model.embedding_size = 64
+
+    config.optimizer.learning_rate = 1e-3
+    config.train.batch_size = 80
+    config.train.num_epochs = 12
+    config.sampling.samples_per_class = 8
+
+    config.eval.pixel_baseline = True
+    return config

@@ -1,0 +1,106 @@
+"""Every field of a run, with its unit or range: the Snacks images, ResNet-50, triplet loss.
+
+This is the one list of fields; the other files here import it and override. Override a field on
+the command line with `--config.group.field=value`.
+"""
+
+from ml_collections import config_dict
+
+
+def get_config() -> config_dict.ConfigDict:
+    """Returns the default configuration."""
+    config = config_dict.ConfigDict()
+
+    config.data = data = config_dict.ConfigDict()
+    data.source = "hf:Matthijs/snacks"  # folder | digits | hf:ORG/NAME[@REVISION] | tfds:NAME
+    data.path = ""  # folder of class folders, or of train/val/test folders of them (source=folder)
+    data.image_column = ""  # column of an hf: or tfds: set; empty: found by its type
+    data.label_column = ""  # column of an hf: or tfds: set; empty: found by its type
+    data.valid_fraction = 0.1  # of each class's train images, where there is no validation split
+    data.test_fraction = 0.1  # of each class's train images, where there is no test split
+    data.split_seed = 0  # integer >= 0; which images those fractions take
+    data.image_size = 224  # pixels, side of the square that the network sees
+    # Pixels, side (squash) or shorter side (short_side) before the crop; 256 / 224 of image_size.
+    data.resize_size = data.get_ref("image_size") * 256 // 224
+    data.resize_mode = "short_side"  # squash (to a square) | short_side (aspect ratio kept)
+    data.max_pixels = 100_000_000  # pixels; a larger image counts as corrupt and is not decoded
+    data.cache = "none"  # none | ram | disk: where resized, not yet augmented images are kept
+    data.cache_dir = ""  # folder of downloads and of the disk cache; empty: ~/.cache/simsearch
+    data.on_corrupt = "skip"  # skip (named and counted at the end) | fail
+    data.num_threads = 0  # threads that decode images for evaluation; 0: one for each CPU core
+    data.prefetch_batches = 2  # batches >= 1 made ready ahead of the device
+
+    config.sampling = sampling = config_dict.ConfigDict()
+    sampling.mode = (
+        "classes_by_samples"  # classes_by_samples (P x K) | triplets (a, p, n at random)
+    )
+    sampling.samples_per_class = 4  # images >= 2 of each class in a batch (K); P = batch_size / K
+
+    config.augment = augment = config_dict.ConfigDict()
+    augment.crop_scale_min = 0.3  # (0, 1], least share of the area that a random crop keeps; 1: off
+    augment.crop_ratio_max = 1.33  # >= 1, widest aspect ratio of a crop; 1: square only
+    augment.horizontal_flip = 0.5  # [0, 1], probability
+    augment.rotation_degrees = 15.0  # [0, 180], largest angle either way
+    augment.brightness = 0.2  # [0, 1], largest relative change either way
+    augment.contrast = 0.2  # [0, 1], largest relative change either way
+    augment.saturation = 0.2  # [0, 1], largest relative change either way
+    augment.hue = 0.0  # [0, 0.5], largest shift of the hue circle either way
+
+    config.model = model = config_dict.ConfigDict()
+    model.backbone = "resnet50"  # a name of simsearch.models.BACKBONES
+    model.weights = (
+        "imagenet"  # imagenet | none | hf:ORG/NAME[@REVISION] | file (.safetensors .npz)
+    )
+    model.embedding_size = 128  # dimensions >= 1
+    model.head = "linear"  # linear | mlp | none (the pooled features themselves)
+    model.pooling = "average"  # average | max | gem
+    model.freeze = "none"  # none | stem | a number of stages | all: what is not trained
+    model.freeze_batch_norm = False  # whether BatchNorm keeps its running statistics in training
+    model.dtype = (
+        "float32"  # float32 | bfloat16: what the backbone computes in; the rest is float32
+    )
+
+    config.loss = loss = config_dict.ConfigDict()
+    loss.name = "triplet"  # triplet
+    loss.miner = "batch_all"  # batch_all | batch_hard | semi_hard | none (the sampler's triplets)
+    loss.margin = 0.2  # > 0, in units of the distance
+    loss.distance = "squared_euclidean"  # squared_euclidean [0, 4] | euclidean | cosine [0, 2]
+    loss.soft_margin = False  # softplus(d(a, p) - d(a, n)) in place of the hinge at the margin
+
+    config.optimizer = optimizer = config_dict.ConfigDict()
+    optimizer.learning_rate = 3e-4  # > 0, the peak, reached after the warm-up
+    optimizer.weight_decay = 1e-4  # >= 0, decoupled (AdamW), on kernels only
+    optimizer.warmup_epochs = 1.0  # epochs >= 0 of linear warm-up
+    optimizer.final_fraction = 0.01  # [0, 1], where the cosine decay ends, of the peak
+    optimizer.beta1 = 0.9  # [0, 1), AdamW
+    optimizer.beta2 = 0.999  # [0, 1), AdamW
+    optimizer.epsilon = 1e-8  # > 0, AdamW
+    optimizer.clip_norm = 1.0  # >= 0, global norm of the gradient; 0: off
+
+    config.train = train = config_dict.ConfigDict()
+    train.num_epochs = 30  # >= 0; 0 stores the untrained network, for a baseline
+    train.num_steps = 0  # >= 0; where it is not 0 it wins over num_epochs
+    train.batch_size = 64  # images >= 2 a step, over all devices
+    train.num_devices = 0  # >= 0; 0: all local devices
+    train.seed = 0  # integer >= 0; of the weights, the batches and the augmentation
+    train.log_every_steps = 20  # steps >= 1 between two looks at the device
+    train.eval_every_epochs = 1  # epochs >= 1 between two validations
+    train.checkpoint_every_steps = (
+        0  # steps >= 0 between checkpoints besides each validation; 0: none
+    )
+    train.monitor = "map_at_r"  # validation metric that chooses the best checkpoint
+    train.collapse_spread = 0.01  # [0, 1]; a warning where the embeddings' spread falls below it
+
+    config.eval = evaluation = config_dict.ConfigDict()
+    evaluation.batch_size = 64  # images >= 1 embedded at a time
+    evaluation.num_neighbors = 20  # train images >= 1 that vote in knn_accuracy
+    evaluation.temperature = 0.07  # > 0; a neighbour's vote weighs exp(cosine / temperature)
+    evaluation.triplet_margin = 1.0  # > 0, of one_minus_triplet_loss, on squared distances
+    evaluation.num_triplets = 10_000  # random triplets >= 1 of one_minus_triplet_loss
+    evaluation.num_bootstrap = 1_000  # resamples >= 1 behind each interval
+    evaluation.confidence = 0.95  # (0, 1), of the intervals
+    evaluation.seed = 0  # integer >= 0; of the triplets and the resamples
+    evaluation.pixel_baseline = False  # whether the raw pixels' figures are printed beside
+
+    config.lock()
+    return config

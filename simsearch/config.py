@@ -1,0 +1,237 @@
+"""The configuration of a run: frozen dataclasses, checked once, all problems in one message.
+
+`configs/train.py` gives the values and says what each field means; here stand the types and ranges.
+"""
+
+import dataclasses
+import json
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Literal, get_type_hints
+
+from simsearch import config_checks as checks
+from simsearch import errors
+
+
+Count = Annotated[int, checks.Range(at_least=0)]
+PositiveInt = Annotated[int, checks.Range(at_least=1)]
+Positive = Annotated[float, checks.Range(above=0)]
+NonNegative = Annotated[float, checks.Range(at_least=0)]
+Fraction = Annotated[float, checks.Range(at_least=0, at_most=1)]
+SplitFraction = Annotated[float, checks.Range(above=0, below=1)]
+Decay = Annotated[float, checks.Range(at_least=0, below=1)]
+
+
+@dataclasses.dataclass(frozen=True)
+class Data:
+    """Where the images come from and how they are read."""
+
+    source: str
+    path: str
+    image_column: str
+    label_column: str
+    valid_fraction: SplitFraction
+    test_fraction: SplitFraction
+    split_seed: Count
+    image_size: Annotated[int, checks.Range(at_least=8)]
+    resize_size: Annotated[int, checks.Range(at_least=8)]
+    resize_mode: Literal["squash", "short_side"]
+    max_pixels: PositiveInt
+    cache: Literal["none", "ram", "disk"]
+    cache_dir: str
+    on_corrupt: Literal["skip", "fail"]
+    num_threads: Count
+    prefetch_batches: PositiveInt
+
+
+@dataclasses.dataclass(frozen=True)
+class Sampling:
+    """Which images make a batch."""
+
+    mode: Literal["classes_by_samples", "triplets"]
+    samples_per_class: Annotated[int, checks.Range(at_least=2)]
+
+
+@dataclasses.dataclass(frozen=True)
+class Augment:
+    """Strength of each random change to a training image."""
+
+    crop_scale_min: Annotated[float, checks.Range(above=0, at_most=1)]
+    crop_ratio_max: Annotated[float, checks.Range(at_least=1)]
+    horizontal_flip: Fraction
+    rotation_degrees: Annotated[float, checks.Range(at_least=0, at_most=180)]
+    brightness: Fraction
+    contrast: Fraction
+    saturation: Fraction
+    hue: Annotated[float, checks.Range(at_least=0, at_most=0.5)]
+
+
+@dataclasses.dataclass(frozen=True)
+class Model:
+    """The embedding network."""
+
+    backbone: str
+    weights: str
+    embedding_size: PositiveInt
+    head: Literal["linear", "mlp", "none"]
+    pooling: Literal["average", "max", "gem"]
+    freeze: str
+    freeze_batch_norm: bool
+    dtype: Literal["float32", "bfloat16"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Loss:
+    """What is minimised."""
+
+    name: Literal["triplet"]
+    miner: Literal["batch_all", "batch_hard", "semi_hard", "none"]
+    margin: Positive
+    distance: Literal["squared_euclidean", "euclidean", "cosine"]
+    soft_margin: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class Optimizer:
+    """AdamW and its schedule."""
+
+    learning_rate: Positive
+    weight_decay: NonNegative
+    warmup_epochs: NonNegative
+    final_fraction: Fraction
+    beta1: Decay
+    beta2: Decay
+    epsilon: Positive
+    clip_norm: NonNegative
+
+
+@dataclasses.dataclass(frozen=True)
+class Train:
+    """How long, how wide, and how often it reports."""
+
+    num_epochs: Count
+    num_steps: Count
+    batch_size: Annotated[int, checks.Range(at_least=2)]
+    num_devices: Count
+    seed: Count
+    log_every_steps: PositiveInt
+    eval_every_epochs: PositiveInt
+    checkpoint_every_steps: Count
+    monitor: Literal["recall_at_1", "recall_at_5", "recall_at_10", "map_at_r", "r_precision"]
+    collapse_spread: Fraction
+
+
+@dataclasses.dataclass(frozen=True)
+class Eval:
+    """How retrieval is measured."""
+
+    batch_size: PositiveInt
+    num_neighbors: PositiveInt
+    temperature: Positive
+    triplet_margin: Positive
+    num_triplets: PositiveInt
+    num_bootstrap: PositiveInt
+    confidence: SplitFraction
+    seed: Count
+    pixel_baseline: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Everything that decides a run. Fields and units: `configs/train.py`."""
+
+    data: Data
+    sampling: Sampling
+    augment: Augment
+    model: Model
+    loss: Loss
+    optimizer: Optimizer
+    train: Train
+    eval: Eval
+
+
+def from_dict(values: Mapping[str, Any]) -> Config:
+    """Returns the checked configuration.
+
+    Args:
+        values: Mapping from group to field to value, such as a ConfigDict's `to_dict()`.
+
+    Raises:
+        UsageError: With every unknown, missing, ill-typed or out-of-range field, and every
+            contradiction between fields, in one message.
+    """
+    problems: list[str] = []
+    groups = checks.checked_fields(Config, values, problems=problems)
+    if problems:
+        raise errors.UsageError("; ".join(problems))
+    config = Config(**groups)
+    problems.extend(_contradictions(config))
+    if problems:
+        raise errors.UsageError("; ".join(problems))
+    return config
+
+
+def to_json(config: Config) -> str:
+    """Returns the configuration as indented JSON, the text of a version's `config.json`."""
+    return json.dumps(dataclasses.asdict(config), indent=2) + "\n"
+
+
+def from_json(text: str) -> Config:
+    """Returns the configuration that `to_json` wrote.
+
+    Raises:
+        UsageError: As `from_dict`, or where the text is not JSON.
+    """
+    try:
+        values = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise errors.UsageError(f"the stored configuration is not JSON: {error}") from error
+    return from_dict(values)
+
+
+def field_names() -> list[str]:
+    """Returns every `group.field`, in order."""
+    return [
+        f"{group.name}.{field.name}"
+        for group in dataclasses.fields(Config)
+        for field in dataclasses.fields(get_type_hints(Config)[group.name])
+    ]
+
+
+def differences(old: Config, new: Config) -> list[str]:
+    """Returns one `group.field: old -> new` for each field in which two configurations differ."""
+    before, after = dataclasses.asdict(old), dataclasses.asdict(new)
+    return [
+        f"{group}.{name}: {value!r} -> {after[group][name]!r}"
+        for group, fields in before.items()
+        for name, value in fields.items()
+        if value != after[group][name]
+    ]
+
+
+def _contradictions(config: Config) -> Iterator[str]:
+    """Yields what is wrong between fields that are each right."""
+    data, sampling, train = config.data, config.sampling, config.train
+    if data.source == "folder" and not data.path:
+        yield "data.source=folder needs data.path, the folder of class folders"
+    if data.source != "folder" and data.path:
+        yield f"data.path={data.path!r} is read only with data.source=folder, not {data.source}"
+    if data.resize_size < data.image_size:
+        yield (
+            f"data.resize_size={data.resize_size} must be at least "
+            f"data.image_size={data.image_size}, which is cropped from it"
+        )
+    if data.valid_fraction + data.test_fraction >= 1:
+        yield "data.valid_fraction + data.test_fraction must be under 1, or no image is left"
+    if sampling.mode == "triplets" and train.batch_size % 3:
+        yield (
+            f"train.batch_size={train.batch_size} counts images and sampling.mode=triplets takes "
+            f"three for each triplet; try {max(3, train.batch_size // 3 * 3)}"
+        )
+    if sampling.mode == "classes_by_samples":
+        if train.batch_size % sampling.samples_per_class:
+            yield (
+                f"train.batch_size={train.batch_size} must be a multiple of "
+                f"sampling.samples_per_class={sampling.samples_per_class}"
+            )
+        if config.loss.miner == "none":
+            yield "loss.miner=none needs sampling.mode=triplets, or choose a miner"

@@ -1,0 +1,94 @@
+"""Checks of a mapping against a dataclass: types, choices, ranges, unknown and missing fields."""
+
+import dataclasses
+import difflib
+import math
+import types
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+
+
+@dataclasses.dataclass(frozen=True)
+class Range:
+    """The interval that a number must lie in; `above` and `below` are exclusive bounds."""
+
+    at_least: float = -math.inf
+    at_most: float = math.inf
+    above: float = -math.inf
+    below: float = math.inf
+
+    def __contains__(self, value: float) -> bool:
+        inside = self.at_least <= value <= self.at_most
+        return inside and self.above < value < self.below
+
+    def __str__(self) -> str:
+        words = (">=", self.at_least), ("<=", self.at_most), (">", self.above), ("<", self.below)
+        return " and ".join(f"{sign} {bound:g}" for sign, bound in words if math.isfinite(bound))
+
+
+WORDS = types.MappingProxyType(
+    {int: "an integer", float: "a number", bool: "True or False", str: "text"}
+)
+
+
+def unknown_field(name: str, choices: list[str]) -> str:
+    """Returns the message for a field that does not exist, with the nearest one that does."""
+    by_last_part = {choice.rsplit(".", 1)[-1]: choice for choice in choices}
+    nearest = difflib.get_close_matches(name, choices, n=1, cutoff=0.6) or [
+        by_last_part[part]
+        for part in difflib.get_close_matches(name.rsplit(".", 1)[-1], by_last_part, n=1)
+    ]
+    hint = f"did you mean {nearest[0]}?" if nearest else f"choose from {', '.join(choices)}"
+    return f"config field {name} does not exist; {hint}"
+
+
+def checked_fields(
+    kind: type, values: Any, *, problems: list[str], prefix: str = ""
+) -> dict[str, Any]:
+    """Returns the keyword arguments of a dataclass, taken from nested mappings.
+
+    Args:
+        kind: The dataclass; its annotations give the types, `Literal` choices and `Range`s.
+        values: The mapping to take them from.
+        problems: List to which one message for each thing that is wrong is appended.
+        prefix: What stands before the names in the messages, such as "data.".
+    """
+    if not isinstance(values, Mapping):
+        problems.append(f"config group {prefix[:-1]} must be a group of fields, not {values!r}")
+        return {}
+    hints = get_type_hints(kind, include_extras=True)
+    for name in values:
+        if name not in hints:
+            choices = [prefix + hint for hint in hints]
+            problems.append(unknown_field(prefix + name, choices))
+    checked = {}
+    for name, hint in hints.items():
+        if name not in values:
+            problems.append(f"config field {prefix}{name} is missing; configs/train.py lists it")
+        elif dataclasses.is_dataclass(hint):
+            before = len(problems)
+            fields = checked_fields(
+                hint, values[name], problems=problems, prefix=f"{prefix}{name}."
+            )
+            checked[name] = hint(**fields) if len(problems) == before else None
+        else:
+            checked[name] = _value(hint, values[name], prefix + name, problems)
+    return checked
+
+
+def _value(hint: Any, value: Any, name: str, problems: list[str]) -> Any:
+    if get_origin(hint) is Literal:
+        choices = get_args(hint)
+        if value not in choices:
+            problems.append(f"{name}={value!r} must be one of {', '.join(map(str, choices))}")
+        return value
+    kind, *bounds = get_args(hint) if get_origin(hint) is Annotated else (hint,)
+    if kind is float and type(value) is int:
+        value = float(value)
+    if type(value) is not kind:
+        problems.append(f"{name}={value!r} must be {WORDS[kind]}, not {type(value).__name__}")
+    elif kind is float and not math.isfinite(value):
+        problems.append(f"{name}={value} must be finite")
+    else:
+        problems.extend(f"{name}={value} must be {bound}" for bound in bounds if value not in bound)
+    return value

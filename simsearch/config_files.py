@@ -1,0 +1,123 @@
+"""Configuration files by name or path, and `group.field=value` overrides."""
+
+import ast
+import dataclasses
+import importlib.util
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+from ml_collections import config_dict
+
+from simsearch import config as config_lib
+from simsearch import config_checks, errors
+
+CONFIG_DIR = pathlib.Path(__file__).resolve().parent.parent / "configs"
+
+
+def load_config(
+    name: str = "train", overrides: Mapping[str, Any] | None = None
+) -> config_lib.Config:
+    """Returns the checked configuration of a file, with fields overridden.
+
+    Args:
+        name: Name of a file in `configs/`, such as "train", or a path to a Python file with a
+            `get_config()` that returns a ConfigDict.
+        overrides: Mapping from "group.field" to a value, or to the text of one.
+
+    Raises:
+        UsageError: Where the file or a field is not there, or a value has the wrong type.
+    """
+    values = _read(_find(name))
+    return config_lib.from_dict(_overridden(values, overrides or {}).to_dict())
+
+
+def override(
+    config: config_lib.Config, overrides: Mapping[str, Any], *, groups: tuple[str, ...]
+) -> config_lib.Config:
+    """Returns a stored configuration with fields of some groups overridden.
+
+    Args:
+        config: The stored configuration.
+        overrides: Mapping from "group.field" to a value, or to the text of one.
+        groups: The groups that may change without making another model of it.
+
+    Raises:
+        UsageError: Where a field is in another group, is not there, or has the wrong type.
+    """
+    if not overrides:
+        return config
+    for name in overrides:
+        if name.split(".")[0] not in groups:
+            raise errors.UsageError(
+                f"--config.{name} cannot be changed here, since the version's own model is used; "
+                f"only {' and '.join(f'config.{group}.*' for group in groups)} can"
+            )
+    values = config_dict.ConfigDict(dataclasses.asdict(config))
+    return config_lib.from_dict(_overridden(values, overrides).to_dict())
+
+
+def names() -> list[str]:
+    """Returns the names of the configurations that come with the program."""
+    return sorted(path.stem for path in CONFIG_DIR.glob("[!_]*.py"))
+
+
+def _find(name: str) -> pathlib.Path:
+    path = pathlib.Path(name)
+    for candidate in (path, CONFIG_DIR / f"{name}.py", CONFIG_DIR.parent / name):
+        if candidate.suffix == ".py" and candidate.is_file():
+            return candidate
+    raise errors.UsageError(
+        f"--config {name} is neither a file nor a name in configs/; "
+        f"choose from {', '.join(names())} or give the path of a .py file"
+    )
+
+
+def _read(path: pathlib.Path) -> config_dict.ConfigDict:
+    spec = importlib.util.spec_from_file_location(f"simsearch_config_{path.stem}", path)
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+        values = module.get_config()
+    except Exception as error:  # The file is the user's own code: whatever it raises is theirs.
+        reason = " ".join(str(error).split())
+        raise errors.UsageError(
+            f"--config {path} could not be read: {type(error).__name__}: {reason}"
+        ) from error
+    if not isinstance(values, config_dict.ConfigDict):
+        raise errors.UsageError(
+            f"--config {path}: get_config() must return a ConfigDict, not {type(values).__name__}"
+        )
+    return values
+
+
+def _overridden(
+    values: config_dict.ConfigDict, overrides: Mapping[str, Any]
+) -> config_dict.ConfigDict:
+    """Sets every override in place, so that derived defaults follow, and returns `values`."""
+    for name, value in overrides.items():
+        group, _, field = name.partition(".")
+        if group not in values or not field or field not in values[group]:
+            raise errors.UsageError(config_checks.unknown_field(name, config_lib.field_names()))
+        kind = type(values[group][field])
+        parsed = _parse(value, kind) if isinstance(value, str) else value
+        if kind is float and type(parsed) is int:
+            parsed = float(parsed)
+        if type(parsed) is not kind:
+            raise errors.UsageError(
+                f"--config.{name}={value} must be {config_checks.WORDS[kind]}, "
+                f"such as {values[group][field]!r}"
+            )
+        values[group][field] = parsed
+    return values
+
+
+def _parse(text: str, kind: type) -> Any:
+    if kind is str:
+        return text
+    if kind is bool and text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
