@@ -1,0 +1,43 @@
+"""A log of the images that could not be read, shared by the threads that read them."""
+
+from __future__ import annotations
+
+import threading
+
+
+class CorruptLog:
+    """Collects the name and the reason of every unreadable image, each name once."""
+
+    def __init__(self) -> None:
+        """Starts an empty log."""
+        self._lock = threading.Lock()
+        self._reasons: dict[str, str] = {}
+
+    def add(self, name: str, reason: str) -> bool:
+        """Records that image `name` cannot be read; returns whether that was new."""
+        with self._lock:
+            is_new = name not in self._reasons
+            self._reasons.setdefault(name, reason)
+        return is_new
+
+    def __len__(self) -> int:
+        """Returns the number of different unreadable images."""
+        with self._lock:
+            return len(self._reasons)
+
+    @property
+    def reasons(self) -> dict[str, str]:
+        """A copy of the log: the reason of each image, by name in sorted order."""
+        with self._lock:
+            return dict(sorted(self._reasons.items()))
+
+    def summary(self, *, num_named: int = 5) -> str:
+        """Returns one line: how many images were skipped, the first few with their reasons."""
+        reasons = self.reasons
+        if not reasons:
+            return "no unreadable images"
+        named = [f"{name} ({reason})" for name, reason in list(reasons.items())[:num_named]]
+        more = len(reasons) - len(named)
+        tail = f", and {more} more" if more else ""
+        noun = "image" if len(reasons) == 1 else "images"
+        return f"skipped {len(reasons)} unreadable {noun}: {', '.join(named)}{tail}"
