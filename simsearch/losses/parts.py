@@ -1,0 +1,35 @@
+"""What every loss returns: a numerator and a denominator that devices can add up."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+
+class LossParts(NamedTuple):
+    """One device's share of a loss that is a ratio over the whole batch.
+
+    A mean over *active* triplets is no mean of per-device means, so numerator and denominator are
+    summed over the devices one by one and divided last, by `mean`.
+
+    Attributes:
+        total: Numerator, float32 []; the only field that carries a gradient.
+        count: Denominator, float32 []; each loss says in its docstring what it counts.
+        num_active: Triplets (or pairs, anchors) inside the margin, float32 [].
+        num_triplets: Triplets (or pairs, anchors) that could have been active, float32 [].
+    """
+
+    total: jax.Array
+    count: jax.Array
+    num_active: jax.Array
+    num_triplets: jax.Array
+
+
+def mean(parts: LossParts) -> jax.Array:
+    """Returns total / count as float32 [], and 0 where nothing was counted.
+
+    Args:
+        parts: The parts, already summed over the devices.
+    """
+    # Counts are whole numbers, so a maximum with 1 only ever replaces 0.
+    return parts.total / jnp.maximum(parts.count, 1.0)

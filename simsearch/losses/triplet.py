@@ -1,0 +1,88 @@
+"""The triplet loss, over triplets that come with the batch or are mined inside it."""
+
+import jax
+import jax.numpy as jnp
+
+from simsearch.losses import distances, mining, pairs, parts
+
+
+def explicit(
+    embeddings: jax.Array,
+    valid: jax.Array,
+    *,
+    margin: float,
+    distance: str,
+    soft_margin: bool = False,
+) -> parts.LossParts:
+    """Returns the triplet loss of a batch of explicit triplets.
+
+        max(d(a, p) - d(a, n) + margin, 0)
+
+    Args:
+        embeddings: Interleaved a0, p0, n0, a1, p1, n1, …, float [B, D], B a multiple of 3.
+        valid: False where an image could not be read, bool [B]; its whole triplet is left out.
+        margin: By how much a negative must be further than a positive, in units of the distance.
+        distance: A key of `distances.DISTANCES`.
+        soft_margin: softplus(violation) in place of max(violation, 0).
+
+    Returns:
+        Parts whose count is the valid triplets, active or not.
+
+    Raises:
+        ValueError: B is not a multiple of 3.
+    """
+    if embeddings.shape[0] % 3:
+        raise ValueError(
+            f"expected a batch of whole triplets (anchor, positive, negative), got "
+            f"{embeddings.shape[0]} rows; make it a multiple of 3 on each device"
+        )
+    anchor, positive, negative = (embeddings[i::3] for i in range(3))
+    paired = distances.DISTANCES[distance].paired
+    return mining.sum_over(
+        jnp.all(valid.reshape(-1, 3), axis=1),
+        paired(anchor, positive),
+        negative=paired(anchor, negative),
+        margin=margin,
+        soft_margin=soft_margin,
+    )
+
+
+def mined(
+    anchors: jax.Array,
+    anchor_labels: jax.Array,
+    anchor_rows: jax.Array,
+    embeddings: jax.Array,
+    labels: jax.Array,
+    valid: jax.Array,
+    *,
+    miner: str | mining.Miner,
+    margin: float,
+    distance: str,
+    soft_margin: bool = False,
+) -> parts.LossParts:
+    """Returns this device's share of the triplet loss with triplets mined in the whole batch.
+
+    Args:
+        anchors: Embeddings of this device's images, float [A, D].
+        anchor_labels: Their classes, int [A].
+        anchor_rows: Their rows among the N, int [A].
+        embeddings: Embeddings of the batch, gathered from all devices, float [N, D].
+        labels: Classes of the batch, int [N].
+        valid: False for images of the batch to ignore, bool [N].
+        miner: A key of `mining.MINERS`, or a function of that form.
+        margin: By how much a negative must be further than a positive, in units of the distance.
+        distance: A key of `distances.DISTANCES`.
+        soft_margin: softplus(violation) in place of max(violation, 0).
+
+    Returns:
+        Parts whose count is told by the miner.
+    """
+    mine = mining.MINERS[miner] if isinstance(miner, str) else miner
+    masks = pairs.masks(anchor_labels, anchor_rows, labels=labels, valid=valid)
+    return mine(
+        distances.DISTANCES[distance].pairwise(anchors, embeddings),
+        masks.positive,
+        masks.negative,
+        margin=margin,
+        soft_margin=soft_margin,
+    )
