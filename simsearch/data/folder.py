@@ -1,0 +1,153 @@
+"""A folder of class folders, or of train, val and test folders of them, as a source."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import numpy as np
+
+from simsearch.data import images, splits
+from simsearch.errors import UsageError
+
+EXTENSIONS = frozenset(
+    ".jpg .jpeg .jpe .jfif .png .webp .gif .bmp .tif .tiff .ppm .pgm .pnm".split()
+)
+_LAYOUT = "expected class folders of images, or train, val and test folders of them"
+
+
+def load(
+    path: str, *, valid_fraction: float, test_fraction: float, split_seed: int
+) -> dict[str, splits.Split]:
+    """Returns the splits of a folder; no file is opened before it is read.
+
+    Args:
+        path: The folder. Hidden files and files without an image's extension are left out.
+        valid_fraction: Share of each class's train images, where there is no validation folder.
+        test_fraction: Share of each class's train images, where there is no test folder.
+        split_seed: Chooses those images.
+
+    Raises:
+        UsageError: The folder is missing or not laid out so, or a class has too few images.
+    """
+    if not path:
+        raise UsageError(f"{_LAYOUT}, but data.path is empty: set it to the folder")
+    root = os.path.abspath(os.path.expanduser(path))
+    if not os.path.isdir(root):
+        came = "is a file" if os.path.exists(root) else "does not exist"
+        raise UsageError(f"{_LAYOUT}, but {root} {came}: check data.path")
+    split_folders = _split_folders(root)
+    class_folders = {name: _folders(folder) for name, folder in split_folders.items()}
+    _check_classes(root, split_folders, class_folders)
+    class_names = tuple(sorted({name for folders in class_folders.values() for name in folders}))
+    found = {
+        name: _scan(root, folders, class_names=class_names, must_fill=name == "train")
+        for name, folders in class_folders.items()
+    }
+    for name, split in found.items():
+        if not len(split.labels):
+            raise UsageError(
+                f"expected images in the class folders of {split_folders[name]}, found none: add "
+                "images or remove the folder"
+            )
+    return splits.standardise(
+        found,
+        valid_fraction=valid_fraction,
+        test_fraction=test_fraction,
+        split_seed=split_seed,
+        where=root,
+    )
+
+
+def _split_folders(root: str) -> dict[str, str]:
+    """Returns the folder of each split; the root itself is train where it holds the classes."""
+    folders = _folders(root)
+    named = {name: splits.standard_name(name) for name in folders}
+    trains = [name for name, split in named.items() if split == "train"]
+    # "train" is also a thing to take pictures of: a class folder holds images, no folders.
+    if not any(_folders(folders[name]) for name in trains):
+        if folders and all(named.values()):
+            raise UsageError(
+                f"{_LAYOUT}; {root} has {splits.listed(list(folders))} but no train folder with "
+                "class folders: add one"
+            )
+        return {"train": root}
+    found: dict[str, str] = {}
+    for name, split in named.items():
+        if split in found:
+            raise UsageError(
+                f"expected one {split} folder in {root}, found "
+                f"{os.path.basename(found[split])!r} and {name!r}: rename or remove one"
+            )
+        if split:
+            found[split] = folders[name]
+    return found
+
+
+def _check_classes(
+    root: str, split_folders: dict[str, str], class_folders: dict[str, dict[str, str]]
+) -> None:
+    for name, folders in class_folders.items():
+        if not folders:
+            raise UsageError(
+                f"{_LAYOUT}; {split_folders[name]} has no class folders: sort its images into one "
+                "folder for each class"
+            )
+
+
+def _folders(path: str) -> dict[str, str]:
+    """Returns the visible folders inside a folder: path by name, sorted by name."""
+    with os.scandir(path) as entries:
+        visible = [entry for entry in entries if not entry.name.startswith(".")]
+        return {e.name: e.path for e in sorted(visible, key=lambda e: e.name) if e.is_dir()}
+
+
+def _scan(
+    root: str, class_folders: dict[str, str], *, class_names: tuple[str, ...], must_fill: bool
+) -> splits.Split:
+    labels: list[int] = []
+    paths: list[str] = []
+    stamps: list[tuple[int, int]] = []
+    for class_name, folder in class_folders.items():
+        files = sorted(_images(folder, seen=set()))
+        if must_fill and not files:
+            raise UsageError(
+                f"expected images in the class folder {folder}, found none "
+                f"({', '.join(sorted(EXTENSIONS))}): add images or remove the folder"
+            )
+        labels.extend([class_names.index(class_name)] * len(files))
+        paths.extend(path for path, _ in files)
+        stamps.extend(stamp for _, stamp in files)
+    names = [os.path.relpath(path, root).replace(os.sep, "/") for path in paths]
+    return splits.Split(
+        labels=np.asarray(labels, np.int32),
+        class_names=class_names,
+        names=names,
+        read=lambda i: _read(paths[i]),
+        fingerprint=splits.digest(class_names, names, labels, stamps),
+    )
+
+
+def _images(folder: str, *, seen: set[tuple[int, int]]) -> Iterator[tuple[str, tuple[int, int]]]:
+    """Yields path, (size, mtime) of the images below a folder; `seen` ends loops of links."""
+    status = os.stat(folder)
+    if (status.st_dev, status.st_ino) in seen:
+        return
+    seen.add((status.st_dev, status.st_ino))
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            if entry.is_dir():
+                yield from _images(entry.path, seen=seen)
+            elif os.path.splitext(entry.name)[1].lower() in EXTENSIONS and entry.is_file():
+                status = entry.stat()
+                yield entry.path, (status.st_size, status.st_mtime_ns)
+
+
+def _read(path: str) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError as error:
+        raise images.CorruptImage(f"cannot be read: {error.strerror}") from error

@@ -1,0 +1,217 @@
+"""Encoded images to uint8 RGB arrays and back; the one decoder of training, search and serving."""
+
+from __future__ import annotations
+
+import io
+import re
+import threading
+import warnings
+from typing import Literal
+
+import numpy as np
+from PIL import Image
+
+ResizeMode = Literal["squash", "short_side"]
+
+# Only decoders that run inside this process: PIL would start Ghostscript for an EPS file.
+_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
+_EXTENSIONS = (
+    (b"\xff\xd8\xff", "jpg"),
+    (b"\x89PNG\r\n\x1a\n", "png"),
+    (b"GIF8", "gif"),
+    (b"BM", "bmp"),
+    (b"II*\0", "tif"),
+    (b"MM\0*", "tif"),
+    (b"P6", "ppm"),
+    (b"P5", "ppm"),
+)
+# A longer side beyond this many shorter sides is cropped before it is resized, so that a
+# 10,000 x 1 image does not become a strip of millions of pixels.
+_MAX_ASPECT = 4
+# PIL lets libjpeg shrink a photo while it decodes; it stays this many times larger than asked.
+_DRAFT_GAP = 2
+_ORIENTATION_TAG = 0x0112
+_TRANSPOSES = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_PIL_WARNINGS = ("ignore", None, Warning, re.compile(r"PIL\."), 0)
+_warnings_lock = threading.Lock()
+
+
+class CorruptImage(ValueError):
+    """Bytes that are no readable image; the message is the reason, short and in one line."""
+
+
+def decode(
+    encoded: bytes, *, resize_mode: ResizeMode, resize_size: int, max_pixels: int
+) -> np.ndarray:
+    """Returns an encoded image as a resized RGB array.
+
+    The format is told from the content. Of an animation the first frame counts; the EXIF
+    orientation is applied, transparency is laid on white, 16 bits are scaled to 8. Resizing is
+    bilinear and antialiased.
+
+    Args:
+        encoded: Content of a JPEG, PNG, WebP, GIF, BMP, TIFF or PNM file.
+        resize_mode: "squash" to a square, or "short_side", which keeps the aspect ratio (up to
+            4 to 1; of a longer image the middle).
+        resize_size: Side of the square, or the shorter side, in pixels.
+        max_pixels: A larger image is refused from its header. PIL refuses by itself above
+            179 million.
+
+    Returns:
+        uint8 [H, W, 3]; H = W = resize_size for "squash", min(H, W) = resize_size otherwise.
+
+    Raises:
+        CorruptImage: The bytes are no image, or one that is truncated, damaged or too large.
+    """
+    if not encoded:
+        raise CorruptImage("the file is empty")
+    _silence_pil()
+    try:
+        with Image.open(io.BytesIO(encoded), formats=_FORMATS) as image:
+            if image.width * image.height > max_pixels:
+                raise CorruptImage(
+                    f"{image.width} x {image.height} pixels are more than {max_pixels}"
+                )
+            return _load(image, resize_mode, resize_size)
+    except (CorruptImage, MemoryError):
+        raise
+    except Image.UnidentifiedImageError as error:
+        raise CorruptImage(_unidentified(encoded)) from error
+    # Parsers of hostile bytes raise nearly anything: OSError, SyntaxError, struct.error, KeyError.
+    except Exception as error:
+        reason = " ".join(str(error).split())[:120]
+        raise CorruptImage(reason or type(error).__name__) from error
+
+
+def center_crop(image: np.ndarray, size: int) -> np.ndarray:
+    """Returns the middle square of an image; a smaller image is enlarged first.
+
+    Args:
+        image: uint8 [H, W, 3].
+        size: Side of the square in pixels.
+
+    Returns:
+        uint8 [size, size, 3].
+    """
+    height, width = image.shape[:2]
+    if min(height, width) < size:
+        scale = size / min(height, width)
+        target = max(size, round(width * scale)), max(size, round(height * scale))
+        image = np.asarray(Image.fromarray(image).resize(target, Image.Resampling.BILINEAR))
+        height, width = image.shape[:2]
+    top, left = (height - size) // 2, (width - size) // 2
+    return image[top : top + size, left : left + size]
+
+
+def load_for_eval(
+    encoded: bytes, *, resize_mode: ResizeMode, resize_size: int, image_size: int, max_pixels: int
+) -> np.ndarray:
+    """Returns an encoded image as the network sees it: resized, then the middle square.
+
+    Args:
+        encoded: Content of an image file.
+        resize_mode: See `decode`.
+        resize_size: See `decode`.
+        image_size: Side of the result in pixels.
+        max_pixels: See `decode`.
+
+    Returns:
+        uint8 [image_size, image_size, 3].
+
+    Raises:
+        CorruptImage: See `decode`.
+    """
+    image = decode(encoded, resize_mode=resize_mode, resize_size=resize_size, max_pixels=max_pixels)
+    return center_crop(image, image_size)
+
+
+def encode_png(array: np.ndarray) -> bytes:
+    """Returns the PNG file of a uint8 array [H, W], [H, W, 1] or [H, W, 3]."""
+    buffer = io.BytesIO()
+    Image.fromarray(array[..., 0] if array.shape[2:] == (1,) else array).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def sniff(encoded: bytes) -> str:
+    """Returns the file extension that the content calls for, such as "jpg"; "" where unknown."""
+    if encoded[:4] == b"RIFF" and encoded[8:12] == b"WEBP":
+        return "webp"
+    return next((name for magic, name in _EXTENSIONS if encoded.startswith(magic)), "")
+
+
+def _load(image: Image.Image, resize_mode: ResizeMode, resize_size: int) -> np.ndarray:
+    full = image.size
+    target, box = _resize_plan(*full, resize_mode, resize_size)
+    image.draft(None, (_DRAFT_GAP * target[0], _DRAFT_GAP * target[1]))
+    image.load()
+    drafted_box = tuple(
+        edge * side / full_side
+        for edge, side, full_side in zip(box, 2 * image.size, 2 * full, strict=True)
+    )
+    orientation = _orientation(image)
+    resized = _to_rgb(image).resize(target, Image.Resampling.BILINEAR, box=drafted_box)
+    if orientation in _TRANSPOSES:
+        resized = resized.transpose(_TRANSPOSES[orientation])
+    return np.asarray(resized)
+
+
+def _resize_plan(
+    width: int, height: int, resize_mode: ResizeMode, resize_size: int
+) -> tuple[tuple[int, int], tuple[float, float, float, float]]:
+    """Returns the target (width, height) and the box (left, top, right, bottom) to take."""
+    if resize_mode == "squash":
+        return (resize_size, resize_size), (0, 0, width, height)
+    longest = _MAX_ASPECT * min(width, height)
+    kept = min(width, longest), min(height, longest)
+    left, top = (width - kept[0]) / 2, (height - kept[1]) / 2
+    scale = resize_size / min(kept)
+    target = round(kept[0] * scale), round(kept[1] * scale)
+    return target, (left, top, left + kept[0], top + kept[1])
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM")):
+        wide = np.asarray(image).astype(np.float32)
+        return Image.fromarray(np.rint(wide / 257).astype(np.uint8)).convert("RGB")
+    if image.mode in ("I", "F"):
+        raise CorruptImage("32 bits a pixel have no known white; save it with 8 or 16")
+    if image.has_transparency_data:
+        layer = image.convert("RGBA")
+        white = Image.new("RGBA", layer.size, "white")
+        return Image.alpha_composite(white, layer).convert("RGB")
+    return image.convert("RGB")
+
+
+def _orientation(image: Image.Image) -> int:
+    """Returns the EXIF orientation, 1 to 8; 1 where the metadata is missing or damaged."""
+    try:
+        return image.getexif().get(_ORIENTATION_TAG, 1)
+    except Exception:  # Damaged metadata fails in as many ways as damaged pixels, and harms less.
+        return 1
+
+
+def _unidentified(encoded: bytes) -> str:
+    kind = sniff(encoded)
+    if kind:
+        return f"damaged or truncated {kind} file"
+    start = encoded[:64]
+    is_text = all(byte in b"\t\n\r" or 32 <= byte < 127 for byte in start)
+    return f"not an image but text: {start[:20].decode()!r}" if is_text else "not an image"
+
+
+def _silence_pil() -> None:
+    """Keeps PIL's warnings about odd files off the screen; what matters becomes CorruptImage.
+
+    A filter rather than `warnings.catch_warnings`, which threads may not use side by side.
+    """
+    with _warnings_lock:
+        if not warnings.filters or warnings.filters[0] != _PIL_WARNINGS:
+            warnings.filterwarnings("ignore", module=r"PIL\.")

@@ -1,0 +1,61 @@
+"""Where images come from: a folder, the digits, the HuggingFace hub or TensorFlow Datasets."""
+
+from __future__ import annotations
+
+from simsearch.data import arrays, digits, folder, splits
+from simsearch.data.splits import Split
+from simsearch.errors import UsageError
+
+__all__ = ["Split", "from_arrays", "load"]
+
+from_arrays = arrays.from_arrays
+
+
+def load(
+    source: str,
+    *,
+    path: str = "",
+    valid_fraction: float = 0.1,
+    test_fraction: float = 0.1,
+    split_seed: int = 0,
+    image_column: str = "",
+    label_column: str = "",
+    cache_dir: str = "",
+) -> dict[str, splits.Split]:
+    """Returns the splits "train", "validation" and "test" of a source.
+
+    Args:
+        source: "folder", "digits", "hf:ORG/NAME[@REVISION]" or "tfds:NAME".
+        path: The folder of "folder".
+        valid_fraction: Share of each class's train images, where there is no validation split.
+        test_fraction: Share of each class's train images, where there is no test split.
+        split_seed: Chooses those images.
+        image_column: Column of an hf: or tfds: set; empty: found by its type.
+        label_column: Column of an hf: or tfds: set; empty: found by its type.
+        cache_dir: Folder that downloaded sets are kept in; empty: ~/.cache/simsearch.
+
+    Raises:
+        UsageError: The source does not exist or does not hold labelled images.
+        RunError: The source cannot be reached.
+    """
+    kind, _, name = source.partition(":")
+    fractions = {"valid_fraction": valid_fraction, "test_fraction": test_fraction}
+    columns = {"image_column": image_column, "label_column": label_column}
+    if source == "folder":
+        return folder.load(path, split_seed=split_seed, **fractions)
+    if source == "digits":
+        return digits.load(valid_fraction=valid_fraction, split_seed=split_seed)
+    if kind == "hf" and name:
+        from simsearch.data import hub
+
+        found = hub.load(name, cache_dir=cache_dir, **columns)
+    elif kind == "tfds" and name:
+        from simsearch.data import tensorflow_sets
+
+        found = tensorflow_sets.load(name, cache_dir=cache_dir, **columns)
+    else:
+        raise UsageError(
+            f"expected data.source folder, digits, hf:ORG/NAME[@REVISION] or tfds:NAME, got "
+            f"{source!r}"
+        )
+    return splits.standardise(found, where=source, split_seed=split_seed, **fractions)

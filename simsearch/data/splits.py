@@ -1,0 +1,168 @@
+"""What a split of a data set is, and the one form that every source is brought into."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from simsearch.errors import UsageError
+
+SPLITS = ("train", "validation", "test")
+_ALIASES = {"train": "train", "test": "test"} | dict.fromkeys(
+    ("val", "valid", "validation", "dev"), "validation"
+)
+_MIN_TRAIN_IMAGES = 2
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+    """The images of one split: labels and names in memory, pixels read one row at a time.
+
+    Rows come in the order of their labels, and class names in alphabetical order, whatever the
+    source: a set that was downloaded into folders is the same set, row by row.
+
+    Attributes:
+        labels: Class numbers, int32 [N], non-decreasing.
+        class_names: The same for all splits of a data set.
+        names: [N] different names: a path under the data set's root, or such as "train/17".
+        read: Returns the encoded bytes of row i; raises `images.CorruptImage` where the row
+            cannot be read. Threads may call it side by side.
+        fingerprint: Hex digest of what the rows are.
+    """
+
+    labels: np.ndarray
+    class_names: tuple[str, ...]
+    names: Sequence[str]
+    read: Callable[[int], bytes]
+    fingerprint: str
+
+
+class NumberedNames(Sequence):
+    """The names "prefix/0", "prefix/1" … of `count` rows, made when they are asked for."""
+
+    def __init__(self, prefix: str, count: int) -> None:
+        self._prefix, self._count = prefix, count
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, i: int) -> str:
+        return f"{self._prefix}/{range(self._count)[i]}"
+
+
+class PickedNames(Sequence):
+    """The names of some `rows` of a longer sequence."""
+
+    def __init__(self, names: Sequence[str], rows: np.ndarray) -> None:
+        self._names, self._rows = names, rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, i: int) -> str:
+        return self._names[int(self._rows[i])]
+
+
+def standard_name(name: str) -> str | None:
+    """Returns "train", "validation" or "test" for a split's name in any spelling, else None."""
+    return _ALIASES.get(name.lower())
+
+
+def digest(*parts: object) -> str:
+    """Returns a hex digest of the text of `parts`; equal parts give equal digests."""
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:32]
+
+
+def pick(split: Split, rows: np.ndarray) -> Split:
+    """Returns the given rows of a split, int [n], in that order."""
+    return dataclasses.replace(
+        split,
+        labels=split.labels[rows],
+        names=PickedNames(split.names, rows),
+        read=lambda i: split.read(int(rows[i])),
+        fingerprint=digest(split.fingerprint, np.asarray(rows, np.int64).tobytes()),
+    )
+
+
+def standardise(
+    found: Mapping[str, Split],
+    *,
+    valid_fraction: float,
+    test_fraction: float,
+    split_seed: int,
+    where: str,
+) -> dict[str, Split]:
+    """Returns the splits train, validation and test of what a source found.
+
+    Classes are sorted by name and those without any image dropped; rows are sorted by class; a
+    split that is missing is taken out of train.
+
+    Args:
+        found: Splits by standard name, "train" among them, all with the same class names.
+        valid_fraction: Share of each class's train images, where validation is missing.
+        test_fraction: Share of each class's train images, where test is missing.
+        split_seed: Chooses those images.
+        where: What the set is called in messages.
+
+    Raises:
+        UsageError: There are fewer than two classes, or a class has a single train image.
+    """
+    splits = _in_class_order(found)
+    train = splits["train"]
+    counts = np.bincount(train.labels, minlength=len(train.class_names))
+    if np.count_nonzero(counts) < 2:
+        raise UsageError(
+            f"expected at least 2 classes with images in {where}, found "
+            f"{np.count_nonzero(counts)}: a triplet needs images of two classes"
+        )
+    lonely = [train.class_names[label] for label in np.flatnonzero(counts == 1)]
+    if lonely:
+        raise UsageError(
+            f"expected at least {_MIN_TRAIN_IMAGES} train images of every class in {where}, found "
+            f"1 of {listed(lonely)}: add images or remove the class"
+        )
+    fractions = {"test": test_fraction, "validation": valid_fraction}
+    missing = {name: share for name, share in fractions.items() if name not in splits}
+    parts = _hold_out(train.labels, missing, split_seed)
+    return {name: pick(train, parts[name]) if name in parts else splits[name] for name in SPLITS}
+
+
+def listed(names: Sequence[str], *, most: int = 5) -> str:
+    """Returns names for a message: the first few, quoted, and how many more there are."""
+    text = ", ".join(repr(name) for name in names[:most])
+    return text + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def _in_class_order(found: Mapping[str, Split]) -> dict[str, Split]:
+    names = found["train"].class_names
+    used = np.unique(np.concatenate([split.labels for split in found.values()]))
+    order = sorted((int(label) for label in used), key=lambda label: names[label])
+    new_label = np.full(len(names), -1, np.int32)
+    new_label[order] = np.arange(len(order))
+    class_names = tuple(names[label] for label in order)
+    splits = {}
+    for key, split in found.items():
+        renumbered = dataclasses.replace(
+            split, labels=new_label[split.labels], class_names=class_names
+        )
+        splits[key] = pick(renumbered, np.argsort(renumbered.labels, kind="stable"))
+    return splits
+
+
+def _hold_out(labels: np.ndarray, shares: Mapping[str, float], seed: int) -> dict[str, np.ndarray]:
+    """Returns sorted rows by split: of each class a share for each name, the rest for train."""
+    parts = {name: [] for name in (*shares, "train")}
+    for label in np.unique(labels):
+        rows = np.flatnonzero(labels == label)
+        shuffled = np.random.default_rng([seed, label]).permutation(rows)
+        spare = len(rows) - _MIN_TRAIN_IMAGES
+        for name, share in shares.items():
+            wanted = max(1, round(share * len(rows))) if share > 0 else 0
+            taken = min(wanted, spare)
+            parts[name].append(shuffled[:taken])
+            shuffled, spare = shuffled[taken:], spare - taken
+        parts["train"].append(shuffled)
+    return {name: np.sort(np.concatenate(rows)) for name, rows in parts.items()}
