@@ -1,0 +1,35 @@
+"""Image similarity search: train an embedding network, evaluate it, search with it.
+
+config = simsearch.load_config("train", {"data.source": "folder", "data.path": "images"})
+version = simsearch.train(config)
+result = simsearch.evaluate(version.number)
+embedder = simsearch.Embedder.from_version(version.number)
+embeddings = embedder.embed_files(["a.jpg", "b.jpg"])
+"""
+
+import importlib
+from typing import Any
+
+# Imported when first asked for: what only searches must not wait for what only trains.
+_HOMES = {
+    "load_config": "simsearch.config_files",
+    "train": "simsearch.commands",
+    "resume": "simsearch.commands",
+    "evaluate": "simsearch.commands",
+    "download": "simsearch.commands",
+    "Embedder": "simsearch.retrieval.embed",
+    "UsageError": "simsearch.errors",
+    "RunError": "simsearch.errors",
+}
+
+__all__ = list(_HOMES)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'simsearch' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOMES])

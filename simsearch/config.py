@@ -11,7 +11,6 @@ from typing import Annotated, Any, Literal, get_type_hints
 from simsearch import config_checks as checks
 from simsearch import errors
 
-
 Count = Annotated[int, checks.Range(at_least=0)]
 PositiveInt = Annotated[int, checks.Range(at_least=1)]
 Positive = Annotated[float, checks.Range(above=0)]

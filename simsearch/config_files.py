@@ -4,7 +4,8 @@ import ast
 import dataclasses
 import importlib.util
 import pathlib
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ml_collections import config_dict
@@ -33,28 +34,49 @@ def load_config(
 
 
 def override(
-    config: config_lib.Config, overrides: Mapping[str, Any], *, groups: tuple[str, ...]
+    config: config_lib.Config, overrides: Mapping[str, Any], *, allowed: tuple[str, ...] = ("",)
 ) -> config_lib.Config:
-    """Returns a stored configuration with fields of some groups overridden.
+    """Returns a stored configuration with fields overridden.
 
     Args:
         config: The stored configuration.
         overrides: Mapping from "group.field" to a value, or to the text of one.
-        groups: The groups that may change without making another model of it.
+        allowed: Beginnings of the names that may change.
 
     Raises:
-        UsageError: Where a field is in another group, is not there, or has the wrong type.
+        UsageError: Where a field may not change, is not there, or has the wrong type.
     """
     if not overrides:
         return config
-    for name in overrides:
-        if name.split(".")[0] not in groups:
-            raise errors.UsageError(
-                f"--config.{name} cannot be changed here, since the version's own model is used; "
-                f"only {' and '.join(f'config.{group}.*' for group in groups)} can"
-            )
+    refused = [name for name in overrides if not name.startswith(allowed)]
+    if refused:
+        raise errors.UsageError(
+            f"--config.{refused[0]} cannot be changed here, since the version's own model is used; "
+            f"these can: {', '.join(f'config.{name}' for name in allowed)}"
+        )
     values = config_dict.ConfigDict(dataclasses.asdict(config))
     return config_lib.from_dict(_overridden(values, overrides).to_dict())
+
+
+def split_overrides(arguments: Sequence[str]) -> tuple[dict[str, str], list[str]]:
+    """Returns the overrides among command line arguments, and the other arguments.
+
+    `--config.a.b=value`, `--config.a.b value`, and for booleans `--config.a.b` and `--noconfig.a.b`
+    are taken; the last one of a field wins.
+    """
+    overrides, rest = {}, []
+    remaining = list(arguments)
+    while remaining:
+        argument = remaining.pop(0)
+        match = re.fullmatch(r"--?(no)?config\.([^=]+)(?:=(.*))?", argument, flags=re.DOTALL)
+        if match is None:
+            rest.append(argument)
+            continue
+        negated, name, value = match.groups()
+        if value is None and not negated and remaining and not remaining[0].startswith("--"):
+            value = remaining.pop(0)
+        overrides[name] = value if value is not None else str(not negated)
+    return overrides, rest
 
 
 def names() -> list[str]:

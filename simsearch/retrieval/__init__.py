@@ -1,0 +1,1 @@
+"""Retrieval: embeddings, nearest neighbours, figures of merit and pictures of them."""

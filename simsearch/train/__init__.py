@@ -1,0 +1,1 @@
+"""Training: the optimizer, the state, the pure step, the loop around it."""

@@ -1,0 +1,86 @@
+"""Image similarity search: train an embedding network, evaluate it, search with it.
+
+    python main.py --config train                      train; makes runs/version_0
+    python main.py --config train --config.data.source=folder --config.data.path=DIR
+    python main.py --mode=train --version=0            go on with a run that was stopped
+    python main.py --mode=eval                         figures and pictures of the newest version
+    python main.py --mode=download --output=DIR        write the images as class folders
+
+`--config NAME` takes a file of configs/ or a path; `--config.group.field=value` overrides a field;
+configs/train.py lists them all.
+"""
+
+import sys
+
+from absl import flags
+
+from simsearch import config_files, errors
+
+FLAGS = flags.FLAGS
+flags.DEFINE_enum("mode", "train", ("train", "eval", "download"), "What to do.")
+flags.DEFINE_string("config", None, "Name of a file in configs/ (default: train), or a path.")
+flags.DEFINE_string("workdir", "runs", "Folder of the versions.")
+flags.DEFINE_integer("version", None, "Version to use; default: the newest, in training a new one.")
+flags.DEFINE_enum("split", "test", ("train", "validation", "test"), "eval: images to evaluate on.")
+flags.DEFINE_integer("num_show_similar", 8, "eval: similar images to draw.", lower_bound=1)
+flags.DEFINE_integer("query_index", None, "eval: row of the query to draw; default: random.")
+flags.DEFINE_integer("seed", None, "eval: repeats the random choice of queries.", lower_bound=0)
+flags.DEFINE_string("output", None, "download: folder to write to.")
+
+
+def run(argv: list[str]) -> None:
+    """Reads the command line and calls the command that it names."""
+    overrides, arguments = config_files.split_overrides(argv)
+    unexpected = FLAGS(arguments)[1:]
+    if unexpected:
+        raise errors.UsageError(f"unexpected argument {unexpected[0]!r}; flags begin with --")
+    # Imported here so that a mistyped flag and --help are answered at once.
+    from simsearch import commands, progress
+
+    progress.log_to_stdout()
+    if FLAGS.mode == "eval":
+        commands.evaluate(
+            FLAGS.version,
+            workdir=FLAGS.workdir,
+            split=FLAGS.split,
+            num_show_similar=FLAGS.num_show_similar,
+            query_index=FLAGS.query_index,
+            seed=FLAGS.seed,
+            overrides=overrides,
+        )
+    elif FLAGS.mode == "download":
+        if not FLAGS.output:
+            raise errors.UsageError("--mode=download needs --output=DIR, the folder to write to")
+        commands.download(
+            config_files.load_config(FLAGS.config or "train", overrides), output=FLAGS.output
+        )
+    elif FLAGS.version is None:
+        config = config_files.load_config(FLAGS.config or "train", overrides)
+        commands.train(config, workdir=FLAGS.workdir)
+    else:
+        commands.resume(
+            FLAGS.version, workdir=FLAGS.workdir, config_name=FLAGS.config, overrides=overrides
+        )
+
+
+def main(argv: list[str]) -> int:
+    """Returns the exit code: 0 done, 1 a run that failed, 2 a request that cannot be met."""
+    if {"--help", "-h", "--helpshort", "--helpfull"} & set(argv[1:]):
+        print(f"{__doc__}\nFlags:\n{FLAGS.module_help(sys.modules[__name__])}")
+        return 0
+    try:
+        run(argv)
+    except (errors.UsageError, flags.Error) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except (errors.RunError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt as interrupt:
+        print(interrupt or "interrupted", file=sys.stderr)
+        return getattr(interrupt, "exit_code", 130)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv))

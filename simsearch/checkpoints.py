@@ -1,0 +1,177 @@
+"""Versioned checkpoints: the newest to go on from and the best to use; the only door to Orbax."""
+
+import os
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import orbax.checkpoint as ocp
+from orbax.checkpoint.checkpoint_managers import preservation_policy
+
+from simsearch import errors
+
+FORMAT_VERSION = 1
+
+
+class Store:
+    """The checkpoints of one version folder.
+
+    Each holds `variables` (what the network is), `optimizer` (what only training needs) and
+    `about` (format version, configuration), and, where it was validated, its metrics.
+    """
+
+    def __init__(
+        self, directory: str | os.PathLike, *, monitor: str, read_only: bool = False
+    ) -> None:
+        """Opens the folder; a checkpoint that a killed process left half written is not seen.
+
+        Args:
+            directory: The folder; made where it is missing, unless read only.
+            monitor: Name of the metric, higher is better, that decides which checkpoint is best.
+            read_only: Whether nothing may be changed.
+        """
+        self._directory = pathlib.Path(directory).absolute()
+        self._monitor = monitor
+        newest = preservation_policy.LatestN(n=1)
+        # `max_to_keep` with `best_fn` would delete the newest, and a resume would go backwards.
+        best = preservation_policy.BestN(
+            get_metric_fn=lambda metrics: metrics[monitor],
+            n=1,
+            keep_checkpoints_without_metrics=False,
+        )
+        self._manager = ocp.CheckpointManager(
+            self._directory,
+            options=ocp.CheckpointManagerOptions(
+                best_fn=lambda metrics: metrics[monitor],
+                preservation_policy=preservation_policy.AnyPreservationPolicy([newest, best]),
+                cleanup_tmp_directories=not read_only,
+                create=not read_only,
+                read_only=read_only,
+            ),
+            item_names=("variables", "optimizer", "about"),
+        )
+
+    def save(
+        self,
+        step: int,
+        *,
+        variables: Any,
+        optimizer: Any,
+        about: Mapping[str, Any],
+        metrics: Mapping[str, float] | None,
+    ) -> None:
+        """Starts to write a checkpoint; the write goes on while training does.
+
+        Raises:
+            RunError: Where this or the write before it failed, as on a full disk.
+        """
+        try:
+            self._manager.save(
+                step,
+                args=ocp.args.Composite(
+                    variables=ocp.args.StandardSave(variables),
+                    optimizer=ocp.args.StandardSave(optimizer),
+                    about=ocp.args.JsonSave({"format_version": FORMAT_VERSION, **about}),
+                ),
+                metrics=dict(metrics) if metrics is not None else None,
+                force=True,
+            )
+        except Exception as error:
+            raise self._failed(error) from error
+
+    def wait(self) -> None:
+        """Returns when every checkpoint that was started is whole on disk.
+
+        Raises:
+            RunError: Where a write failed.
+        """
+        try:
+            self._manager.wait_until_finished()
+        except Exception as error:
+            raise self._failed(error) from error
+
+    def close(self) -> None:
+        """Waits, and lets go of the folder."""
+        self.wait()
+        self._manager.close()
+
+    def newest_step(self) -> int | None:
+        """Returns the step to go on from, None where nothing was saved yet."""
+        return self._manager.latest_step()
+
+    def best_step(self) -> int | None:
+        """Returns the step with the best metric, the newest where none was validated."""
+        best = self._manager.best_step()
+        return self.newest_step() if best is None else best
+
+    def metrics(self, step: int) -> dict[str, float]:
+        """Returns the validation metrics that were stored with a step."""
+        return dict(self._manager.metrics(step) or {})
+
+    def restore_variables(self, step: int, like: Any) -> Any:
+        """Returns the network's variables of a step.
+
+        Args:
+            step: A step that was saved.
+            like: Tree of arrays or ShapeDtypeStructs of the same shapes.
+
+        Raises:
+            UsageError: Where a newer program wrote the checkpoint.
+        """
+        return self._restore(step, variables=like)["variables"]
+
+    def restore(self, step: int, *, variables: Any, optimizer: Any) -> tuple[Any, Any]:
+        """Returns variables and optimizer state of a step; arguments as `restore_variables`."""
+        items = self._restore(step, variables=variables, optimizer=optimizer)
+        return items["variables"], items["optimizer"]
+
+    def _restore(self, step: int, **likes: Any) -> Any:
+        self._check_format(step)
+        args = {
+            name: ocp.args.StandardRestore(jax.tree.map(_on_first_device, like))
+            for name, like in likes.items()
+        }
+        try:
+            return self._manager.restore(step, args=ocp.args.Composite(**args))
+        except (ValueError, KeyError, OSError) as error:
+            reason = " ".join(str(error).split())[:300]
+            raise errors.RunError(
+                f"checkpoint {step} in {self._directory} could not be read: {reason}"
+            ) from error
+
+    def _check_format(self, step: int) -> None:
+        args = ocp.args.Composite(about=ocp.args.JsonRestore())
+        found = self._manager.restore(step, args=args)["about"]["format_version"]
+        if found > FORMAT_VERSION:
+            raise errors.UsageError(
+                f"checkpoint {step} in {self._directory} has format {found} and this program reads "
+                f"up to {FORMAT_VERSION}; update simsearch"
+            )
+
+    def _failed(self, error: Exception) -> errors.RunError:
+        reason = " ".join(str(error).split())
+        if "No space left" in reason or "RESOURCE_EXHAUSTED" in reason:
+            reason = "no space left on the disk; free some and resume with --version"
+        return errors.RunError(f"a checkpoint could not be written to {self._directory}: {reason}")
+
+
+def open_to_read(directory: str | os.PathLike, *, monitor: str) -> Store:
+    """Returns the store of a folder that holds a checkpoint.
+
+    Raises:
+        UsageError: Where it holds none.
+    """
+    path = pathlib.Path(directory)
+    store = Store(path, monitor=monitor, read_only=True) if path.is_dir() else None
+    if store is None or store.newest_step() is None:
+        raise errors.UsageError(
+            f"{path.parent} holds no checkpoint yet; train it further with "
+            f"`python main.py --mode=train --version={path.parent.name.removeprefix('version_')}`"
+        )
+    return store
+
+
+def _on_first_device(leaf: Any) -> jax.ShapeDtypeStruct:
+    sharding = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)

@@ -1,0 +1,113 @@
+"""Data parallelism over the local devices: the only file that says pmap.
+
+The step sees one shard of the batch and reduces over `AXIS` itself, so that jit with sharding
+could take pmap's place here alone.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from simsearch import errors
+
+AXIS = "devices"
+
+
+def local_devices(num_devices: int = 0) -> list[jax.Device]:
+    """Returns the first `num_devices` local devices, all of them where it is 0.
+
+    Raises:
+        UsageError: Where there are fewer.
+    """
+    devices = jax.local_devices()
+    if num_devices > len(devices):
+        kind = devices[0].platform
+        raise errors.UsageError(
+            f"train.num_devices={num_devices} but this machine has {len(devices)} ({kind})"
+        )
+    return devices[: num_devices or len(devices)]
+
+
+def check_divisible(batch_size: int, num_devices: int, *, name: str, multiple: int = 1) -> None:
+    """Raises UsageError where the devices cannot share a batch in whole groups of `multiple`."""
+    unit = num_devices * multiple
+    if batch_size % unit:
+        below = batch_size // unit * unit
+        choices = " or ".join(str(size) for size in (below, below + unit) if size)
+        groups = f"{num_devices} devices"
+        if multiple > 1:
+            groups += f" in whole groups of {multiple} images"
+        raise errors.UsageError(f"{name}={batch_size} must divide over {groups}; try {choices}")
+
+
+def replicate_step(step: Callable, devices: Sequence[jax.Device]) -> Callable:
+    """Returns the step compiled for all devices: `(state, batch, key) -> (state, metrics)`.
+
+    The state and the key go in and come out once, replicated; the batch carries a leading device
+    axis, as `prefetch` gives it. What the step returns must have been reduced over `AXIS`.
+
+    Args:
+        step: Pure function of one shard.
+        devices: Where it runs.
+    """
+    return jax.pmap(
+        step,
+        axis_name=AXIS,
+        in_axes=(None, 0, None),
+        out_axes=None,
+        devices=list(devices),
+        donate_argnums=(0,),
+    )
+
+
+def shard(array: np.ndarray, devices: Sequence[jax.Device]) -> jax.Array:
+    """Returns an array [B, ...] spread over the devices by rows; whole on each if B is uneven."""
+    axes = () if array.shape[0] % len(devices) else (AXIS,)
+    return jax.device_put(array, _sharding(devices, *axes))
+
+
+def replicate(tree: Any, devices: Sequence[jax.Device]) -> Any:
+    """Returns the tree with every array whole on each device."""
+    return jax.device_put(tree, _sharding(devices))
+
+
+def _sharding(devices: Sequence[jax.Device], *axes: str) -> jax.sharding.Sharding:
+    mesh = jax.sharding.Mesh(np.asarray(devices), (AXIS,))
+    return jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(*axes))
+
+
+def prefetch(
+    batches: Iterable[Any], devices: Sequence[jax.Device], *, depth: int = 2
+) -> Iterator[Any]:
+    """Yields batches that are on their way to the devices before they are asked for.
+
+    Args:
+        batches: Trees of arrays [B, ...]; B divides over the devices.
+        devices: Where the shards go.
+        depth: Batches >= 1 under way at a time.
+
+    Yields:
+        Trees of arrays [num_devices, B / num_devices, ...], one shard on each device.
+    """
+    sharding = _sharding(devices, AXIS)
+
+    def put(array: np.ndarray) -> jax.Array:
+        shards = array.reshape(len(devices), -1, *array.shape[1:])
+        return jax.device_put(shards, sharding)
+
+    queue = []
+    for batch in batches:
+        queue.append(jax.tree.map(put, batch))
+        if len(queue) >= depth:
+            yield queue.pop(0)
+    yield from queue
+
+
+def describe_devices(devices: Sequence[jax.Device]) -> str:
+    """Returns the devices in words, such as "2 x cpu" or "1 x NVIDIA H100 (gpu)"."""
+    first = devices[0]
+    kind = first.device_kind
+    label = kind if kind == first.platform else f"{kind} ({first.platform})"
+    return f"{len(devices)} x {label}"

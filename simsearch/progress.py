@@ -1,0 +1,55 @@
+"""What a person sees while they wait: a live bar on a terminal, plain lines elsewhere."""
+
+import logging
+import sys
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import tqdm
+
+log = logging.getLogger("simsearch")
+
+
+class TqdmHandler(logging.StreamHandler):
+    """Writes log lines above the live bar instead of through it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Writes one record."""
+        tqdm.tqdm.write(self.format(record), file=self.stream)
+
+
+def log_to_stdout() -> None:
+    """Sends the package's messages to standard output; warnings say that they are."""
+
+    class Formatter(logging.Formatter):
+        def format(self, record: logging.LogRecord) -> str:
+            prefix = "" if record.levelno < logging.WARNING else f"{record.levelname}: "
+            return prefix + record.getMessage()
+
+    handler = TqdmHandler(sys.stdout)
+    handler.setFormatter(Formatter())
+    log.handlers = [handler]
+    log.setLevel(logging.INFO)
+    log.propagate = False
+
+
+def bar(*, total: int, description: str, unit: str, initial: int = 0) -> tqdm.tqdm:
+    """Returns a bar that is drawn on a terminal only, with rate and time left."""
+    return tqdm.tqdm(
+        total=total,
+        initial=initial,
+        desc=description,
+        unit=unit,
+        disable=not sys.stderr.isatty(),
+        dynamic_ncols=True,
+        leave=False,
+        smoothing=0.05,
+    )
+
+
+def track(items: Iterable[Any], *, total: int, description: str, unit: str) -> Iterator[Any]:
+    """Yields the items under a bar."""
+    with bar(total=total, description=description, unit=unit) as shown:
+        for item in items:
+            yield item
+            shown.update()

@@ -1,0 +1,244 @@
+"""The Embedder: a trained version as a function from images to embeddings."""
+
+import dataclasses
+import hashlib
+import os
+import pathlib
+import zipfile
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from simsearch import checkpoints, parallel, runs, wiring
+from simsearch.config import Config
+from simsearch.data import batch as batch_lib
+from simsearch.data import corrupt as corrupt_lib
+from simsearch.data import images as images_lib
+from simsearch.data import sources
+
+
+class Embedded(NamedTuple):
+    """The embeddings of a split, in row order."""
+
+    embeddings: np.ndarray  # float32 [N, D], L2-normalised; zeros where the image is unreadable
+    valid: np.ndarray  # bool [N], False where the image could not be read
+
+
+class Embedder:
+    """Embeds images with a version's own network and preprocessing.
+
+    Attributes:
+        config: The version's configuration.
+        class_names: Names of the classes that it was trained on.
+        fingerprint: Hex SHA-256 of the network's variables: equal for equal networks only.
+    """
+
+    def __init__(self, config: Config, variables: Any, *, class_names: Iterable[str] = ()) -> None:
+        """Makes an embedder of a network in memory; `from_version` reads one from disk."""
+        self.config = config
+        self.class_names = tuple(class_names)
+        self.fingerprint = fingerprint(variables)
+        self._devices = parallel.local_devices(config.train.num_devices)
+        self._variables = parallel.replicate(variables, self._devices)
+        self._embed = create_embed_function(config)
+
+    @classmethod
+    def from_version(
+        cls, version: int | runs.Version | None = None, *, workdir: str | os.PathLike = "runs"
+    ) -> "Embedder":
+        """Returns the embedder of a version's best checkpoint.
+
+        Args:
+            version: Its number, or the version itself; None: the newest.
+            workdir: Folder of the versions.
+
+        Raises:
+            UsageError: Where there is no such version, or it holds no checkpoint yet.
+        """
+        if not isinstance(version, runs.Version):
+            version = runs.find(workdir, version)
+        config = version.config
+        store = checkpoints.open_to_read(version.checkpoint_dir, monitor=config.train.monitor)
+        shapes = wiring.abstract_variables(config)
+        variables = store.restore_variables(store.best_step(), shapes)
+        return cls(config, variables, class_names=version.read_facts().get("class_names", ()))
+
+    @property
+    def embedding_size(self) -> int:
+        """Dimensions of an embedding."""
+        size = self.config.data.image_size
+        images = jax.ShapeDtypeStruct((1, size, size, 3), np.uint8)
+        return jax.eval_shape(self._embed, self._variables, images).shape[-1]
+
+    def embed(self, images: np.ndarray) -> np.ndarray:
+        """Returns the embeddings of images that are already preprocessed.
+
+        Args:
+            images: uint8 [N, S, S, 3], as `preprocess` gives them.
+
+        Returns:
+            float32 [N, D], L2-normalised.
+        """
+        size = self.config.eval.batch_size
+        parts = []
+        for start in range(0, len(images), size):
+            part = images[start : start + size]
+            padding = [(0, size - len(part)), (0, 0), (0, 0), (0, 0)]
+            batch = parallel.shard(np.pad(part, padding), self._devices)
+            parts.append(np.asarray(self._embed(self._variables, batch))[: len(part)])
+        return np.concatenate(parts) if parts else np.zeros((0, self.embedding_size), np.float32)
+
+    def preprocess(self, encoded: bytes) -> np.ndarray:
+        """Returns an encoded image as the network takes it, uint8 [S, S, 3].
+
+        Raises:
+            CorruptImage: Where it cannot be read.
+        """
+        data = self.config.data
+        return images_lib.load_for_eval(
+            encoded,
+            resize_mode=data.resize_mode,
+            resize_size=data.resize_size,
+            image_size=data.image_size,
+            max_pixels=data.max_pixels,
+        )
+
+    def embed_files(self, paths: Iterable[str | os.PathLike]) -> np.ndarray:
+        """Returns the embeddings of image files, float32 [N, D].
+
+        Raises:
+            CorruptImage: Where a file cannot be read as an image.
+        """
+        size = self.config.data.image_size
+        images = [self.preprocess(pathlib.Path(path).read_bytes()) for path in paths]
+        return self.embed(np.asarray(images, np.uint8).reshape(-1, size, size, 3))
+
+    def embed_split(self, split: sources.Split, *, corrupt: corrupt_lib.CorruptLog) -> Embedded:
+        """Returns the embeddings of every row of a split.
+
+        Args:
+            split: The images.
+            corrupt: Collects the rows that could not be read.
+        """
+        batches = wiring.eval_batches(self.config, split, corrupt=corrupt)
+        return embed_batches(
+            self._embed,
+            self._variables,
+            batches=batches,
+            devices=self._devices,
+            num_rows=len(split.labels),
+        )
+
+
+def create_embed_function(config: Config) -> Callable[[Any, jax.Array], jax.Array]:
+    """Returns the compiled `(variables, images uint8 [B, S, S, 3]) -> float32 [B, D]`."""
+    network = wiring.create_network(config)
+    return jax.jit(lambda variables, images: network.apply(variables, images, train=False))
+
+
+def embed_batches(
+    embed: Callable[[Any, jax.Array], jax.Array],
+    variables: Any,
+    *,
+    batches: Iterable[batch_lib.Batch],
+    devices: list[jax.Device],
+    num_rows: int,
+) -> Embedded:
+    """Returns the embeddings of batches, padded rows dropped.
+
+    Args:
+        embed: As `create_embed_function` returns it.
+        variables: The network's variables, replicated over the devices.
+        batches: In row order; the last one padded.
+        devices: Where the batches are spread.
+        num_rows: Rows without the padding.
+    """
+    outputs, valid = [], []
+    for batch in batches:
+        # The device is not waited for: the next batch is read while this one computes.
+        outputs.append(embed(variables, parallel.shard(batch.images, devices)))
+        valid.append(batch.valid)
+        if len(outputs) > 1:
+            outputs[-2] = np.asarray(outputs[-2])
+    embeddings = np.concatenate([np.asarray(output) for output in outputs])[:num_rows]
+    is_valid = np.concatenate(valid)[:num_rows]
+    return Embedded(np.where(is_valid[:, None], embeddings, 0.0).astype(np.float32), is_valid)
+
+
+def embed_cached(
+    embedder: Embedder,
+    split: sources.Split,
+    directory: pathlib.Path,
+    *,
+    corrupt: corrupt_lib.CorruptLog,
+) -> Embedded:
+    """Returns a split's embeddings, read from disk where the same were computed before.
+
+    Args:
+        embedder: What embeds.
+        split: The images.
+        directory: Where embeddings are kept, keyed by weights, preprocessing and images.
+        corrupt: Collects the rows that could not be read, also of an earlier time.
+    """
+    data = embedder.config.data
+    preprocessing = (data.resize_mode, data.resize_size, data.image_size, data.max_pixels)
+    key = f"{embedder.fingerprint} {split.fingerprint} {preprocessing}"
+    path = directory / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.npz"
+    try:
+        with np.load(path) as stored:
+            for name, reason in zip(stored["corrupt"], stored["reasons"], strict=True):
+                corrupt.add(str(name), str(reason))
+            return Embedded(stored["embeddings"], stored["valid"])
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+        pass  # Not there, or cut off: computed now.
+    own_log = corrupt_lib.CorruptLog()
+    embedded = embedder.embed_split(split, corrupt=own_log)
+    for name, reason in own_log.reasons.items():
+        corrupt.add(name, reason)
+    directory.mkdir(parents=True, exist_ok=True)
+    draft = path.with_suffix(f".{os.getpid()}.tmp.npz")
+    np.savez(
+        draft,
+        embeddings=embedded.embeddings,
+        valid=embedded.valid,
+        corrupt=np.array(list(own_log.reasons), str),
+        reasons=np.array(list(own_log.reasons.values()), str),
+    )
+    os.replace(draft, path)
+    return embedded
+
+
+def embed_pixels(
+    config: Config, split: sources.Split, *, corrupt: corrupt_lib.CorruptLog
+) -> Embedded:
+    """Returns the raw pixels as embeddings: the floor that a trained network must rise above.
+
+    Images are shrunk to at most 32 pixels a side and L2-normalised.
+
+    Args:
+        config: The version's configuration, for the preprocessing.
+        split: The images.
+        corrupt: Collects the rows that could not be read.
+    """
+    size = min(config.data.image_size, 32)
+    data = dataclasses.replace(config.data, image_size=size, resize_size=size)
+    small = dataclasses.replace(config, data=data)
+    rows, valid = [], []
+    for batch in wiring.eval_batches(small, split, corrupt=corrupt):
+        rows.append(batch.images.reshape(len(batch.images), -1).astype(np.float32))
+        valid.append(batch.valid)
+    pixels = np.concatenate(rows)[: len(split.labels)]
+    norms = np.linalg.norm(pixels, axis=1, keepdims=True)
+    return Embedded(pixels / np.maximum(norms, 1e-12), np.concatenate(valid)[: len(split.labels)])
+
+
+def fingerprint(variables: Any) -> str:
+    """Returns a hex SHA-256 over the names, shapes and bytes of all arrays."""
+    digest = hashlib.sha256()
+    for path, leaf in jax.tree_util.tree_leaves_with_path(variables):
+        array = np.asarray(leaf)
+        digest.update(f"{jax.tree_util.keystr(path)} {array.shape} {array.dtype};".encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()

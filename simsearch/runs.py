@@ -1,0 +1,140 @@
+"""Version folders: `WORKDIR/version_N` holds everything of one run, and nothing is overwritten."""
+
+import contextlib
+import dataclasses
+import fcntl
+import json
+import os
+import pathlib
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from simsearch import config as config_lib
+from simsearch import errors
+
+_CONFIG = "config.json"
+_NAME = re.compile(r"version_(\d+)")
+
+
+@dataclasses.dataclass(frozen=True)
+class Version:
+    """One run's folder."""
+
+    path: pathlib.Path
+
+    @property
+    def number(self) -> int:
+        """The N of `version_N`."""
+        return int(_NAME.fullmatch(self.path.name)[1])
+
+    @property
+    def config(self) -> config_lib.Config:
+        """The configuration that the version was trained with."""
+        return config_lib.from_json((self.path / _CONFIG).read_text())
+
+    @property
+    def checkpoint_dir(self) -> pathlib.Path:
+        """Orbax checkpoints."""
+        return self.path / "checkpoints"
+
+    @property
+    def metrics_file(self) -> pathlib.Path:
+        """One JSON record a line, training and validation."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def eval_dir(self) -> pathlib.Path:
+        """Evaluation figures, pictures and cached embeddings."""
+        return self.path / "eval"
+
+    def read_facts(self) -> dict[str, Any]:
+        """Returns what `write_facts` stored: the classes, the origin of the weights."""
+        try:
+            return json.loads((self.path / "facts.json").read_text())
+        except FileNotFoundError:
+            return {}
+
+    def write_facts(self, facts: Mapping[str, Any]) -> None:
+        """Stores what the run was made from, beside its configuration."""
+        write_text(self.path / "facts.json", json.dumps(facts, indent=2) + "\n")
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Holds the version for training; the system lets go of it however the process ends.
+
+        Raises:
+            UsageError: Where another process is training this version.
+        """
+        with open(self.path / ".lock", "w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise errors.UsageError(
+                    f"{self.path} is being trained by another process; wait for it or stop it"
+                ) from error
+            yield
+
+
+def create(workdir: str | os.PathLike, config: config_lib.Config) -> Version:
+    """Makes the next version folder, with its configuration already inside when it appears.
+
+    Raises:
+        UsageError: Where the folder cannot be written.
+    """
+    root = pathlib.Path(workdir)
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        draft = pathlib.Path(tempfile.mkdtemp(prefix=".new_version_", dir=root))
+        draft.chmod(0o755)
+        write_text(draft / _CONFIG, config_lib.to_json(config))
+        while True:
+            path = root / f"version_{1 + max(_numbers(root), default=-1)}"
+            try:
+                draft.rename(path)
+                return Version(path)
+            except OSError:
+                # Another process took the number in between; any other cause ends the loop.
+                if not path.exists():
+                    shutil.rmtree(draft, ignore_errors=True)
+                    raise
+    except OSError as error:
+        raise errors.UsageError(
+            f"--workdir={workdir} must be a folder that can be written: {error.strerror}"
+        ) from error
+
+
+def find(workdir: str | os.PathLike, number: int | None = None) -> Version:
+    """Returns a version by number, the newest where no number is given.
+
+    Raises:
+        UsageError: Where there is none; lists those there are.
+    """
+    numbers = _numbers(pathlib.Path(workdir))
+    if not numbers:
+        raise errors.UsageError(
+            f"no version found in {workdir}; train one with `python main.py --config train`, "
+            "or name another folder with --workdir"
+        )
+    if number is None:
+        number = max(numbers)
+    if number not in numbers:
+        there = ", ".join(map(str, sorted(numbers)))
+        raise errors.UsageError(f"--version={number} is not in {workdir}; there: {there}")
+    return Version(pathlib.Path(workdir) / f"version_{number}")
+
+
+def write_text(path: pathlib.Path, text: str) -> None:
+    """Writes a file that is either whole or not there, whenever the process ends."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    draft.write_text(text)
+    os.replace(draft, path)
+
+
+def _numbers(root: pathlib.Path) -> list[int]:
+    if not root.is_dir():
+        return []
+    matches = (_NAME.fullmatch(path.name) for path in root.iterdir())
+    return [int(match[1]) for match in matches if match]

@@ -1,0 +1,151 @@
+"""The training loop: steps, validation, checkpoints, and what is said about them."""
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+
+from simsearch import checkpoints, keys, progress
+from simsearch.config import Config
+from simsearch.train import records as records_lib
+from simsearch.train import state as state_lib
+from simsearch.train import stop
+from simsearch.train import window as window_lib
+
+
+class Plan(NamedTuple):
+    """How many steps a run has, and how many of them are one pass over the training images."""
+
+    num_steps: int
+    steps_per_epoch: int
+
+    def epoch(self, step: int) -> float:
+        """Returns the passes over the training images after `step` steps."""
+        return step / self.steps_per_epoch
+
+    def is_validated(self, step: int, *, every_epochs: int) -> bool:
+        """Returns whether a validation follows step `step`."""
+        return step == self.num_steps or step % (every_epochs * self.steps_per_epoch) == 0
+
+
+def plan(config: Config, num_images: int) -> Plan:
+    """Returns the plan of a run over `num_images` training images."""
+    steps_per_epoch = -(-num_images // config.train.batch_size)
+    num_steps = config.train.num_steps or config.train.num_epochs * steps_per_epoch
+    return Plan(num_steps=num_steps, steps_per_epoch=steps_per_epoch)
+
+
+def fit(
+    state: state_lib.TrainState,
+    batches: Iterable[Any],
+    *,
+    config: Config,
+    plan: Plan,
+    train_step: Callable,
+    learning_rate: Callable[[int], Any],
+    evaluate: Callable[[Any], Mapping[str, float]],
+    store: checkpoints.Store,
+    about: Mapping[str, Any],
+    records: records_lib.Records,
+    stop_request: stop.StopRequest,
+) -> state_lib.TrainState:
+    """Trains to the end of the plan and returns the last state.
+
+    Args:
+        state: Where to start; its step says how much of the plan is done.
+        batches: The batches from that step on, already on their way to the devices.
+        config: The run's configuration.
+        plan: How far to go.
+        train_step: Compiled `(state, batch, key) -> (state, metrics)`.
+        learning_rate: The schedule, for the record.
+        evaluate: From the network's variables to validation metrics.
+        store: Where checkpoints go.
+        about: What each checkpoint carries beside the arrays.
+        records: Where figures go.
+        stop_request: Turns true where the process was asked to end.
+
+    Raises:
+        RunError: Where the loss is not finite, or a checkpoint could not be written.
+        Stopped: Where the process was asked to end; the state was saved.
+    """
+    options = config.train
+    key = jax.random.key(options.seed)
+    done = int(state.step)
+    stop_request.is_deferred = True
+    window = window_lib.Window(config)
+    best_step = store.best_step()
+    best = store.metrics(best_step) if best_step is not None else {}
+    epoch_log = _EpochLog(plan, monitor=options.monitor, best=best.get(options.monitor, -1.0))
+
+    def save(metrics: Mapping[str, float] | None = None) -> None:
+        store.save(
+            done, variables=state.variables, optimizer=state.opt_state, about=about, metrics=metrics
+        )
+
+    def validate() -> None:
+        metrics = {name: float(value) for name, value in evaluate(state.variables).items()}
+        records.write("validation", done, metrics, epoch=plan.epoch(done))
+        save(metrics)
+        epoch_log.write(done, metrics, train=window.means)
+        window.restart_clock()
+
+    if plan.num_steps == 0 and store.newest_step() is None:
+        validate()
+    with progress.bar(total=plan.num_steps, initial=done, description="", unit="step") as bar:
+        for batch in batches:
+            state, metrics = train_step(state, batch, keys.stream(key, "step", done))
+            done += 1
+            window.add(metrics)
+            bar.update()
+            is_validated = plan.is_validated(done, every_epochs=options.eval_every_epochs)
+            if is_validated or window.is_due:
+                figures = window.close(done) | {"learning_rate": float(learning_rate(done - 1))}
+                records.write("train", done, figures, epoch=plan.epoch(done))
+                _show(bar, figures, epoch=plan.epoch(done), last=plan.epoch(plan.num_steps))
+            if is_validated:
+                validate()
+            elif options.checkpoint_every_steps and done % options.checkpoint_every_steps == 0:
+                save()
+            if stop_request and done < plan.num_steps:
+                if store.newest_step() != done:
+                    save()
+                store.wait()
+                raise stop.Stopped(stop_request.number, outcome=f"saved after step {done}")
+    store.wait()
+    return state
+
+
+def _show(bar: Any, figures: Mapping[str, float], *, epoch: float, last: float) -> None:
+    bar.set_description(f"epoch {epoch:.1f}/{last:.4g}", refresh=False)
+    rate = figures.get("images_per_second")
+    bar.set_postfix_str(
+        f"loss {figures['loss']:.4f}, active {figures['active_fraction']:.0%}"
+        + (f", {rate:.0f} images/s" if rate else "")
+    )
+
+
+class _EpochLog:
+    """One line for each validation, and the best so far."""
+
+    def __init__(self, plan: Plan, *, monitor: str, best: float) -> None:
+        self._plan = plan
+        self._monitor = monitor
+        self._best = best
+        self._start = time.monotonic()
+
+    def write(self, step: int, metrics: Mapping[str, float], *, train: Mapping[str, float]) -> None:
+        """Logs the line of the validation after `step`."""
+        is_best = metrics[self._monitor] > self._best
+        self._best = max(self._best, metrics[self._monitor])
+        parts = [f"epoch {self._plan.epoch(step):.4g}/{self._plan.epoch(self._plan.num_steps):.4g}"]
+        if train:
+            parts.append(f"loss {train['loss']:.4f}")
+            parts.append(f"active {train['active_fraction']:.0%}")
+            parts.append(f"spread {train['spread']:.2f}")
+        if "images_per_second" in train:
+            parts.append(f"{train['images_per_second']:.0f} images/s")
+        parts.append("validation: " + ", ".join(f"{k} {v:.4f}" for k, v in metrics.items()))
+        parts.append(f"{time.monotonic() - self._start:.0f} s" + (" *" if is_best else ""))
+        progress.log.info("%s", "  ".join(parts))
+        self._start = time.monotonic()

@@ -1,0 +1,136 @@
+"""One version from its newest checkpoint, or its first weights, to the end of its plan."""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+
+from simsearch import checkpoints, parallel, progress, runs, wiring
+from simsearch.config import Config
+from simsearch.data import corrupt as corrupt_lib
+from simsearch.data import sources
+from simsearch.train import loop, stop
+from simsearch.train import optimizer as optimizer_lib
+from simsearch.train import records as records_lib
+from simsearch.train import state as state_lib
+from simsearch.train import step as step_lib
+
+
+def fit_version(
+    version: runs.Version,
+    split: sources.Split,
+    *,
+    initial: wiring.Initial | None,
+    evaluate: Callable[[Any], Mapping[str, float]],
+    corrupt: corrupt_lib.CorruptLog,
+    stop_request: stop.StopRequest,
+) -> None:
+    """Trains a version to the end.
+
+    Args:
+        version: Where it is kept; goes on after its newest checkpoint, where it has one.
+        split: The training images.
+        initial: The variables to start from where there is no checkpoint; None: made anew.
+        evaluate: From the network's variables to validation figures.
+        corrupt: Collects the rows that could not be read.
+        stop_request: Turns true where the process was asked to end.
+
+    Raises:
+        UsageError: Where another process trains this version.
+        RunError: Where the run could not be finished.
+        Stopped: Where the process was asked to end; the state was saved.
+    """
+    config = version.config
+    devices = parallel.local_devices(config.train.num_devices)
+    plan = loop.plan(config, len(split.labels))
+    schedule = create_schedule(config, plan)
+    shapes = wiring.abstract_variables(config)
+    optimizer = create_optimizer(config, schedule, shapes["params"])
+    with version.lock():
+        store = checkpoints.Store(version.checkpoint_dir, monitor=config.train.monitor)
+        state = _start(config, store, optimizer, shapes=shapes, initial=initial)
+        done = int(state.step)
+        if done:
+            progress.log.info("going on after step %d of %d", done, plan.num_steps)
+        records = records_lib.Records(version, step=done)
+        batches = wiring.train_batches(
+            config, split, start_step=done, num_steps=plan.num_steps, corrupt=corrupt
+        )
+        try:
+            loop.fit(
+                parallel.replicate(state, devices),
+                parallel.prefetch(batches, devices),
+                config=config,
+                plan=plan,
+                train_step=create_train_step(config, optimizer, devices),
+                learning_rate=schedule,
+                evaluate=evaluate,
+                store=store,
+                about={"config": dataclasses.asdict(config)},
+                records=records,
+                stop_request=stop_request,
+            )
+        except stop.Stopped as stopped:
+            raise stopped.with_advice(
+                f"go on with `python main.py --mode=train --version={version.number}`"
+            ) from None
+        finally:
+            records.close()
+            store.close()
+
+
+def _start(
+    config: Config,
+    store: checkpoints.Store,
+    optimizer: Any,
+    *,
+    shapes: Any,
+    initial: wiring.Initial | None,
+) -> state_lib.TrainState:
+    step = store.newest_step()
+    if step is None:
+        variables = (initial or wiring.initial_variables(config)).variables
+        return state_lib.create(variables, jax.jit(optimizer.init)(variables["params"]))
+    moments = jax.eval_shape(optimizer.init, shapes["params"])
+    return state_lib.create(*store.restore(step, variables=shapes, optimizer=moments), step=step)
+
+
+def create_schedule(config: Config, plan: loop.Plan) -> Callable[[Any], Any]:
+    """Returns the learning rate by step."""
+    optimizer = config.optimizer
+    return optimizer_lib.create_schedule(
+        peak_learning_rate=optimizer.learning_rate,
+        num_steps=plan.num_steps,
+        num_warmup_steps=round(optimizer.warmup_epochs * plan.steps_per_epoch),
+        final_fraction=optimizer.final_fraction,
+    )
+
+
+def create_optimizer(config: Config, schedule: Callable[[Any], Any], params: Any) -> Any:
+    """Returns the configured AdamW for parameters of this shape."""
+    optimizer = config.optimizer
+    return optimizer_lib.create_optimizer(
+        schedule,
+        weight_decay=optimizer.weight_decay,
+        beta1=optimizer.beta1,
+        beta2=optimizer.beta2,
+        epsilon=optimizer.epsilon,
+        clip_norm=optimizer.clip_norm,
+        trainable=wiring.trainable(config, params),
+    )
+
+
+def create_train_step(config: Config, optimizer: Any, devices: Sequence[jax.Device]) -> Callable:
+    """Returns the compiled step over the devices."""
+    loss = config.loss
+    step = step_lib.create_train_step(
+        wiring.create_network(config, axis_name=parallel.AXIS),
+        optimizer,
+        miner=loss.miner,
+        margin=loss.margin,
+        distance=loss.distance,
+        soft_margin=loss.soft_margin,
+        axis_name=parallel.AXIS,
+    )
+    return parallel.replicate_step(step, devices)

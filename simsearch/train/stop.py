@@ -1,0 +1,67 @@
+"""A polite end: SIGTERM and Ctrl-C ask the loop to save and stop, a second one ends at once."""
+
+import contextlib
+import signal
+import threading
+from collections.abc import Iterator
+
+
+class Stopped(KeyboardInterrupt):
+    """The process was asked to end, and saved what could be saved first.
+
+    No error: like its base class it passes by whoever catches `Exception`.
+    """
+
+    def __init__(self, number: int, *, outcome: str) -> None:
+        """Says which signal came.
+
+        Args:
+            number: The signal's number.
+            outcome: What was saved.
+        """
+        super().__init__(f"stopped by {signal.Signals(number).name}: {outcome}")
+        self.number = number
+        self.outcome = outcome
+        self.exit_code = 128 + number
+
+    def with_advice(self, advice: str) -> "Stopped":
+        """Returns the same, with what to do next."""
+        return Stopped(self.number, outcome=f"{self.outcome}; {advice}")
+
+
+class StopRequest:
+    """Whether a signal came.
+
+    Attributes:
+        number: The signal's number; None as long as none came.
+        is_deferred: Whether somebody looks at `number`; else a signal ends the work at once.
+    """
+
+    number: int | None = None
+    is_deferred: bool = False
+
+    def __bool__(self) -> bool:
+        return self.number is not None
+
+
+@contextlib.contextmanager
+def on_signals() -> Iterator[StopRequest]:
+    """Yields a request that turns true on SIGTERM or SIGINT; the old handlers come back after."""
+    request = StopRequest()
+    if threading.current_thread() is not threading.main_thread():
+        yield request
+        return
+
+    def ask(number: int, frame: object) -> None:
+        if not request.is_deferred:
+            raise Stopped(number, outcome="before the first step, so there was nothing to save")
+        if request:
+            raise Stopped(number, outcome="again, at once; the last checkpoint stands")
+        request.number = number
+
+    previous = {number: signal.signal(number, ask) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield request
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

@@ -1,0 +1,165 @@
+"""From a configuration to the parts that it names: images, batches, network, weights.
+
+The parts themselves take plain arguments and never see a configuration.
+"""
+
+import os
+import pathlib
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from simsearch import keys, models
+from simsearch.config import Config
+from simsearch.data import batch as batch_lib
+from simsearch.data import corrupt as corrupt_lib
+from simsearch.data import evaluation, sampling, sources
+from simsearch.models import pretrained
+
+
+class Initial(NamedTuple):
+    """A network's first variables, and where they come from."""
+
+    variables: dict[str, Any]
+    weights: dict[str, Any]
+
+
+def cache_dir(config: Config) -> str:
+    """Returns the folder of downloads, decoded images and compiled programs."""
+    return os.path.expanduser(config.data.cache_dir or "~/.cache/simsearch")
+
+
+def load_splits(config: Config) -> dict[str, sources.Split]:
+    """Returns the splits "train", "validation" and "test" of the configured images."""
+    data = config.data
+    return sources.load(
+        data.source,
+        path=data.path,
+        valid_fraction=data.valid_fraction,
+        test_fraction=data.test_fraction,
+        split_seed=data.split_seed,
+        image_column=data.image_column,
+        label_column=data.label_column,
+        cache_dir=os.path.join(cache_dir(config), "datasets"),
+    )
+
+
+def create_network(config: Config, *, axis_name: str | None = None) -> nn.Module:
+    """Returns the embedding network.
+
+    Args:
+        config: The run's configuration.
+        axis_name: The device axis that a training batch is spread over; None to embed.
+    """
+    model = config.model
+    return models.create_network(
+        backbone=model.backbone,
+        embedding_size=model.embedding_size,
+        head=model.head,
+        pooling=model.pooling,
+        dtype=jnp.dtype(model.dtype),
+        image_mean=models.IMAGE_MEAN,
+        image_std=models.IMAGE_STD,
+        axis_name=axis_name,
+        freeze_batch_norm=model.freeze_batch_norm,
+        freeze=model.freeze,
+    )
+
+
+def abstract_variables(config: Config) -> Any:
+    """Returns the shapes of the network's variables, without computing any."""
+    return jax.eval_shape(lambda: _initialise(config))
+
+
+def initial_variables(config: Config) -> Initial:
+    """Returns random variables with the configured weights laid over them."""
+    variables = jax.jit(lambda: _initialise(config))()
+    return Initial(*pretrained.load_weights(config.model.weights, config.model.backbone, variables))
+
+
+def trainable(config: Config, params: Any) -> Any:
+    """Returns a tree of the parameters' shape: True where the configuration lets them train."""
+    return models.trainable(params, config.model.backbone, config.model.freeze)
+
+
+def _initialise(config: Config) -> Any:
+    size = config.data.image_size
+    key = keys.stream(jax.random.key(config.train.seed), "initialise")
+    return create_network(config).init(key, jnp.zeros((1, size, size, 3), jnp.uint8), train=False)
+
+
+def sample_rows(config: Config, labels: np.ndarray) -> Callable[[int], np.ndarray]:
+    """Returns the function from a step to the rows of its batch."""
+    options = {"seed": config.train.seed, "batch_size": config.train.batch_size}
+    if config.sampling.mode == "triplets":
+        return lambda step: sampling.triplets(labels, step=step, **options)
+    options["samples_per_class"] = config.sampling.samples_per_class
+    return lambda step: sampling.classes_by_samples(labels, step=step, **options)
+
+
+def train_batches(
+    config: Config,
+    split: sources.Split,
+    *,
+    start_step: int,
+    num_steps: int,
+    corrupt: corrupt_lib.CorruptLog,
+) -> Iterator[batch_lib.Batch]:
+    """Yields the augmented batches from `start_step` to the plan's end."""
+    # TensorFlow takes seconds to import, and only training needs it.
+    from simsearch.data import augment, pipeline
+
+    data = config.data
+    return pipeline.train_batches(
+        split,
+        sample_rows=sample_rows(config, split.labels),
+        seed=config.train.seed,
+        start_step=start_step,
+        num_steps=num_steps - start_step,
+        image_size=data.image_size,
+        resize_mode=data.resize_mode,
+        resize_size=data.resize_size,
+        max_pixels=data.max_pixels,
+        augmentation=augment.Augmentation(**vars(config.augment)),
+        cache=data.cache,
+        cache_dir=os.path.join(cache_dir(config), "images"),
+        on_corrupt=data.on_corrupt,
+        corrupt=corrupt,
+        prefetch=data.prefetch_batches,
+    )
+
+
+def eval_batches(
+    config: Config, split: sources.Split, *, corrupt: corrupt_lib.CorruptLog
+) -> Iterator[batch_lib.Batch]:
+    """Yields a split's images in row order, never augmented, the last batch padded."""
+    return evaluation.eval_batches(
+        split,
+        batch_size=config.eval.batch_size,
+        image_size=config.data.image_size,
+        resize_mode=config.data.resize_mode,
+        resize_size=config.data.resize_size,
+        max_pixels=config.data.max_pixels,
+        on_corrupt=config.data.on_corrupt,
+        corrupt=corrupt,
+        num_threads=config.data.num_threads or os.cpu_count() or 1,
+    )
+
+
+def facts(split: Mapping[str, sources.Split], weights: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns what a version remembers of its images and weights."""
+    return {
+        "class_names": list(split["train"].class_names),
+        "num_images": {name: len(part.labels) for name, part in split.items()},
+        "train_fingerprint": split["train"].fingerprint,
+        "weights": dict(weights),
+    }
+
+
+def absolute(path: str) -> str:
+    """Returns a path that means the same from every working directory."""
+    return str(pathlib.Path(path).expanduser().resolve()) if path else path
