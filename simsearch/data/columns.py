@@ -1,0 +1,125 @@
+"""Which columns of a table are the images and the labels, and class numbers for the labels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from simsearch.data import splits
+from simsearch.errors import UsageError
+
+IMAGE_NAMES = ("image", "images", "img", "picture", "photo")
+LABEL_NAMES = ("label", "labels", "class", "category", "target", "fine_label", "coarse_label")
+
+
+def choose(
+    candidates: Sequence[str],
+    columns: Sequence[str],
+    *,
+    asked: str,
+    preferred: Sequence[str],
+    field: str,
+    where: str,
+) -> str:
+    """Returns the column to take: the one asked for, the only candidate, or a well-known name.
+
+    Args:
+        candidates: Columns of a fitting type.
+        columns: All columns, for the message.
+        asked: What the user set; empty: nothing.
+        preferred: Names that decide between several candidates, best first.
+        field: The config field, such as "image_column".
+        where: What the set is called in messages.
+
+    Raises:
+        UsageError: The column that was asked for does not fit, or the choice is not clear.
+    """
+    if asked in candidates:
+        return asked
+    kind = field.removesuffix("_column")
+    if asked:
+        came = f"a column {asked!r} of another type" if asked in columns else f"no {asked!r}"
+        advice = f"set data.{field} to one of {splits.listed(candidates)}"
+        raise UsageError(
+            f"expected data.{field} to name a column of {kind}s in {where}, found {came} among "
+            f"{splits.listed(columns)}: {advice if candidates else 'choose another set'}"
+        )
+    if len(candidates) == 1:
+        return candidates[0]
+    for name in preferred:
+        if name in candidates:
+            return name
+    found = splits.listed(candidates) if candidates else f"none among {splits.listed(columns)}"
+    raise UsageError(
+        f"expected one {kind} column in {where}, found {found}: "
+        + (f"set data.{field}" if candidates else f"choose a set with {kind}s")
+    )
+
+
+def number_labels(
+    values: Mapping[str, Sequence], class_names: Sequence[str] | None
+) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
+    """Returns class numbers and names for the labels of each split.
+
+    Args:
+        values: By split: class numbers where `class_names` is given; texts or integers where not;
+            None, or a negative class number, marks an image without a label.
+        class_names: Names of the class numbers, None where the values name themselves.
+
+    Returns:
+        By split, int32 [N] with -1 for an image without a label; and the class names. Integers
+        are padded to the same width, so that the alphabetical order is theirs.
+    """
+    if class_names is not None:
+        numbers = {
+            split: np.asarray([-1 if value is None else value for value in column], np.int32)
+            for split, column in values.items()
+        }
+        return numbers, tuple(class_names)
+    found = sorted({value for column in values.values() for value in column if value is not None})
+    number = {value: i for i, value in enumerate(found)} | {None: -1}
+    width = max((len(str(value)) for value in found if isinstance(value, int)), default=0)
+    names = tuple(f"{v:0{width}d}" if isinstance(v, int) else str(v) for v in found)
+    numbers = {
+        split: np.asarray([number[value] for value in column], np.int32)
+        for split, column in values.items()
+    }
+    return numbers, names
+
+
+def labelled(found: Mapping[str, splits.Split], *, where: str) -> dict[str, splits.Split]:
+    """Returns the splits without the images that have no label, and without splits of only such.
+
+    Raises:
+        UsageError: Nothing is left to train on.
+    """
+    kept = {
+        name: pick_labelled
+        for name, split in found.items()
+        if len((pick_labelled := splits.pick(split, np.flatnonzero(split.labels >= 0))).labels)
+    }
+    if "train" not in kept:
+        raise UsageError(
+            f"expected labelled images in a train split of {where}, found splits "
+            f"{splits.listed(list(found)) or 'of none'} with labels in "
+            f"{splits.listed(list(kept)) or 'none'}: choose another set"
+        )
+    return kept
+
+
+def standard_splits(names: Sequence[str], *, where: str) -> dict[str, str]:
+    """Returns a set's own name of each split by its standard name; a lone split is train.
+
+    Raises:
+        UsageError: None of several splits is called train.
+    """
+    if len(names) == 1:
+        return {"train": names[0]}
+    found = {splits.standard_name(name): name for name in names if splits.standard_name(name)}
+    if "train" not in found:
+        raise UsageError(
+            f"expected a split called train in {where}, found {splits.listed(list(names))}: "
+            "choose another set"
+        )
+    return found

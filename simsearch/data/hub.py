@@ -1,0 +1,220 @@
+"""Image sets of the HuggingFace hub, read row by row from memory-mapped files."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import os
+import re
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from simsearch.data import columns, images, splits
+from simsearch.errors import RunError, UsageError
+
+if TYPE_CHECKING:
+    import datasets
+
+# Where the hub keeps its parquet conversion of a set whose loading script no client runs any more.
+_PARQUET_REVISION = "refs/convert/parquet"
+_PROBE_SECONDS = 10
+_SCRIPT_REFUSED = "scripts are no longer supported"
+
+
+def load(
+    name: str, *, image_column: str = "", label_column: str = "", cache_dir: str = ""
+) -> dict[str, splits.Split]:
+    """Returns the splits that a set has on the hub, "train" among them.
+
+    The set is downloaded once; after that it also loads where the hub cannot be reached.
+
+    Args:
+        name: ORG/NAME or ORG/NAME@REVISION.
+        image_column: Empty: the only column of images, or the one called image.
+        label_column: Empty: the only column of class labels, or the one called label.
+        cache_dir: Folder that the set is kept in; empty: the client's own.
+
+    Raises:
+        UsageError: There is no such set, or it has no images with labels.
+        RunError: The hub cannot be reached, or the set not be stored.
+    """
+    repository, _, revision = name.partition("@")
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", repository):
+        raise UsageError(f"expected data.source hf:ORG/NAME[@REVISION], got hf:{name}")
+    builder, tables = _tables(repository, revision or None, cache_dir)
+    where = f"hf:{name}"
+    own_names = columns.standard_splits(list(tables), where=where)
+    features = tables[own_names["train"]].features
+    image_column = _image_column(features, image_column, where)
+    label_column = _label_column(features, label_column, where)
+    values = {key: _column(tables[own], label_column) for key, own in own_names.items()}
+    class_names = getattr(features[label_column], "names", None)
+    labels, class_names = columns.number_labels(values, class_names)
+    found = {}
+    for key, own in own_names.items():
+        parts = (repository, builder.hash, own, image_column, labels[key].tolist())
+        found[key] = splits.Split(
+            labels=labels[key],
+            class_names=class_names,
+            names=splits.NumberedNames(key, len(labels[key])),
+            read=_reader(tables[own], image_column),
+            fingerprint=splits.digest(*parts),
+        )
+    return columns.labelled(found, where=where)
+
+
+def _tables(
+    repository: str, revision: str | None, cache_dir: str
+) -> tuple[datasets.DatasetBuilder, datasets.DatasetDict]:
+    import datasets
+    from huggingface_hub import errors as hub_errors
+
+    where = f"{repository} on {datasets.config.HF_ENDPOINT}"
+    try:
+        with _offline_if_unreachable():
+            builder = _builder(repository, revision, cache_dir)
+            builder.download_and_prepare()
+            return builder, builder.as_dataset()
+    except (
+        datasets.exceptions.FileNotFoundDatasetsError,
+        datasets.data_files.EmptyDatasetError,
+    ) as error:
+        raise UsageError(
+            f"expected the image set {where}, found none that may be read "
+            f"({_first_line(error)}): check data.source, or log in with `hf auth login`"
+        ) from error
+    # HTTPError is that of the HTTP client in use, which differs between the hub client's versions.
+    except (ConnectionError, hub_errors.HTTPError) as error:
+        raise RunError(
+            f"expected to download {where}, but the hub could not be reached "
+            f"({_first_line(error)}): check the network and HF_ENDPOINT, or use data.source=folder"
+        ) from error
+    except (datasets.exceptions.DatasetsError, OSError) as error:
+        raise RunError(
+            f"expected to store {where} in {cache_dir or datasets.config.HF_DATASETS_CACHE}, but: "
+            f"{_first_line(error.__cause__ or error)}; check the set and the free space, or set "
+            "data.cache_dir"
+        ) from error
+    except (ValueError, RuntimeError) as error:
+        raise UsageError(
+            f"expected one readable set in {where}, got: {_first_line(error)}; choose another "
+            "set or revision"
+        ) from error
+
+
+@contextlib.contextmanager
+def _offline_if_unreachable() -> Iterator[None]:
+    """Sends the client straight to its cache where no hub answers; it would retry for a minute."""
+    from datasets import config
+
+    if config.HF_HUB_OFFLINE or _answers(config.HF_ENDPOINT):
+        yield
+        return
+    config.HF_HUB_OFFLINE = True
+    try:
+        yield
+    finally:
+        config.HF_HUB_OFFLINE = False
+
+
+def _answers(url: str) -> bool:
+    request = urllib.request.Request(url, method="HEAD")
+    try:
+        with urllib.request.urlopen(request, timeout=_PROBE_SECONDS):
+            return True
+    except urllib.error.HTTPError as error:
+        error.close()
+        return True
+    except (OSError, http.client.HTTPException):
+        return False
+
+
+def _builder(repository: str, revision: str | None, cache_dir: str) -> datasets.DatasetBuilder:
+    import datasets
+
+    folder = os.path.expanduser(cache_dir) or None
+    # The prefix keeps a local folder of the same name from being taken instead.
+    path = f"hf://datasets/{repository}"
+    try:
+        return datasets.load_dataset_builder(path, revision=revision, cache_dir=folder)
+    except RuntimeError as error:
+        if _SCRIPT_REFUSED not in str(error) or revision:
+            raise
+    return datasets.load_dataset_builder(path, revision=_PARQUET_REVISION, cache_dir=folder)
+
+
+def _image_column(features: datasets.Features, asked: str, where: str) -> str:
+    import datasets
+
+    typed = [name for name, feature in features.items() if isinstance(feature, datasets.Image)]
+    encoded = [name for name, feature in features.items() if _is_encoded(feature)]
+    return columns.choose(
+        typed + encoded if asked else typed or encoded,
+        list(features),
+        asked=asked,
+        preferred=columns.IMAGE_NAMES,
+        field="image_column",
+        where=where,
+    )
+
+
+def _label_column(features: datasets.Features, asked: str, where: str) -> str:
+    import datasets
+
+    typed = [name for name, feature in features.items() if isinstance(feature, datasets.ClassLabel)]
+    plain = [
+        name
+        for name, feature in features.items()
+        if re.fullmatch(r"u?int\d+|(large_)?string|bool", getattr(feature, "dtype", ""))
+        and isinstance(feature, datasets.Value)
+    ]
+    return columns.choose(
+        typed + plain if asked else typed or plain,
+        list(features),
+        asked=asked,
+        preferred=columns.LABEL_NAMES,
+        field="label_column",
+        where=where,
+    )
+
+
+def _is_encoded(feature: object) -> bool:
+    """Returns whether a column that is not marked as images holds the bytes of files."""
+    inner = feature.get("bytes") if isinstance(feature, dict) else feature
+    return getattr(inner, "dtype", "") in ("binary", "large_binary")
+
+
+def _column(table: datasets.Dataset, name: str) -> list:
+    return table.select_columns([name]).with_format("arrow")[:].column(0).to_pylist()
+
+
+def _reader(table: datasets.Dataset, image_column: str) -> Callable[[int], bytes]:
+    rows = table.select_columns([image_column]).with_format("arrow")
+
+    def read(i: int) -> bytes:
+        value = rows[int(i)].column(0)[0].as_py()
+        if isinstance(value, dict):
+            value = value["bytes"] or _file(value["path"])
+        if value is None:
+            raise images.CorruptImage("the row has no image")
+        return value
+
+    return read
+
+
+def _file(path: str | None) -> bytes | None:
+    """Returns the file that the client downloaded for a row that only has its path."""
+    if path is None:
+        return None
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError as error:
+        raise images.CorruptImage(f"cannot be read: {error.strerror}") from error
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
