@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from simsearch.data import splits
+from simsearch.data import splits, wording
 from simsearch.errors import UsageError
 
 IMAGE_NAMES = ("image", "images", "img", "picture", "photo")
@@ -40,17 +40,17 @@ def choose(
     kind = field.removesuffix("_column")
     if asked:
         came = f"a column {asked!r} of another type" if asked in columns else f"no {asked!r}"
-        advice = f"set data.{field} to one of {splits.listed(candidates)}"
+        advice = f"set data.{field} to one of {wording.listed(candidates)}"
         raise UsageError(
             f"expected data.{field} to name a column of {kind}s in {where}, found {came} among "
-            f"{splits.listed(columns)}: {advice if candidates else 'choose another set'}"
+            f"{wording.listed(columns)}: {advice if candidates else 'choose another set'}"
         )
     if len(candidates) == 1:
         return candidates[0]
     for name in preferred:
         if name in candidates:
             return name
-    found = splits.listed(candidates) if candidates else f"none among {splits.listed(columns)}"
+    found = wording.listed(candidates) if candidates else f"none among {wording.listed(columns)}"
     raise UsageError(
         f"expected one {kind} column in {where}, found {found}: "
         + (f"set data.{field}" if candidates else f"choose a set with {kind}s")
@@ -102,8 +102,8 @@ def labelled(found: Mapping[str, splits.Split], *, where: str) -> dict[str, spli
     if "train" not in kept:
         raise UsageError(
             f"expected labelled images in a train split of {where}, found splits "
-            f"{splits.listed(list(found)) or 'of none'} with labels in "
-            f"{splits.listed(list(kept)) or 'none'}: choose another set"
+            f"{wording.listed(found)} with labels in "
+            f"{wording.listed(kept)}: choose another set"
         )
     return kept
 
@@ -119,7 +119,7 @@ def standard_splits(names: Sequence[str], *, where: str) -> dict[str, str]:
     found = {splits.standard_name(name): name for name in names if splits.standard_name(name)}
     if "train" not in found:
         raise UsageError(
-            f"expected a split called train in {where}, found {splits.listed(list(names))}: "
+            f"expected a split called train in {where}, found {wording.listed(names)}: "
             "choose another set"
         )
     return found

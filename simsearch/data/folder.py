@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from simsearch.data import images, splits
+from simsearch.data import images, splits, wording
 from simsearch.errors import UsageError
 
 EXTENSIONS = frozenset(
@@ -38,7 +38,7 @@ def load(
         raise UsageError(f"{_LAYOUT}, but {root} {came}: check data.path")
     split_folders = _split_folders(root)
     class_folders = {name: _folders(folder) for name, folder in split_folders.items()}
-    _check_classes(root, split_folders, class_folders)
+    _check_classes(split_folders, class_folders)
     class_names = tuple(sorted({name for folders in class_folders.values() for name in folders}))
     found = {
         name: _scan(root, folders, class_names=class_names, must_fill=name == "train")
@@ -68,7 +68,7 @@ def _split_folders(root: str) -> dict[str, str]:
     if not any(_folders(folders[name]) for name in trains):
         if folders and all(named.values()):
             raise UsageError(
-                f"{_LAYOUT}; {root} has {splits.listed(list(folders))} but no train folder with "
+                f"{_LAYOUT}; {root} has {wording.listed(folders)} but no train folder with "
                 "class folders: add one"
             )
         return {"train": root}
@@ -84,9 +84,7 @@ def _split_folders(root: str) -> dict[str, str]:
     return found
 
 
-def _check_classes(
-    root: str, split_folders: dict[str, str], class_folders: dict[str, dict[str, str]]
-) -> None:
+def _check_classes(split_folders: dict[str, str], class_folders: dict[str, dict[str, str]]) -> None:
     for name, folders in class_folders.items():
         if not folders:
             raise UsageError(

@@ -11,7 +11,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from simsearch.data import columns, images, splits
+from simsearch.data import columns, images, splits, wording
 from simsearch.errors import RunError, UsageError
 
 if TYPE_CHECKING:
@@ -83,24 +83,25 @@ def _tables(
     ) as error:
         raise UsageError(
             f"expected the image set {where}, found none that may be read "
-            f"({_first_line(error)}): check data.source, or log in with `hf auth login`"
+            f"({wording.first_line(error)}): check data.source, or log in with `hf auth login`"
         ) from error
     # HTTPError is that of the HTTP client in use, which differs between the hub client's versions.
     except (ConnectionError, hub_errors.HTTPError) as error:
         raise RunError(
             f"expected to download {where}, but the hub could not be reached "
-            f"({_first_line(error)}): check the network and HF_ENDPOINT, or use data.source=folder"
+            f"({wording.first_line(error)}): check the network and HF_ENDPOINT, or use "
+            "data.source=folder"
         ) from error
     except (datasets.exceptions.DatasetsError, OSError) as error:
         raise RunError(
             f"expected to store {where} in {cache_dir or datasets.config.HF_DATASETS_CACHE}, but: "
-            f"{_first_line(error.__cause__ or error)}; check the set and the free space, or set "
-            "data.cache_dir"
+            f"{wording.first_line(error.__cause__ or error)}; check the set and the free space, "
+            "or set data.cache_dir"
         ) from error
     except (ValueError, RuntimeError) as error:
         raise UsageError(
-            f"expected one readable set in {where}, got: {_first_line(error)}; choose another "
-            "set or revision"
+            f"expected one readable set in {where}, got: {wording.first_line(error)}; "
+            "choose another set or revision"
         ) from error
 
 
@@ -213,8 +214,3 @@ def _file(path: str | None) -> bytes | None:
             return file.read()
     except OSError as error:
         raise images.CorruptImage(f"cannot be read: {error.strerror}") from error
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__

@@ -32,7 +32,7 @@ def load(
         split_seed: Chooses those images.
         image_column: Column of an hf: or tfds: set; empty: found by its type.
         label_column: Column of an hf: or tfds: set; empty: found by its type.
-        cache_dir: Folder that downloaded sets are kept in; empty: ~/.cache/simsearch.
+        cache_dir: Folder that downloaded sets are kept in; empty: their client's own.
 
     Raises:
         UsageError: The source does not exist or does not hold labelled images.

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from simsearch.data import wording
 from simsearch.errors import UsageError
 
 SPLITS = ("train", "validation", "test")
@@ -122,18 +123,12 @@ def standardise(
     if lonely:
         raise UsageError(
             f"expected at least {_MIN_TRAIN_IMAGES} train images of every class in {where}, found "
-            f"1 of {listed(lonely)}: add images or remove the class"
+            f"1 of {wording.listed(lonely)}: add images or remove the class"
         )
     fractions = {"test": test_fraction, "validation": valid_fraction}
     missing = {name: share for name, share in fractions.items() if name not in splits}
     parts = _hold_out(train.labels, missing, split_seed)
     return {name: pick(train, parts[name]) if name in parts else splits[name] for name in SPLITS}
-
-
-def listed(names: Sequence[str], *, most: int = 5) -> str:
-    """Returns names for a message: the first few, quoted, and how many more there are."""
-    text = ", ".join(repr(name) for name in names[:most])
-    return text + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def _in_class_order(found: Mapping[str, Split]) -> dict[str, Split]:

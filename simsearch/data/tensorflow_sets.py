@@ -1,0 +1,161 @@
+"""Image sets of TensorFlow Datasets (TFDS), read row by row with their encoded bytes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from simsearch.data import columns, splits, wording
+from simsearch.errors import RunError, UsageError
+
+if TYPE_CHECKING:
+    import tensorflow_datasets as tfds
+
+# TFDS's usual format, tfrecord, can only be read from the start to the end.
+_FILE_FORMAT = "array_record"
+_RANDOM_ACCESS = (_FILE_FORMAT, "parquet")
+
+
+def load(
+    name: str, *, image_column: str = "", label_column: str = "", cache_dir: str = ""
+) -> dict[str, splits.Split]:
+    """Returns the splits that a set has in TFDS, "train" among them; prepares it the first time.
+
+    Args:
+        name: The set, such as "beans" or "cifar10:3.0.2".
+        image_column: Empty: the only image feature, or the one called image.
+        label_column: Empty: the only class label, or the one called label.
+        cache_dir: Folder that the set is kept in; empty: TFDS's own.
+
+    Raises:
+        UsageError: There is no such set, or it has no images with labels.
+        RunError: The set cannot be downloaded or stored.
+    """
+    where = f"tfds:{name}"
+    builder = _prepared(name, cache_dir, where)
+    features = builder.info.features
+    own_names = columns.standard_splits(list(builder.info.splits), where=where)
+    image_column = _image_column(features, image_column, where)
+    label_column = _label_column(features, label_column, where)
+    tables = {key: _table(builder, own) for key, own in own_names.items()}
+    values = {key: _column(table, label_column) for key, table in tables.items()}
+    class_names = getattr(features[label_column], "names", None)
+    labels, class_names = columns.number_labels(values, class_names)
+    found = {}
+    for key, own in own_names.items():
+        parts = (builder.info.full_name, own, image_column, labels[key].tolist())
+        found[key] = splits.Split(
+            labels=labels[key],
+            class_names=class_names,
+            names=splits.NumberedNames(key, len(labels[key])),
+            read=_reader(tables[key], image_column),
+            fingerprint=splits.digest(*parts),
+        )
+    return columns.labelled(found, where=where)
+
+
+def _prepared(name: str, cache_dir: str, where: str) -> tfds.core.DatasetBuilder:
+    import tensorflow_datasets as tfds
+
+    folder = os.path.expanduser(cache_dir) or None
+    try:
+        builder = tfds.builder(name, data_dir=folder)
+        if not builder.is_prepared():
+            # Not before: the format of a set that is there already must not be asked for.
+            builder = tfds.builder(name, data_dir=folder, file_format=_FILE_FORMAT)
+            builder.download_and_prepare()
+    except (tfds.core.DatasetNotFoundError, ValueError) as error:
+        raise UsageError(
+            f"expected data.source tfds:NAME with a set of TensorFlow Datasets, got {where} "
+            f"({wording.first_line(error)}): look the name up in its catalogue"
+        ) from error
+    except (ImportError, AssertionError) as error:  # Files to be fetched by hand are asserted.
+        raise UsageError(
+            f"expected to prepare {where}, but it needs more: {wording.first_line(error)}; "
+            "install or fetch it, or choose another set"
+        ) from error
+    except (OSError, *_download_errors()) as error:
+        raise RunError(
+            f"expected to download {where} to {folder or 'the default folder'}, but: "
+            f"{wording.first_line(error)}; check the network, the free space and data.cache_dir"
+        ) from error
+    if builder.info.file_format.value not in _RANDOM_ACCESS:
+        raise UsageError(
+            f"expected {where} in the format {_RANDOM_ACCESS[0]}, found it as "
+            f"{builder.info.file_format.value} in {builder.data_dir}, which has no random access: "
+            "set data.cache_dir to another folder"
+        )
+    return builder
+
+
+def _download_errors() -> tuple[type[Exception], ...]:
+    from tensorflow_datasets.core import download
+
+    return (
+        download.DownloadError,
+        download.download_manager.NonMatchingChecksumError,
+        download.extractor.ExtractError,
+    )
+
+
+def _image_column(features: tfds.features.FeaturesDict, asked: str, where: str) -> str:
+    return columns.choose(
+        _image_features(features),
+        list(features),
+        asked=asked,
+        preferred=columns.IMAGE_NAMES,
+        field="image_column",
+        where=where,
+    )
+
+
+def _image_features(features: tfds.features.FeaturesDict) -> list[str]:
+    import tensorflow_datasets as tfds
+
+    return [key for key, feature in features.items() if isinstance(feature, tfds.features.Image)]
+
+
+def _label_column(features: tfds.features.FeaturesDict, asked: str, where: str) -> str:
+    import tensorflow_datasets as tfds
+
+    typed = [k for k, feature in features.items() if isinstance(feature, tfds.features.ClassLabel)]
+    plain = [
+        key
+        for key, feature in features.items()
+        if key not in typed
+        and (
+            isinstance(feature, tfds.features.Text)
+            or (feature.shape == () and np.dtype(feature.np_dtype).kind in "iub")
+        )
+    ]
+    return columns.choose(
+        typed + plain if asked else typed or plain,
+        list(features),
+        asked=asked,
+        preferred=columns.LABEL_NAMES,
+        field="label_column",
+        where=where,
+    )
+
+
+def _table(builder: tfds.core.DatasetBuilder, split: str) -> Sequence[dict[str, Any]]:
+    """Returns the rows of a split by number; images stay encoded."""
+    import tensorflow_datasets as tfds
+
+    encoded = {key: tfds.decode.SkipDecoding() for key in _image_features(builder.info.features)}
+    return builder.as_data_source(split=split, decoders=encoded)
+
+
+def _column(table: Sequence[dict[str, Any]], name: str) -> list[int | str]:
+    return [_plain(table[i][name]) for i in range(len(table))]
+
+
+def _plain(value: Any) -> int | str:
+    return value.decode() if isinstance(value, bytes) else np.asarray(value).item()
+
+
+def _reader(table: Sequence[dict[str, Any]], image_column: str) -> Callable[[int], bytes]:
+    return lambda i: bytes(table[int(i)][image_column])
