@@ -31,9 +31,7 @@ def get_config() -> config_dict.ConfigDict:
     data.prefetch_batches = 2  # batches >= 1 made ready ahead of the device
 
     config.sampling = sampling = config_dict.ConfigDict()
-    sampling.mode = (
-        "classes_by_samples"  # classes_by_samples (P x K) | triplets (a, p, n at random)
-    )
+    sampling.mode = "classes_by_samples"  # classes_by_samples (P x K) | triplets (at random)
     sampling.samples_per_class = 4  # images >= 2 of each class in a batch (K); P = batch_size / K
 
     config.augment = augment = config_dict.ConfigDict()
@@ -48,17 +46,13 @@ def get_config() -> config_dict.ConfigDict:
 
     config.model = model = config_dict.ConfigDict()
     model.backbone = "resnet50"  # a name of simsearch.models.BACKBONES
-    model.weights = (
-        "imagenet"  # imagenet | none | hf:ORG/NAME[@REVISION] | file (.safetensors .npz)
-    )
+    model.weights = "imagenet"  # imagenet | none | hf:ORG/NAME[@REVISION] | path of a file
     model.embedding_size = 128  # dimensions >= 1
     model.head = "linear"  # linear | mlp | none (the pooled features themselves)
     model.pooling = "average"  # average | max | gem
     model.freeze = "none"  # none | stem | a number of stages | all: what is not trained
     model.freeze_batch_norm = False  # whether BatchNorm keeps its running statistics in training
-    model.dtype = (
-        "float32"  # float32 | bfloat16: what the backbone computes in; the rest is float32
-    )
+    model.dtype = "float32"  # float32 | bfloat16: of the backbone; all else is float32
 
     config.loss = loss = config_dict.ConfigDict()
     loss.name = "triplet"  # triplet
@@ -85,9 +79,7 @@ def get_config() -> config_dict.ConfigDict:
     train.seed = 0  # integer >= 0; of the weights, the batches and the augmentation
     train.log_every_steps = 20  # steps >= 1 between two looks at the device
     train.eval_every_epochs = 1  # epochs >= 1 between two validations
-    train.checkpoint_every_steps = (
-        0  # steps >= 0 between checkpoints besides each validation; 0: none
-    )
+    train.checkpoint_every_steps = 0  # steps >= 0 between more checkpoints; 0: at validations
     train.monitor = "map_at_r"  # validation metric that chooses the best checkpoint
     train.collapse_spread = 0.01  # [0, 1]; a warning where the embeddings' spread falls below it
 

@@ -31,6 +31,8 @@ def log_to_stdout() -> None:
     log.handlers = [handler]
     log.setLevel(logging.INFO)
     log.propagate = False
+    # Orbax warns of every checkpoint without metrics; those between validations have none.
+    logging.getLogger("absl").setLevel(logging.ERROR)
 
 
 def bar(*, total: int, description: str, unit: str, initial: int = 0) -> tqdm.tqdm:

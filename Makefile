@@ -1,0 +1,39 @@
+# make demo   install, train on handwritten digits, evaluate, say where the pictures are
+# make test   install, run every test
+# make lint   style checks
+PYTHON ?= python3
+VENV ?= .venv
+RUNS ?= runs/demo
+
+# jax for the GPU where one answers, with the CUDA that its driver supports.
+DRIVER := $(shell nvidia-smi --query-gpu=driver_version --format=csv,noheader 2>/dev/null | head -n 1 | cut -d. -f1)
+REQUIREMENTS := $(shell if [ -z "$(DRIVER)" ]; then echo requirements.txt; \
+	elif [ "$(DRIVER)" -ge 580 ]; then echo requirements-cuda.txt; \
+	else echo requirements-cuda12.txt; fi)
+
+.PHONY: demo test lint install clean
+
+demo: install
+	$(VENV)/bin/python main.py --config demo --workdir $(RUNS)
+	$(VENV)/bin/python main.py --mode=eval --workdir $(RUNS) --seed=0
+
+test: install
+	$(VENV)/bin/python -m pip install --quiet -r requirements-dev.txt
+	$(VENV)/bin/python -m pytest
+
+lint: install
+	$(VENV)/bin/python -m pip install --quiet -r requirements-dev.txt
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+
+install: $(VENV)/.installed
+
+$(VENV)/.installed: requirements.txt requirements-cuda.txt requirements-cuda12.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v <= (3, 12) else "simsearch needs Python 3.11 or 3.12, and $(PYTHON) is %d.%d; name another with make PYTHON=python3.12" % v)'
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --upgrade pip
+	$(VENV)/bin/python -m pip install --quiet -r $(REQUIREMENTS)
+	@touch $@
+
+clean:
+	rm -rf $(VENV)

@@ -1,0 +1,85 @@
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from simsearch import checkpoints, errors
+
+
+def tree(value):
+    return {"params": {"a": jnp.full((2, 3), value, jnp.float32)}, "batch_stats": {}}
+
+
+def save(store, step, score=None):
+    store.save(
+        step,
+        variables=tree(step),
+        optimizer={"count": jnp.int32(step)},
+        about={"config": {"a": 1}},
+        metrics=None if score is None else {"map_at_r": score, "other": 0.0},
+    )
+
+
+def test_the_newest_and_the_best_are_kept(tmp_path):
+    store = checkpoints.Store(tmp_path, monitor="map_at_r")
+    assert store.newest_step() is None and store.best_step() is None
+    for step, score in ((1, 0.5), (2, 0.9), (3, None), (4, 0.7), (5, 0.6), (6, None)):
+        save(store, step, score)
+    store.wait()
+    assert (store.newest_step(), store.best_step()) == (6, 2)
+    assert sorted(int(path.name) for path in tmp_path.iterdir()) == [2, 6]
+    assert store.metrics(2)["map_at_r"] == 0.9
+    assert store.metrics(6) == {}
+    store.close()
+
+
+def test_what_is_restored_is_what_was_saved(tmp_path):
+    store = checkpoints.Store(tmp_path, monitor="map_at_r")
+    save(store, 3)
+    store.close()
+    store = checkpoints.open_to_read(tmp_path, monitor="map_at_r")
+    assert store.best_step() == 3
+    variables, optimizer = store.restore(
+        3, variables=jax.eval_shape(lambda: tree(0)), optimizer={"count": jnp.int32(0)}
+    )
+    np.testing.assert_array_equal(variables["params"]["a"], np.full((2, 3), 3))
+    assert int(optimizer["count"]) == 3
+    alone = store.restore_variables(3, tree(0))
+    np.testing.assert_array_equal(alone["params"]["a"], np.full((2, 3), 3))
+
+
+def test_a_checkpoint_of_a_newer_format_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoints, "FORMAT_VERSION", 99)
+    store = checkpoints.Store(tmp_path, monitor="map_at_r")
+    save(store, 1)
+    store.close()
+    monkeypatch.undo()
+    store = checkpoints.Store(tmp_path, monitor="map_at_r")
+    with pytest.raises(errors.UsageError, match="format 99 .* up to 1; update simsearch"):
+        store.restore_variables(1, tree(0))
+
+
+def test_a_checkpoint_with_other_shapes_is_refused_in_one_line(tmp_path):
+    store = checkpoints.Store(tmp_path, monitor="map_at_r")
+    save(store, 1)
+    store.wait()
+    other = {"params": {"b": jnp.zeros((4,))}, "batch_stats": {}}
+    with pytest.raises(errors.RunError, match="could not be read") as caught:
+        store.restore_variables(1, other)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_folder_without_a_checkpoint_says_how_to_train_on(tmp_path):
+    folder = tmp_path / "version_4" / "checkpoints"
+    with pytest.raises(errors.UsageError, match="--mode=train --version=4"):
+        checkpoints.open_to_read(folder, monitor="map_at_r")
+
+
+def test_the_configuration_is_in_the_checkpoint(tmp_path):
+    store = checkpoints.Store(tmp_path, monitor="map_at_r")
+    save(store, 1)
+    store.close()
+    stored = json.loads((tmp_path / "1" / "about" / "metadata").read_text())
+    assert stored == {"format_version": checkpoints.FORMAT_VERSION, "config": {"a": 1}}

@@ -1,0 +1,93 @@
+import dataclasses
+
+import pytest
+
+from simsearch import config, config_files, errors
+
+
+def load(**overrides):
+    return config_files.load_config(
+        "train", {k.replace("__", "."): v for k, v in overrides.items()}
+    )
+
+
+def test_every_field_of_the_default_file_is_a_field_of_the_dataclasses():
+    loaded = config_files.load_config("train")
+    values = dataclasses.asdict(loaded)
+    assert config.field_names() == [f"{group}.{name}" for group in values for name in values[group]]
+
+
+def test_every_configuration_that_comes_with_the_program_is_valid():
+    for name in config_files.names():
+        assert isinstance(config_files.load_config(name), config.Config)
+
+
+def test_every_field_in_the_default_file_has_a_comment_with_its_meaning():
+    lines = (config_files.CONFIG_DIR / "train.py").read_text().splitlines()
+    bare = [
+        line
+        for i, line in enumerate(lines)
+        if " = " in line
+        and "ConfigDict" not in line
+        and "#" not in line
+        and not lines[i - 1].lstrip().startswith("#")
+    ]
+    assert bare == []
+
+
+def test_json_keeps_everything():
+    loaded = load(optimizer__learning_rate=0.1, data__image_size=96)
+    assert config.from_json(config.to_json(loaded)) == loaded
+
+
+def test_a_derived_default_follows_the_field_it_derives_from():
+    assert load(data__image_size=112).data.resize_size == 128
+    assert load(data__image_size=112, data__resize_size=120).data.resize_size == 120
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        ({"optimizer.lerning_rate": "1"}, "did you mean optimizer.learning_rate?"),
+        ({"learning_rate": "1"}, "did you mean optimizer.learning_rate?"),
+        ({"optimizer": "1"}, "config field optimizer does not exist"),
+        ({"optimizer.learning_rate": "fast"}, "must be a number"),
+        ({"train.num_epochs": "1.5"}, "must be an integer"),
+        ({"train.num_epochs": "True"}, "must be an integer"),
+        ({"loss.soft_margin": "1"}, "must be True or False"),
+        ({"optimizer.learning_rate": "-1"}, "must be > 0"),
+        ({"optimizer.learning_rate": "1e999"}, "must be finite"),
+        ({"data.cache": "tape"}, "must be one of none, ram, disk"),
+        ({"data.source": "folder"}, "needs data.path"),
+        ({"data.path": "x"}, "read only with data.source=folder"),
+        ({"train.batch_size": "62"}, "multiple of sampling.samples_per_class=4"),
+        ({"sampling.mode": "triplets"}, "try 63"),
+        ({"loss.miner": "none"}, "needs sampling.mode=triplets"),
+        ({"data.resize_size": "100"}, "must be at least data.image_size=224"),
+        ({"data.valid_fraction": "0.5", "data.test_fraction": "0.5"}, "must be under 1"),
+    ],
+)
+def test_a_wrong_value_is_refused_with_what_was_expected(overrides, words):
+    with pytest.raises(errors.UsageError) as caught:
+        config_files.load_config("train", overrides)
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_all_problems_are_in_one_message():
+    with pytest.raises(errors.UsageError) as caught:
+        load(optimizer__learning_rate="-1", data__cache="tape", train__batch_size="0")
+    for name in ("optimizer.learning_rate", "data.cache", "train.batch_size"):
+        assert name in str(caught.value)
+
+
+def test_a_stored_configuration_with_a_missing_group_is_refused():
+    with pytest.raises(errors.UsageError, match="config field data is missing"):
+        config.from_json("{}")
+    with pytest.raises(errors.UsageError, match="not JSON"):
+        config.from_json("{")
+
+
+def test_differences_name_the_fields():
+    assert config.differences(load(), load()) == []
+    assert config.differences(load(), load(train__seed=1)) == ["train.seed: 0 -> 1"]

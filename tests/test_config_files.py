@@ -1,0 +1,64 @@
+import pytest
+
+from simsearch import config_files, errors
+
+
+def test_a_file_is_found_by_name_and_by_path(tmp_path):
+    by_name = config_files.load_config("demo")
+    assert by_name == config_files.load_config("configs/demo.py")
+    mine = tmp_path / "mine.py"
+    mine.write_text(
+        "from configs import train\n"
+        "def get_config():\n"
+        "    config = train.get_config()\n"
+        "    config.train.seed = 7\n"
+        "    return config\n"
+    )
+    assert config_files.load_config(str(mine)).train.seed == 7
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("def get_config(): return 1", "must return a ConfigDict"),
+        ("import nothing_of_that_name", "ModuleNotFoundError"),
+        ("x = (", "SyntaxError"),
+        ("x = 1", "get_config"),
+    ],
+)
+def test_a_file_that_is_no_configuration_is_refused(tmp_path, text, words):
+    path = tmp_path / "wrong.py"
+    path.write_text(text)
+    with pytest.raises(errors.UsageError, match=words):
+        config_files.load_config(str(path))
+
+
+def test_an_unknown_name_lists_the_known_ones():
+    with pytest.raises(errors.UsageError, match="choose from demo, train"):
+        config_files.load_config("nothing")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "overrides", "rest"),
+    [
+        (["--config.a.b=1"], {"a.b": "1"}, []),
+        (["--config.a.b", "1", "--mode=eval"], {"a.b": "1"}, ["--mode=eval"]),
+        (["--config.a.b", "--mode=eval"], {"a.b": "True"}, ["--mode=eval"]),
+        (["--noconfig.a.b"], {"a.b": "False"}, []),
+        (["--config", "train", "--config.a.b=x=y"], {"a.b": "x=y"}, ["--config", "train"]),
+        (["--config.a.b=1", "--config.a.b=2"], {"a.b": "2"}, []),
+        (["--config.a.b="], {"a.b": ""}, []),
+        (["--config.a.b", "-1"], {"a.b": "-1"}, []),
+        (["--configs.a.b=1"], {}, ["--configs.a.b=1"]),
+    ],
+)
+def test_overrides_are_taken_out_of_the_arguments(arguments, overrides, rest):
+    assert config_files.split_overrides(arguments) == (overrides, rest)
+
+
+def test_only_the_allowed_fields_of_a_stored_configuration_change():
+    stored = config_files.load_config("train")
+    changed = config_files.override(stored, {"eval.num_neighbors": "3"}, allowed=("eval.",))
+    assert changed.eval.num_neighbors == 3
+    with pytest.raises(errors.UsageError, match="these can: config.eval."):
+        config_files.override(stored, {"model.backbone": "resnet18"}, allowed=("eval.",))

@@ -1,0 +1,65 @@
+import jax
+import numpy as np
+import pytest
+
+from simsearch import errors, parallel
+
+
+def assert_replicated(tree):
+    for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+        first, *rest = (np.asarray(shard.data) for shard in leaf.addressable_shards)
+        assert rest
+        for other in rest:
+            np.testing.assert_array_equal(first, other, err_msg=jax.tree_util.keystr(path))
+
+
+def count_step(state, batch, key):
+    total = jax.lax.psum(batch.sum(), parallel.AXIS)
+    return state + total, total
+
+
+def test_the_state_goes_in_and_comes_out_once():
+    devices = parallel.local_devices(2)
+    step = parallel.replicate_step(count_step, devices)
+    state = parallel.replicate(np.float32(1), devices)
+    (batch,) = parallel.prefetch([np.arange(4, dtype=np.float32)], devices)
+    assert batch.shape == (2, 2)
+    state, total = step(state, batch, jax.random.key(0))
+    assert state.shape == () and float(state) == 7 and float(total) == 6
+    assert_replicated(state)
+
+
+def test_prefetch_gives_every_batch_in_order_and_takes_them_ahead():
+    taken = []
+
+    def batches():
+        for i in range(5):
+            taken.append(i)
+            yield np.full(2, i)
+
+    out = parallel.prefetch(batches(), parallel.local_devices(2), depth=3)
+    first = next(out)
+    assert taken == [0, 1, 2]
+    assert [int(batch[0, 0]) for batch in (first, *out)] == [0, 1, 2, 3, 4]
+
+
+def test_shards_are_rows_on_each_device_and_uneven_batches_are_whole():
+    devices = parallel.local_devices()
+    even = parallel.shard(np.arange(4), devices)
+    assert [shard.data.tolist() for shard in even.addressable_shards] == [[0, 1], [2, 3]]
+    uneven = parallel.shard(np.arange(3), devices)
+    assert [shard.data.tolist() for shard in uneven.addressable_shards] == [[0, 1, 2]] * 2
+
+
+def test_a_batch_that_the_devices_cannot_share_is_refused_with_one_that_they_can():
+    parallel.check_divisible(64, 2, name="train.batch_size")
+    with pytest.raises(errors.UsageError, match="try 62 or 64"):
+        parallel.check_divisible(63, 2, name="train.batch_size")
+    with pytest.raises(errors.UsageError, match="try 12 or 18"):
+        parallel.check_divisible(15, 2, name="train.batch_size", multiple=3)
+
+
+def test_more_devices_than_there_are_is_refused():
+    assert len(parallel.local_devices(1)) == 1
+    with pytest.raises(errors.UsageError, match="this machine has 2"):
+        parallel.local_devices(3)

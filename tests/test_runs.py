@@ -1,0 +1,71 @@
+import pathlib
+import stat
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from simsearch import config_files, errors, runs
+
+CONFIG = config_files.load_config("demo")
+
+
+def test_versions_count_up_and_hold_their_configuration(tmp_path):
+    first, second = (runs.create(tmp_path / "runs", CONFIG) for _ in range(2))
+    assert (first.number, second.number) == (0, 1)
+    assert second.path == tmp_path / "runs" / "version_1"
+    assert second.config == CONFIG
+    assert runs.find(tmp_path / "runs") == second
+    assert runs.find(tmp_path / "runs", 0) == first
+
+
+def test_processes_that_start_together_get_different_versions(tmp_path):
+    with ThreadPoolExecutor(8) as pool:
+        made = list(pool.map(lambda _: runs.create(tmp_path, CONFIG).number, range(16)))
+    assert sorted(made) == list(range(16))
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
+        f"version_{i}" for i in range(16)
+    )
+
+
+def test_a_missing_version_says_which_there_are(tmp_path):
+    with pytest.raises(errors.UsageError, match="no version found"):
+        runs.find(tmp_path / "nowhere")
+    runs.create(tmp_path, CONFIG)
+    with pytest.raises(errors.UsageError, match="--version=3 is not in .*; there: 0"):
+        runs.find(tmp_path, 3)
+
+
+def test_a_folder_that_cannot_be_made_is_one_line(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(errors.UsageError, match="must be a folder that can be written"):
+        runs.create(tmp_path / "file" / "runs", CONFIG)
+
+
+def test_a_version_is_trained_by_one_process_at_a_time(tmp_path):
+    version = runs.create(tmp_path, CONFIG)
+    with version.lock():
+        with pytest.raises(errors.UsageError, match="another process"):
+            with version.lock():
+                pass
+    with version.lock():
+        assert version.path.exists()
+
+
+def test_written_text_is_whole_and_leaves_nothing_beside_it(tmp_path):
+    path = pathlib.Path(tmp_path) / "a.json"
+    runs.write_text(path, "one")
+    runs.write_text(path, "two")
+    assert path.read_text() == "two"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_others_may_read_a_version(tmp_path):
+    mode = runs.create(tmp_path, CONFIG).path.stat().st_mode
+    assert mode & stat.S_IROTH
+
+
+def test_facts_are_kept(tmp_path):
+    version = runs.create(tmp_path, CONFIG)
+    assert version.read_facts() == {}
+    version.write_facts({"class_names": ["a"]})
+    assert version.read_facts() == {"class_names": ["a"]}

@@ -1,0 +1,113 @@
+import os
+import signal
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from simsearch import checkpoints, config_files, runs
+from simsearch.train import loop, stop
+from simsearch.train import records as records_lib
+from simsearch.train import state as state_lib
+from simsearch.train import step as step_lib
+
+OVERRIDES = {"train.batch_size": 8, "train.log_every_steps": 2, "train.num_epochs": 3}
+
+
+def counting_step(state, batch, key):
+    """Adds the batch to the parameters: the order and number of steps can be read off them."""
+    params = {"total": state.params["total"] * 2 + batch}
+    metrics = step_lib.StepMetrics(*(jnp.float32(value) for value in (0.1, 0.5, 0.9, 1.0, 0.0)))
+    return state_lib.TrainState(state.step + 1, params, {}, state.opt_state), metrics
+
+
+def run(tmp_path, *, num_images=16, until=None, **overrides):
+    """Returns what a run left: final state, store, records and the states that were validated."""
+    config = config_files.load_config("train", OVERRIDES | overrides)
+    version = runs.find(tmp_path) if tmp_path.exists() else runs.create(tmp_path, config)
+    plan = loop.plan(config, num_images)
+    store = checkpoints.Store(version.checkpoint_dir, monitor=config.train.monitor)
+    start = store.newest_step() or 0
+    state = state_lib.TrainState(jnp.int32(start), {"total": jnp.float32(0)}, {}, {})
+    if start:
+        variables, opt_state = store.restore(start, variables=state.variables, optimizer={})
+        state = state_lib.create(variables, opt_state, step=start)
+    records = records_lib.Records(version, step=start)
+    validated = []
+
+    def batches():
+        for step in range(start, plan.num_steps):
+            if step == until:
+                os.kill(os.getpid(), signal.SIGTERM)
+            yield np.float32(step)
+
+    def evaluate(variables):
+        validated.append(float(variables["params"]["total"]))
+        return {"map_at_r": 1.0 / len(validated)}
+
+    try:
+        with stop.on_signals() as request:
+            state = loop.fit(
+                state,
+                batches(),
+                config=config,
+                plan=plan,
+                train_step=counting_step,
+                learning_rate=lambda step: 0.1,
+                evaluate=evaluate,
+                store=store,
+                about={},
+                records=records,
+                stop_request=request,
+            )
+    finally:
+        records.close()
+        store.close()
+    return state, store, records_lib.read(version.metrics_file), validated
+
+
+def test_a_plan_counts_a_last_short_batch_and_steps_win_over_epochs():
+    config = config_files.load_config("train", OVERRIDES)
+    assert loop.plan(config, 17) == loop.Plan(num_steps=9, steps_per_epoch=3)
+    config = config_files.load_config("train", OVERRIDES | {"train.num_steps": 4})
+    assert loop.plan(config, 17) == loop.Plan(num_steps=4, steps_per_epoch=3)
+
+
+def test_every_epoch_is_validated_and_the_best_and_newest_are_kept(tmp_path):
+    state, store, records, validated = run(tmp_path / "runs")
+    assert int(state.step) == 6 and len(validated) == 3
+    assert validated[-1] == float(state.params["total"])
+    assert (store.best_step(), store.newest_step()) == (2, 6)
+    steps = {
+        split: [r["step"] for r in records if r["split"] == split]
+        for split in ("train", "validation")
+    }
+    assert steps == {"train": [1, 2, 4, 6], "validation": [2, 4, 6]}
+
+
+def test_a_last_part_of_an_epoch_is_validated_too(tmp_path):
+    _, store, records, validated = run(tmp_path / "runs", **{"train.num_steps": 5})
+    assert [r["step"] for r in records if r["split"] == "validation"] == [2, 4, 5]
+    assert len(validated) == 3 and store.newest_step() == 5
+
+
+def test_no_epoch_at_all_stores_the_untrained_network(tmp_path):
+    _, store, records, validated = run(tmp_path / "runs", **{"train.num_epochs": 0})
+    assert store.newest_step() == 0 and validated == [0.0]
+    assert [r["split"] for r in records] == ["validation"]
+
+
+def test_sigterm_saves_and_the_run_goes_on_to_the_same_end(tmp_path):
+    straight, *_ = run(tmp_path / "straight")
+    with pytest.raises(stop.Stopped, match="SIGTERM: saved after step 4"):
+        run(tmp_path / "stopped", until=3)
+    resumed, _, records, _ = run(tmp_path / "stopped")
+    assert float(resumed.params["total"]) == float(straight.params["total"])
+    assert [r["step"] for r in records if r["split"] == "validation"] == [2, 4, 6]
+
+
+def test_checkpoints_between_validations_are_resumed_from(tmp_path):
+    with pytest.raises(stop.Stopped, match="saved after step 3"):
+        run(tmp_path / "runs", until=2, num_images=64, **{"train.checkpoint_every_steps": 3})
+    _, store, *_ = run(tmp_path / "runs", num_images=64, **{"train.checkpoint_every_steps": 3})
+    assert store.newest_step() == 24

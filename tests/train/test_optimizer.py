@@ -1,0 +1,77 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from simsearch.train import optimizer as optimizer_lib
+
+PARAMS = {"kernel": jnp.ones((3, 2)), "bias": jnp.ones(2), "frozen": jnp.ones((2, 2))}
+TRAINABLE = {"kernel": True, "bias": True, "frozen": False}
+
+
+CONSTANT = optax.constant_schedule(0.1)
+
+
+def create(schedule=CONSTANT, **changes):
+    options = {"weight_decay": 0.3, "beta1": 0.9, "beta2": 0.99, "epsilon": 1e-8, "clip_norm": 0.0}
+    return optimizer_lib.create_optimizer(schedule, trainable=TRAINABLE, **options | changes)
+
+
+def test_the_state_tells_the_learning_rate_and_weight_decay_that_are_used():
+    schedule = optimizer_lib.create_schedule(
+        peak_learning_rate=0.5, num_steps=10, num_warmup_steps=2, final_fraction=0.1
+    )
+    optimizer = create(schedule, weight_decay=0.07)
+    state = optimizer.init(PARAMS)
+    for _ in range(3):
+        _, state = optimizer.update(PARAMS, state, PARAMS)
+    found = optimizer_lib.hyperparameters(state)
+    assert float(found["weight_decay"]) == pytest.approx(0.07)
+    assert float(found["learning_rate"]) == pytest.approx(float(schedule(2))) == pytest.approx(0.5)
+
+
+def test_a_step_is_adamw_on_kernels_adam_on_biases_and_nothing_on_frozen():
+    optimizer = create()
+    gradients = jax.tree.map(lambda array: jnp.full_like(array, 2.0), PARAMS)
+    updates, _ = optimizer.update(gradients, optimizer.init(PARAMS), PARAMS)
+    # The first Adam step has length 1 in every coordinate; decay adds 0.3 of the weight 1.
+    np.testing.assert_allclose(updates["kernel"], -0.1 * (1 + 0.3), rtol=1e-5)
+    np.testing.assert_allclose(updates["bias"], -0.1, rtol=1e-5)
+    np.testing.assert_array_equal(updates["frozen"], 0.0)
+
+
+def test_clipping_bounds_the_norm_of_the_trained_gradient():
+    # Adam's first step does not see the scale; the second moment of the state does.
+    optimizer = create(clip_norm=1.0)
+    gradients = jax.tree.map(lambda array: jnp.full_like(array, 100.0), PARAMS)
+    _, state = optimizer.update(gradients, optimizer.init(PARAMS), PARAMS)
+    means = [leaf for leaf in jax.tree.leaves(state) if leaf.shape in ((3, 2), (2,))]
+    first_moments = means[: len(means) // 2]
+    norm = np.sqrt(sum(float(jnp.sum(leaf**2)) for leaf in first_moments)) / (1 - 0.9)
+    assert norm == pytest.approx(1.0, rel=1e-4)
+
+
+def test_the_schedule_warms_up_to_the_peak_and_ends_at_the_fraction():
+    schedule = optimizer_lib.create_schedule(
+        peak_learning_rate=1.0, num_steps=100, num_warmup_steps=10, final_fraction=0.1
+    )
+    rates = np.array([float(schedule(step)) for step in range(101)])
+    assert rates[0] == 0.0
+    np.testing.assert_allclose(rates[:11], np.arange(11) / 10, rtol=1e-6)
+    middle = 10 + 45
+    assert rates[middle] == pytest.approx(0.55, abs=1e-6)
+    assert rates[100] == pytest.approx(0.1)
+    assert np.all(np.diff(rates[10:]) < 0)
+
+
+@pytest.mark.parametrize(("num_steps", "num_warmup_steps"), [(0, 0), (1, 5), (5, 5), (3, 0)])
+def test_a_schedule_shorter_than_its_warm_up_is_finite_and_positive(num_steps, num_warmup_steps):
+    schedule = optimizer_lib.create_schedule(
+        peak_learning_rate=1.0,
+        num_steps=num_steps,
+        num_warmup_steps=num_warmup_steps,
+        final_fraction=0.01,
+    )
+    rates = [float(schedule(step)) for step in range(num_steps + 1)]
+    assert np.all(np.isfinite(rates)) and np.all(np.array(rates) >= 0)

@@ -1,0 +1,40 @@
+import os
+import signal
+import threading
+
+import pytest
+
+from simsearch.train import stop
+
+
+def test_a_signal_is_kept_until_somebody_looks():
+    before = signal.getsignal(signal.SIGTERM)
+    with stop.on_signals() as request:
+        request.is_deferred = True
+        assert not request
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert request and request.number == signal.SIGTERM
+        with pytest.raises(stop.Stopped, match="SIGINT: again"):
+            os.kill(os.getpid(), signal.SIGINT)
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_before_the_first_step_a_signal_ends_the_work_at_once():
+    with stop.on_signals():
+        with pytest.raises(stop.Stopped, match="stopped by SIGTERM: .*nothing to save") as caught:
+            os.kill(os.getpid(), signal.SIGTERM)
+    assert caught.value.exit_code == 143
+
+
+def test_outside_the_main_thread_no_handler_is_set():
+    before = signal.getsignal(signal.SIGTERM)
+    seen = []
+
+    def work():
+        with stop.on_signals() as request:
+            seen.append((bool(request), signal.getsignal(signal.SIGTERM) is before))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert seen == [(False, True)]

@@ -1,0 +1,91 @@
+import logging
+import math
+
+import numpy as np
+import pytest
+
+from simsearch import config_files, errors
+from simsearch.train import step as step_lib
+from simsearch.train import window as window_lib
+
+CONFIG = config_files.load_config("train", {"train.log_every_steps": 3, "train.batch_size": 8})
+
+
+def metrics(loss=0.1, active=0.5, spread=0.8):
+    values = (loss, active, spread, 1.0, 1.0)
+    return step_lib.StepMetrics(*(np.float32(value) for value in values))
+
+
+def closed(*rows, config=CONFIG):
+    window = window_lib.Window(config)
+    for row in rows:
+        window.add(row)
+    return window.close(len(rows))
+
+
+def test_a_window_is_due_after_the_first_step_and_then_every_so_many():
+    window = window_lib.Window(CONFIG)
+    assert not window.is_due
+    due = []
+    for step in range(1, 9):
+        window.add(metrics())
+        due.append(window.is_due)
+        if window.is_due:
+            window.close(step)
+    assert due == [True, False, False, True, False, False, True, False]
+
+
+def test_means_are_over_the_window_and_the_compiling_step_has_no_rate():
+    window = window_lib.Window(CONFIG)
+    window.add(metrics())
+    assert "images_per_second" not in window.close(1)
+    for loss in (1.0, 2.0, 6.0):
+        window.add(metrics(loss=loss))
+    means = window.close(4)
+    assert means["loss"] == pytest.approx(3.0)
+    assert means["images_per_second"] > 0
+
+
+@pytest.mark.parametrize("loss", [math.nan, math.inf])
+def test_a_loss_that_is_not_finite_stops_with_its_step(loss):
+    window = window_lib.Window(CONFIG)
+    window.add(metrics())
+    window.close(10)
+    for value in (0.1, loss, 0.1):
+        window.add(metrics(loss=value))
+    with pytest.raises(errors.RunError, match="loss of step 12 is (nan|inf)"):
+        window.close(13)
+
+
+@pytest.fixture
+def warnings_of(caplog):
+    logger = logging.getLogger("simsearch")
+    logger.propagate = True
+    caplog.set_level(logging.WARNING, logger="simsearch")
+    return lambda: [record.getMessage() for record in caplog.records]
+
+
+def test_a_collapsed_embedding_is_told_once_with_what_to_change(warnings_of):
+    window = window_lib.Window(CONFIG)
+    for step in (1, 2):
+        window.add(metrics(spread=0.001))
+        window.close(step)
+    (message,) = warnings_of()
+    assert "collapsed at step 1" in message and "optimizer.learning_rate" in message
+
+
+def test_a_loss_that_sits_at_the_margin_is_told(warnings_of):
+    margin = CONFIG.loss.margin
+    closed(metrics(loss=margin, active=1.0, spread=0.05))
+    assert "loss of equal embeddings" in warnings_of()[0]
+
+
+def test_a_soft_margin_sits_at_log_two(warnings_of):
+    config = config_files.load_config("train", {"loss.soft_margin": True})
+    closed(metrics(loss=math.log(2), active=1.0), config=config)
+    assert len(warnings_of()) == 1
+
+
+def test_a_healthy_run_is_not_warned_of(warnings_of):
+    closed(metrics(), metrics(loss=CONFIG.loss.margin, active=0.6))
+    assert warnings_of() == []
