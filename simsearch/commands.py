@@ -293,7 +293,7 @@ def _check_queries(splits: dict[str, sources.Split], name: str) -> None:
 
 
 def _log_corrupt(corrupt: corrupt_lib.CorruptLog) -> None:
-    if corrupt.summary():
+    if len(corrupt):
         progress.log.warning("%s", corrupt.summary())
 
 

@@ -79,4 +79,4 @@ def hyperparameters(opt_state: Any) -> dict[str, jax.Array]:
 
 
 apply_updates = optax.apply_updates
-global_norm = optax.global_norm
+global_norm = optax.tree.norm

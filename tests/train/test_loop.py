@@ -28,9 +28,10 @@ def run(tmp_path, *, num_images=16, until=None, **overrides):
     plan = loop.plan(config, num_images)
     store = checkpoints.Store(version.checkpoint_dir, monitor=config.train.monitor)
     start = store.newest_step() or 0
-    state = state_lib.TrainState(jnp.int32(start), {"total": jnp.float32(0)}, {}, {})
+    moments = {"count": jnp.int32(0)}
+    state = state_lib.TrainState(jnp.int32(start), {"total": jnp.float32(0)}, {}, moments)
     if start:
-        variables, opt_state = store.restore(start, variables=state.variables, optimizer={})
+        variables, opt_state = store.restore(start, variables=state.variables, optimizer=moments)
         state = state_lib.create(variables, opt_state, step=start)
     records = records_lib.Records(version, step=start)
     validated = []

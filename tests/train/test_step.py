@@ -9,7 +9,6 @@ import pytest
 
 from simsearch import parallel
 from simsearch.data import batch as batch_lib
-from simsearch.train import optimizer as optimizer_lib
 from simsearch.train import state as state_lib
 from simsearch.train import step as step_lib
 
@@ -23,22 +22,10 @@ class TinyNetwork(nn.Module):
 
     @nn.compact
     def __call__(self, images, *, train):
-        x = nn.Conv(4, (3, 3))(images.astype(jnp.float32) / 255)
+        x = nn.Conv(4, (3, 3), use_bias=False)(images.astype(jnp.float32) / 255)
         x = nn.BatchNorm(use_running_average=not train, axis_name=self.axis_name)(x)
         x = nn.Dense(8)(nn.relu(x).mean((1, 2)))
         return x / jnp.sqrt(jnp.sum(x**2, -1, keepdims=True) + 1e-12)
-
-
-def adamw(params):
-    return optimizer_lib.create_optimizer(
-        optax.constant_schedule(0.01),
-        weight_decay=0.1,
-        beta1=0.9,
-        beta2=0.99,
-        epsilon=1e-8,
-        clip_norm=1.0,
-        trainable=jax.tree.map(lambda _: True, params),
-    )
 
 
 def make_batch(seed=0, size=12, invalid=()):
@@ -54,7 +41,7 @@ def run(batches, *, miner, devices=None):
     axis_name = parallel.AXIS if devices else None
     network = TinyNetwork(axis_name)
     variables = TinyNetwork().init(jax.random.key(0), batches[0].images[:1], train=False)
-    optimizer = adamw(variables["params"])
+    optimizer = optax.sgd(0.1)
     state = state_lib.create(variables, optimizer.init(variables["params"]))
     step = step_lib.create_train_step(network, optimizer, miner=miner, axis_name=axis_name, **LOSS)
     if devices:
@@ -74,9 +61,9 @@ def test_two_devices_take_the_same_steps_as_one(miner):
     alone, alone_metrics = run(batches, miner=miner)
     shared, shared_metrics = run(batches, miner=miner, devices=parallel.local_devices(2))
     assert float(alone_metrics.gradient_norm) > 0
-    # Sums in another order: float32 rounding, grown by three Adam steps.
+    # Sums in another order: float32 rounding, over three steps.
     for one, two in ((alone.variables, shared.variables), (alone_metrics, shared_metrics)):
-        jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=2e-4, atol=2e-5), one, two)
+        jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-6), one, two)
     for path, leaf in jax.tree_util.tree_leaves_with_path((shared, shared_metrics)):
         first, second = (np.asarray(shard.data) for shard in leaf.addressable_shards)
         np.testing.assert_array_equal(first, second, err_msg=jax.tree_util.keystr(path))
@@ -116,10 +103,10 @@ def test_unreadable_images_do_not_move_the_loss():
                 return network.apply(variables, x, train=False), {"batch_stats": {}}
 
             stub = type("Stub", (), {"apply": staticmethod(apply)})()
-            optimizer = adamw(variables["params"])
+            optimizer = optax.sgd(0.1)
             step = step_lib.create_train_step(stub, optimizer, miner=miner, axis_name=None, **LOSS)
             state = state_lib.create(variables, optimizer.init(variables["params"]))
-            _, metrics = step(state, batch._replace(images=images), jax.random.key(0))
+            _, metrics = jax.jit(step)(state, batch._replace(images=images), jax.random.key(0))
             losses.append(float(metrics.loss))
             assert float(metrics.num_skipped) == 2
         assert losses[0] == losses[1] > 0
@@ -127,7 +114,7 @@ def test_unreadable_images_do_not_move_the_loss():
 
 def test_equal_images_give_no_nan_and_no_spread():
     batch = make_batch()
-    batch = batch._replace(images=np.zeros_like(batch.images))
+    batch = batch._replace(images=np.repeat(batch.images[:1], len(batch.images), axis=0))
     state, metrics = run([batch, batch], miner="batch_hard")
     assert float(metrics.spread) < 1e-5
     assert all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(state))
