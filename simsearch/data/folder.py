@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from simsearch.data import images, splits, wording
-from simsearch.errors import UsageError
+from simsearch.errors import RunError, UsageError
 
 EXTENSIONS = frozenset(
     ".jpg .jpeg .jpe .jfif .png .webp .gif .bmp .tif .tiff .ppm .pgm .pnm".split()
@@ -29,6 +29,7 @@ def load(
 
     Raises:
         UsageError: The folder is missing or not laid out so, or a class has too few images.
+        RunError: The folder cannot be listed.
     """
     if not path:
         raise UsageError(f"{_LAYOUT}, but data.path is empty: set it to the folder")
@@ -36,20 +37,13 @@ def load(
     if not os.path.isdir(root):
         came = "is a file" if os.path.exists(root) else "does not exist"
         raise UsageError(f"{_LAYOUT}, but {root} {came}: check data.path")
-    split_folders = _split_folders(root)
-    class_folders = {name: _folders(folder) for name, folder in split_folders.items()}
-    _check_classes(split_folders, class_folders)
-    class_names = tuple(sorted({name for folders in class_folders.values() for name in folders}))
-    found = {
-        name: _scan(root, folders, class_names=class_names, must_fill=name == "train")
-        for name, folders in class_folders.items()
-    }
-    for name, split in found.items():
-        if not len(split.labels):
-            raise UsageError(
-                f"expected images in the class folders of {split_folders[name]}, found none: add "
-                "images or remove the folder"
-            )
+    try:
+        found = _find(root)
+    except OSError as error:
+        raise RunError(
+            f"expected to list the images below {root}, but {error.strerror}: {error.filename}; "
+            "check its permissions"
+        ) from error
     return splits.standardise(
         found,
         valid_fraction=valid_fraction,
@@ -57,6 +51,27 @@ def load(
         split_seed=split_seed,
         where=root,
     )
+
+
+def _find(root: str) -> dict[str, splits.Split]:
+    split_folders = _split_folders(root)
+    class_folders = {name: _folders(folder) for name, folder in split_folders.items()}
+    for name, folders in class_folders.items():
+        if not folders:
+            raise UsageError(
+                f"{_LAYOUT}; {split_folders[name]} has no class folders: sort its images into one "
+                "folder for each class"
+            )
+    class_names = tuple(sorted({name for folders in class_folders.values() for name in folders}))
+    found = {}
+    for name, folders in class_folders.items():
+        found[name] = _scan(root, folders, class_names=class_names, must_fill=name == "train")
+        if not len(found[name].labels):
+            raise UsageError(
+                f"expected images in the class folders of {split_folders[name]}, found none: add "
+                "images or remove the folder"
+            )
+    return found
 
 
 def _split_folders(root: str) -> dict[str, str]:
@@ -84,20 +99,12 @@ def _split_folders(root: str) -> dict[str, str]:
     return found
 
 
-def _check_classes(split_folders: dict[str, str], class_folders: dict[str, dict[str, str]]) -> None:
-    for name, folders in class_folders.items():
-        if not folders:
-            raise UsageError(
-                f"{_LAYOUT}; {split_folders[name]} has no class folders: sort its images into one "
-                "folder for each class"
-            )
-
-
 def _folders(path: str) -> dict[str, str]:
     """Returns the visible folders inside a folder: path by name, sorted by name."""
     with os.scandir(path) as entries:
         visible = [entry for entry in entries if not entry.name.startswith(".")]
-        return {e.name: e.path for e in sorted(visible, key=lambda e: e.name) if e.is_dir()}
+        by_name = sorted(visible, key=lambda entry: entry.name)
+        return {entry.name: entry.path for entry in by_name if os.path.isdir(entry.path)}
 
 
 def _scan(
@@ -133,14 +140,14 @@ def _images(folder: str, *, seen: set[tuple[int, int]]) -> Iterator[tuple[str, t
         return
     seen.add((status.st_dev, status.st_ino))
     with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.name.startswith("."):
-                continue
-            if entry.is_dir():
-                yield from _images(entry.path, seen=seen)
-            elif os.path.splitext(entry.name)[1].lower() in EXTENSIONS and entry.is_file():
-                status = entry.stat()
-                yield entry.path, (status.st_size, status.st_mtime_ns)
+        visible = [entry for entry in entries if not entry.name.startswith(".")]
+    for entry in sorted(visible, key=lambda entry: entry.name):
+        # os.path answers where entry.is_dir() fails: at a link that leads to itself.
+        if os.path.isdir(entry.path):
+            yield from _images(entry.path, seen=seen)
+        elif os.path.splitext(entry.name)[1].lower() in EXTENSIONS and os.path.isfile(entry.path):
+            status = os.stat(entry.path)
+            yield entry.path, (status.st_size, status.st_mtime_ns)
 
 
 def _read(path: str) -> bytes:
