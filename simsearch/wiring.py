@@ -83,7 +83,7 @@ def initial_variables(config: Config) -> Initial:
 
 def trainable(config: Config, params: Any) -> Any:
     """Returns a tree of the parameters' shape: True where the configuration lets them train."""
-    return models.trainable(params, config.model.backbone, config.model.freeze)
+    return models.trainable(params, freeze=config.model.freeze)
 
 
 def _initialise(config: Config) -> Any:

