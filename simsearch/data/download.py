@@ -141,6 +141,7 @@ def _ordered_names(names: Sequence[str]) -> list[str]:
 
 def _safe(name: str) -> str:
     stem, extension = os.path.splitext(_UNSAFE.sub("_", name))
-    stem = stem.lstrip(".").rstrip(". ")
+    if extension.lower() not in folder.EXTENSIONS:
+        stem, extension = stem + extension, ""
     short = stem.encode()[:_LONGEST_NAME].decode(errors="ignore")
-    return (short or "_") + extension
+    return (short.lstrip(".").rstrip(". ") or "_") + extension
