@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -20,11 +21,24 @@ _LONGEST_NAME = 80
 _UNKNOWN_EXTENSION = ".jpg"  # A file that is no image stays a row that turns out to be corrupt.
 
 
+class Progress(Protocol):
+    """Yields the items as they come, and shows how many of `total` are done."""
+
+    def __call__(
+        self, items: Iterable[Any], *, total: int, description: str, unit: str
+    ) -> Iterable[Any]:
+        """Returns the same items."""
+
+
+def _silent(items: Iterable[Any], *, total: int, description: str, unit: str) -> Iterable[Any]:
+    return items
+
+
 def download(
     found: Mapping[str, splits.Split],
     output: str,
     *,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Progress = _silent,
     corrupt: corrupt_lib.CorruptLog | None = None,
 ) -> dict[str, int]:
     """Writes every image as OUTPUT/SPLIT/CLASS/NAME.EXTENSION, the bytes as they are.
@@ -35,7 +49,7 @@ def download(
     Args:
         found: The splits of a source.
         output: Folder to write to; new, empty, or of the same download.
-        progress: Called after each image with the number of images done and in all.
+        progress: Shows how far it is, such as `simsearch.progress.track`.
         corrupt: Log for the images that the source cannot give.
 
     Returns:
@@ -50,14 +64,16 @@ def download(
     total = sum(len(split.labels) for split in found.values())
     try:
         _claim(output, found)
-        for done, (split, row, path) in enumerate(_targets(found, output), start=1):
+        targets = _targets(found, output)
+        for split, row, path in progress(
+            targets, total=total, description="download", unit="image"
+        ):
             try:
                 counts["written" if _write(split, row, path) else "kept"] += 1
             except images.CorruptImage as error:
                 counts["unreadable"] += 1
                 if corrupt is not None:
                     corrupt.add(split.names[row], str(error))
-            progress(done, total)
     except OSError as error:
         raise RunError(
             f"expected to write {total} images below {output}, but {error.strerror} "
