@@ -78,7 +78,14 @@ def abstract_variables(config: Config) -> Any:
 def initial_variables(config: Config) -> Initial:
     """Returns random variables with the configured weights laid over them."""
     variables = jax.jit(lambda: _initialise(config))()
-    return Initial(*pretrained.load_weights(config.model.weights, config.model.backbone, variables))
+    return Initial(
+        *pretrained.load_weights(
+            config.model.weights,
+            config.model.backbone,
+            variables,
+            cache_dir=os.path.join(cache_dir(config), "weights"),
+        )
+    )
 
 
 def trainable(config: Config, params: Any) -> Any:
