@@ -11,8 +11,8 @@ import jax.numpy as jnp
 
 from simsearch.losses import parts
 
-# `batch_all` looks at A * N * N triplets; this many at a time (float32: 16 MiB).
-_TRIPLETS_AT_A_TIME = 2**22
+# `batch_all` looks at A * N * N triplets; this many at a time (float32: 8 MiB).
+_TRIPLETS_AT_A_TIME = 2**21
 
 
 class Miner(Protocol):

@@ -1,4 +1,4 @@
-"""Which of the pairs (this device's anchors, the gathered batch) are positive and which negative."""
+"""Which pairs of an anchor and an image of the gathered batch are positive, which negative."""
 
 from typing import NamedTuple
 

@@ -1,0 +1,111 @@
+"""Nested-loop float64 references for the losses, handed to the tests as `oracles`."""
+
+import sys
+
+import numpy as np
+import pytest
+
+
+@pytest.fixture
+def oracles():
+    return sys.modules[__name__]
+
+
+def penalty(violation, *, soft_margin):
+    return np.logaddexp(0.0, violation) if soft_margin else max(violation, 0.0)
+
+
+def slope(violation, *, soft_margin):
+    return 1 / (1 + np.exp(-violation)) if soft_margin else float(violation > 0)
+
+
+def triplets_batch_all(d, positive, negative):
+    a_n = range(d.shape[0]), range(d.shape[1])
+    return [
+        (a, p, n)
+        for a in a_n[0]
+        for p in a_n[1]
+        for n in a_n[1]
+        if positive[a, p] and negative[a, n]
+    ]
+
+
+def triplets_batch_hard(d, positive, negative):
+    chosen = []
+    for a in range(d.shape[0]):
+        ps = [p for p in range(d.shape[1]) if positive[a, p]]
+        ns = [n for n in range(d.shape[1]) if negative[a, n]]
+        if ps and ns:
+            p, n = max(ps, key=lambda p: d[a, p]), min(ns, key=lambda n: d[a, n])  # noqa: B023
+            chosen.append((a, p, n))
+    return chosen
+
+
+def triplets_semi_hard(d, positive, negative):
+    chosen = []
+    for a in range(d.shape[0]):
+        ns = [n for n in range(d.shape[1]) if negative[a, n]]
+        for p in range(d.shape[1]):
+            if not (positive[a, p] and ns):
+                continue
+            further = [n for n in ns if d[a, n] > d[a, p]]
+            if further:
+                n = min(further, key=lambda n: d[a, n])  # noqa: B023
+            else:
+                n = max(ns, key=lambda n: d[a, n])  # noqa: B023
+            chosen.append((a, p, n))
+    return chosen
+
+
+TRIPLETS = {
+    "batch_all": triplets_batch_all,
+    "batch_hard": triplets_batch_hard,
+    "semi_hard": triplets_semi_hard,
+}
+
+
+def mine(d, positive, negative, *, miner, margin, soft_margin):
+    """Returns (total, count, num_active, num_triplets) and the gradient of total by d."""
+    total, num_active, num_triplets, gradient = 0.0, 0, 0, np.zeros_like(d)
+    for a, p, n in TRIPLETS[miner](d, positive, negative):
+        violation = d[a, p] - d[a, n] + margin
+        total += penalty(violation, soft_margin=soft_margin)
+        num_active += violation > 0
+        num_triplets += 1
+        gradient[a, p] += slope(violation, soft_margin=soft_margin)
+        gradient[a, n] -= slope(violation, soft_margin=soft_margin)
+    over_active = miner == "batch_all" and not soft_margin
+    count = num_active if over_active else num_triplets
+    return (total, count, num_active, num_triplets), gradient
+
+
+def distance(x, y, *, name):
+    if name == "cosine":
+        return 1 - np.dot(x, y) / (np.linalg.norm(x) * np.linalg.norm(y))
+    squared = sum((a - b) ** 2 for a, b in zip(x, y, strict=True))
+    return np.sqrt(squared) if name == "euclidean" else squared
+
+
+def all_distances(x, y, *, name):
+    return np.array([[distance(a, b, name=name) for b in y] for a in x])
+
+
+def masks(labels, rows, valid):
+    shape = (len(rows), len(labels))
+    positive, negative = np.zeros(shape, bool), np.zeros(shape, bool)
+    for a, row in enumerate(rows):
+        for n in range(len(labels)):
+            both = valid[row] and valid[n]
+            positive[a, n] = both and labels[row] == labels[n] and row != n
+            negative[a, n] = both and labels[row] != labels[n]
+    return positive, negative
+
+
+def central_differences(function, x, *, step=1e-6):
+    gradient = np.zeros_like(x)
+    for i in np.ndindex(x.shape):
+        above, below = x.copy(), x.copy()
+        above[i] += step
+        below[i] -= step
+        gradient[i] = (function(above) - function(below)) / (2 * step)
+    return gradient
