@@ -165,18 +165,21 @@ def evaluate(
 
 
 def download(config: Config, *, output: str | os.PathLike) -> dict[str, int]:
-    """Writes a source's images as split and class folders, and returns the number of each split.
+    """Writes a source's images as split and class folders, and returns how many were "written".
 
     Args:
         config: As `load_config` returns it; only its data group is read.
         output: Folder to write to; run again, it goes on where it was.
     """
     splits = wiring.load_splits(config)
-    counts = download_lib.download(splits, str(output), progress=progress.track)
-    told = ", ".join(f"{count} {name}" for name, count in counts.items())
+    corrupt = corrupt_lib.CorruptLog()
+    counts = download_lib.download(splits, output, progress=progress.track, corrupt=corrupt)
+    _log_corrupt(corrupt)
     progress.log.info(
-        "%s images in %s; train on them with `--config.data.source=folder --config.data.path=%s`",
-        told,
+        "%d images written, %d were there, in %s; train on them with "
+        "`--config.data.source=folder --config.data.path=%s`",
+        counts["written"],
+        counts["kept"],
         output,
         output,
     )

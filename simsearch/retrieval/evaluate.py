@@ -89,7 +89,7 @@ def measure(
             for name, column in values.items()
         },
         per_class=metrics.recall_per_class(scores, labels, class_names),
-        confusion=metrics.confusion(embeddings, labels, num_classes=len(class_names)),
+        confusion=metrics.confusion(scores, labels, num_classes=len(class_names)),
         num_queries=int(np.sum(scores.valid)),
         num_left_out=int(np.sum(~scores.valid)),
     )

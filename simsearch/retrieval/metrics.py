@@ -1,0 +1,186 @@
+"""Figures of merit of retrieval, one value for each query, so that they can be resampled.
+
+References:
+    Musgrave et al., A Metric Learning Reality Check, 2020: R-precision and MAP@R.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from simsearch.retrieval import neighbors
+
+
+class RetrievalScores(NamedTuple):
+    """Leave-one-out figures of N images, each the query once and among the gallery otherwise.
+
+    Attributes:
+        valid: Whether another image shares the class, bool [N]; the others are no queries.
+        nearest: Row of each image's nearest neighbour, int64 [N].
+        recall_at_1: Whether the nearest is of the query's class, float32 [N].
+        recall_at_5: Whether one of the nearest 5 is.
+        recall_at_10: Whether one of the nearest 10 is.
+        map_at_r: Mean average precision at R, the other images of the class.
+        r_precision: Share of the class among the nearest R.
+    """
+
+    valid: np.ndarray
+    nearest: np.ndarray
+    recall_at_1: np.ndarray
+    recall_at_5: np.ndarray
+    recall_at_10: np.ndarray
+    map_at_r: np.ndarray
+    r_precision: np.ndarray
+
+    def per_query(self) -> dict[str, np.ndarray]:
+        """Returns the figures by name, float32 [Q], of the queries alone."""
+        return {name: getattr(self, name)[self.valid] for name in self._fields[2:]}
+
+
+def leave_one_out(
+    embeddings: np.ndarray, labels: np.ndarray, *, block_size: int | None = None
+) -> RetrievalScores:
+    """Returns the figures of images against each other; a query is left out by its identity.
+
+    Args:
+        embeddings: L2-normalised, float32 [N, D], N >= 2.
+        labels: Classes, int [N].
+        block_size: Queries at a time; None: as many as fit 128 MiB.
+    """
+    labels = np.asarray(labels)
+    num_relevant = np.bincount(labels)[labels] - 1
+    k = min(max(10, int(num_relevant.max())), len(labels) - 1)
+    columns: list[tuple[np.ndarray, ...]] = []
+    start = 0
+    for block in neighbors.ranked_blocks(
+        embeddings, embeddings, k=k, exclude=np.arange(len(labels)), block_size=block_size
+    ):
+        own = slice(start, start + len(block.rows))
+        start = own.stop
+        hits = labels[block.rows] == labels[own, None]
+        columns.append((block.rows[:, 0], *_figures(hits, num_relevant[own])))
+    joined = (np.concatenate(parts) for parts in zip(*columns, strict=True))
+    return RetrievalScores(num_relevant > 0, *joined)
+
+
+def _figures(hits: np.ndarray, num_relevant: np.ndarray) -> list[np.ndarray]:
+    """Returns the five figures, float32 [b] each, of ranked hits, bool [b, k]."""
+    ranks = np.arange(1, hits.shape[1] + 1)
+    within = hits & (ranks <= num_relevant[:, None])
+    precision = np.cumsum(hits, axis=1) / ranks
+    size = np.maximum(num_relevant, 1)
+    figures = [hits[:, :n].any(axis=1) for n in (1, 5, 10)]
+    figures.append(np.sum(precision * within, axis=1) / size)
+    figures.append(np.sum(within, axis=1) / size)
+    return [np.asarray(figure, np.float32) for figure in figures]
+
+
+def recall_per_class(
+    scores: RetrievalScores, labels: np.ndarray, class_names: Sequence[str]
+) -> dict[str, float]:
+    """Returns the mean Recall@1 of each class that has a query.
+
+    Args:
+        scores: As `leave_one_out` returns them.
+        labels: Classes, int [N].
+        class_names: Name of each class.
+    """
+    found = {}
+    for label, name in enumerate(class_names):
+        of_class = scores.valid & (np.asarray(labels) == label)
+        if of_class.any():
+            found[name] = float(np.mean(scores.recall_at_1[of_class]))
+    return found
+
+
+def confusion(scores: RetrievalScores, labels: np.ndarray, *, num_classes: int) -> np.ndarray:
+    """Returns how often a query of class i has a nearest neighbour of class j, int [C, C].
+
+    Args:
+        scores: As `leave_one_out` returns them.
+        labels: Classes, int [N].
+        num_classes: Classes C.
+    """
+    counts = np.zeros((num_classes, num_classes), np.int64)
+    labels = np.asarray(labels)
+    np.add.at(counts, (labels[scores.valid], labels[scores.nearest[scores.valid]]), 1)
+    return counts
+
+
+def knn_accuracy(
+    queries: np.ndarray,
+    query_labels: np.ndarray,
+    gallery: np.ndarray,
+    gallery_labels: np.ndarray,
+    *,
+    num_neighbors: int,
+    temperature: float,
+    block_size: int | None = None,
+) -> np.ndarray:
+    """Returns whether the nearest gallery images vote for the query's class, float32 [Q].
+
+    Args:
+        queries: L2-normalised, float32 [Q, D].
+        query_labels: Classes, int [Q].
+        gallery: L2-normalised, float32 [M, D]; no query is among it.
+        gallery_labels: Classes, int [M].
+        num_neighbors: Gallery images that vote; fewer where the gallery is smaller.
+        temperature: A vote weighs exp(cosine / temperature); equal sums go to the lower class.
+        block_size: Queries at a time; None: as many as fit 128 MiB.
+
+    References:
+        Wu et al., Unsupervised Feature Learning via Non-Parametric Instance Discrimination, 2018.
+    """
+    gallery_labels = np.asarray(gallery_labels)
+    num_classes = int(max(gallery_labels.max(), np.max(query_labels, initial=0))) + 1
+    k = min(num_neighbors, len(gallery))
+    predicted = []
+    for block in neighbors.ranked_blocks(queries, gallery, k=k, block_size=block_size):
+        # Relative to the nearest, whose weight is 1: no exponential overflows.
+        weights = np.exp((block.scores - block.scores[:, :1]).astype(np.float64) / temperature)
+        votes = np.zeros((len(weights), num_classes))
+        np.add.at(votes, (np.arange(len(weights))[:, None], gallery_labels[block.rows]), weights)
+        predicted.append(np.argmax(votes, axis=1))
+    return (np.concatenate(predicted) == np.asarray(query_labels)).astype(np.float32)
+
+
+def one_minus_triplet_loss(
+    embeddings: np.ndarray,
+    labels: np.ndarray,
+    *,
+    margin: float,
+    num_triplets: int,
+    seed: int,
+) -> np.ndarray:
+    """Returns 1 - max(d(a, p) - d(a, n) + margin, 0) of random triplets, float32 [T].
+
+    Distances are squared Euclidean. The mean is what some projects call accuracy.
+
+    Args:
+        embeddings: L2-normalised, float32 [N, D].
+        labels: Classes, int [N], at least two, one of them with two images.
+        margin: Of the hinge.
+        num_triplets: Triplets T; an anchor is any image whose class has another.
+        seed: Chooses them.
+    """
+    labels = np.asarray(labels)
+    rng = np.random.default_rng(seed)
+    order = np.argsort(labels, kind="stable")
+    counts = np.bincount(labels)
+    starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
+    place = np.empty(len(labels), np.int64)
+    place[order] = np.arange(len(labels)) - starts[labels[order]]
+    anchors = rng.choice(np.flatnonzero(counts[labels] > 1), num_triplets)
+    of_class, first = counts[labels[anchors]], starts[labels[anchors]]
+    # The positive is one of the class's other images: a step of 1 … count - 1 around its ring.
+    steps = rng.integers(1, of_class)
+    positives = order[first + (place[anchors] + steps) % of_class]
+    # The negative is one of the images outside the class's stretch of `order`.
+    others = rng.integers(0, len(labels) - of_class)
+    negatives = order[np.where(others < first, others, others + of_class)]
+
+    def squared(rows: np.ndarray) -> np.ndarray:
+        return np.sum((embeddings[anchors] - embeddings[rows]) ** 2, axis=1)
+
+    return 1.0 - np.maximum(squared(positives) - squared(negatives) + margin, 0.0)
