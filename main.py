@@ -10,11 +10,16 @@
 configs/train.py lists them all.
 """
 
+import os
 import sys
 
 from absl import flags
 
 from simsearch import config_files, errors
+
+# TensorFlow feeds images and nothing else: what it says of its kernels is noise here.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 
 FLAGS = flags.FLAGS
 flags.DEFINE_enum("mode", "train", ("train", "eval", "download"), "What to do.")

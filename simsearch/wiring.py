@@ -103,9 +103,10 @@ def sample_rows(config: Config, labels: np.ndarray) -> Callable[[int], np.ndarra
     """Returns the function from a step to the rows of its batch."""
     options = {"seed": config.train.seed, "batch_size": config.train.batch_size}
     if config.sampling.mode == "triplets":
-        return lambda step: sampling.triplets(labels, step=step, **options)
-    options["samples_per_class"] = config.sampling.samples_per_class
-    return lambda step: sampling.classes_by_samples(labels, step=step, **options)
+        return sampling.triplets(labels, **options)
+    return sampling.classes_by_samples(
+        labels, samples_per_class=config.sampling.samples_per_class, **options
+    )
 
 
 def train_batches(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 
+from simsearch import errors
+
 
 class CorruptLog:
     """Collects the name and the reason of every unreadable image, each name once."""
@@ -30,6 +32,14 @@ class CorruptLog:
         """A copy of the log: the reason of each image, by name in sorted order."""
         with self._lock:
             return dict(sorted(self._reasons.items()))
+
+    def check(self, on_corrupt: str) -> None:
+        """Raises RunError with the first images where there are any and `on_corrupt` is "fail"."""
+        if on_corrupt == "fail" and len(self):
+            raise errors.RunError(
+                f"{self.summary().removeprefix('skipped ')}; mend or remove them, or go on "
+                "without them with --config.data.on_corrupt=skip"
+            )
 
     def summary(self, *, num_named: int = 5) -> str:
         """Returns one line: how many images were skipped, the first few with their reasons."""

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from simsearch.data import sampling
 from simsearch.retrieval import neighbors
 
 
@@ -164,21 +165,8 @@ def one_minus_triplet_loss(
         num_triplets: Triplets T; an anchor is any image whose class has another.
         seed: Chooses them.
     """
-    labels = np.asarray(labels)
-    rng = np.random.default_rng(seed)
-    order = np.argsort(labels, kind="stable")
-    counts = np.bincount(labels)
-    starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
-    place = np.empty(len(labels), np.int64)
-    place[order] = np.arange(len(labels)) - starts[labels[order]]
-    anchors = rng.choice(np.flatnonzero(counts[labels] > 1), num_triplets)
-    of_class, first = counts[labels[anchors]], starts[labels[anchors]]
-    # The positive is one of the class's other images: a step of 1 … count - 1 around its ring.
-    steps = rng.integers(1, of_class)
-    positives = order[first + (place[anchors] + steps) % of_class]
-    # The negative is one of the images outside the class's stretch of `order`.
-    others = rng.integers(0, len(labels) - of_class)
-    negatives = order[np.where(others < first, others, others + of_class)]
+    draw = sampling.triplet_drawer(labels)
+    anchors, positives, negatives = draw(np.random.default_rng(seed), num_triplets)
 
     def squared(rows: np.ndarray) -> np.ndarray:
         return np.sum((embeddings[anchors] - embeddings[rows]) ** 2, axis=1)

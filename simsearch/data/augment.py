@@ -1,0 +1,161 @@
+"""Random changes to a training image, in TensorFlow: stateless, so that a seed repeats them."""
+
+import math
+from typing import NamedTuple
+
+import tensorflow as tf
+
+# Weights of red, green and blue in the grey value that contrast and saturation blend with.
+_LUMA = (0.299, 0.587, 0.114)
+
+
+class Augmentation(NamedTuple):
+    """The strength of each change.
+
+    Attributes:
+        crop_scale_min: Least share of the area that a crop keeps, (0, 1]; 1 takes the centre.
+        crop_ratio_max: Widest aspect ratio of a crop, >= 1, relative to a square.
+        horizontal_flip: Probability.
+        rotation_degrees: Largest angle either way.
+        brightness: Largest relative change either way.
+        contrast: Largest relative change either way.
+        saturation: Largest relative change either way.
+        hue: Largest shift either way, in turns of the hue circle, [0, 0.5].
+    """
+
+    crop_scale_min: float = 1.0
+    crop_ratio_max: float = 1.0
+    horizontal_flip: float = 0.0
+    rotation_degrees: float = 0.0
+    brightness: float = 0.0
+    contrast: float = 0.0
+    saturation: float = 0.0
+    hue: float = 0.0
+
+    @property
+    def moves_pixels(self) -> bool:
+        """Whether anything but colours changes."""
+        return self.crop_scale_min < 1 or self.horizontal_flip > 0 or self.rotation_degrees > 0
+
+    @property
+    def changes_colors(self) -> bool:
+        """Whether colours change."""
+        return max(self.brightness, self.contrast, self.saturation, self.hue) > 0
+
+
+class _Draws(NamedTuple):
+    """Uniform numbers in [0, 1), one for each decision, always as many."""
+
+    area: tf.Tensor
+    ratio: tf.Tensor
+    left: tf.Tensor
+    top: tf.Tensor
+    flip: tf.Tensor
+    angle: tf.Tensor
+    brightness: tf.Tensor
+    contrast: tf.Tensor
+    saturation: tf.Tensor
+    hue: tf.Tensor
+
+
+def augment(
+    image: tf.Tensor, seed: tf.Tensor, *, image_size: int, augmentation: Augmentation
+) -> tf.Tensor:
+    """Returns a randomly changed image, uint8 [S, S, 3].
+
+    Args:
+        image: RGB, uint8 [H, W, 3]; where no pixel is moved, already [S, S, 3].
+        seed: int32 [2]; equal seeds give equal changes.
+        image_size: S.
+        augmentation: What is changed, and how much.
+
+    References:
+        Szegedy et al., Going Deeper with Convolutions, 2015: the random crop.
+    """
+    draws = _Draws(*tf.unstack(tf.random.stateless_uniform([len(_Draws._fields)], seed)))
+    pixels = tf.cast(image, tf.float32)
+    if augmentation.moves_pixels:
+        pixels = _move(pixels, draws, image_size, augmentation)
+    if augmentation.changes_colors:
+        pixels = _recolor(pixels, draws, augmentation)
+    pixels = tf.cast(tf.round(tf.clip_by_value(pixels, 0.0, 255.0)), tf.uint8)
+    return tf.ensure_shape(pixels, [image_size, image_size, 3])
+
+
+def _move(
+    pixels: tf.Tensor, draws: _Draws, image_size: int, augmentation: Augmentation
+) -> tf.Tensor:
+    """Crops, flips and rotates by one bilinear resampling; beyond the border it mirrors.
+
+    Nothing is smoothed before: a crop of more than 1.15 times the output's side, which is where
+    the default sizes end, would alias, so keep resize_size near image_size.
+    """
+    shape = tf.cast(tf.shape(pixels), tf.float32)
+    height, width = shape[0], shape[1]
+    crop_height, crop_width, center_y, center_x = _crop(
+        height, width, draws, image_size, augmentation
+    )
+    angle = (2 * draws.angle - 1) * math.radians(augmentation.rotation_degrees)
+    mirror = tf.where(draws.flip < augmentation.horizontal_flip, -1.0, 1.0)
+    # From an output pixel to the input: u, v are offsets from the crop's centre, turned by the
+    # angle. Pixel i covers [i, i + 1), so its centre is at i + 0.5.
+    scale_u, scale_v = mirror * crop_width / image_size, crop_height / image_size
+    cos, sin = tf.cos(angle), tf.sin(angle)
+    half = (1 - image_size) / 2
+    row_x = (cos * scale_u, -sin * scale_v)
+    row_y = (sin * scale_u, cos * scale_v)
+    shift_x = center_x - 0.5 + half * (row_x[0] + row_x[1])
+    shift_y = center_y - 0.5 + half * (row_y[0] + row_y[1])
+    transform = tf.stack([*row_x, shift_x, *row_y, shift_y, 0.0, 0.0])
+    return tf.raw_ops.ImageProjectiveTransformV3(
+        images=pixels[None],
+        transforms=transform[None],
+        output_shape=[image_size, image_size],
+        fill_value=0.0,
+        interpolation="BILINEAR",
+        fill_mode="REFLECT",
+    )[0]
+
+
+def _crop(
+    height: tf.Tensor,
+    width: tf.Tensor,
+    draws: _Draws,
+    image_size: int,
+    augmentation: Augmentation,
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Returns height, width and centre of the crop, in pixels of the input."""
+    if augmentation.crop_scale_min == 1:
+        return tf.constant(float(image_size)), float(image_size), height / 2, width / 2
+    low = augmentation.crop_scale_min
+    area = (low + (1 - low) * draws.area) * height * width
+    ratio = tf.exp((2 * draws.ratio - 1) * math.log(augmentation.crop_ratio_max))
+    # A crop that would stick out is cut at the border, where torchvision draws again.
+    crop_width = tf.minimum(tf.sqrt(area * ratio), width)
+    crop_height = tf.minimum(tf.sqrt(area / ratio), height)
+    center_x = crop_width / 2 + draws.left * (width - crop_width)
+    center_y = crop_height / 2 + draws.top * (height - crop_height)
+    return crop_height, crop_width, center_y, center_x
+
+
+def _recolor(pixels: tf.Tensor, draws: _Draws, augmentation: Augmentation) -> tf.Tensor:
+    """Changes brightness, contrast, saturation and hue, in that order."""
+
+    def factor(draw: tf.Tensor, strength: float) -> tf.Tensor:
+        return 1.0 + (2 * draw - 1) * strength
+
+    def gray(values: tf.Tensor) -> tf.Tensor:
+        return tf.reduce_sum(values * tf.constant(_LUMA), axis=-1, keepdims=True)
+
+    if augmentation.brightness:
+        pixels = pixels * factor(draws.brightness, augmentation.brightness)
+    if augmentation.contrast:
+        mean = tf.reduce_mean(gray(pixels))
+        pixels = mean + (pixels - mean) * factor(draws.contrast, augmentation.contrast)
+    if augmentation.saturation:
+        level = gray(pixels)
+        pixels = level + (pixels - level) * factor(draws.saturation, augmentation.saturation)
+    if augmentation.hue:
+        unit = tf.clip_by_value(pixels, 0.0, 255.0) / 255.0
+        pixels = 255.0 * tf.image.adjust_hue(unit, (2 * draws.hue - 1) * augmentation.hue)
+    return pixels

@@ -1,0 +1,83 @@
+"""Decoded and resized images kept in memory or on disk, so that an epoch need not decode again."""
+
+import hashlib
+import os
+import pathlib
+import threading
+from collections.abc import Callable
+from typing import Literal
+
+import numpy as np
+
+from simsearch import progress
+
+Load = Callable[[int], np.ndarray]
+
+
+def cached(load: Load, kind: Literal["none", "ram", "disk"], *, directory: str, key: str) -> Load:
+    """Returns `load`, remembering what it returned.
+
+    Args:
+        load: From a row to its image, uint8 [H, W, 3]; what it raises is not remembered.
+        kind: Where images are kept: not at all, in memory, or a file for each row.
+        directory: Where the files are.
+        key: What the images are: another key never sees them.
+    """
+    if kind == "ram":
+        return _in_memory(load)
+    if kind == "disk":
+        return _on_disk(
+            load, pathlib.Path(directory) / hashlib.sha256(key.encode()).hexdigest()[:24]
+        )
+    return load
+
+
+def _in_memory(load: Load) -> Load:
+    kept: dict[int, np.ndarray] = {}
+
+    def remember(row: int) -> np.ndarray:
+        # Two threads may load the same row once each; setting a key is atomic.
+        if row not in kept:
+            kept[row] = load(row)
+        return kept[row]
+
+    return remember
+
+
+def _on_disk(load: Load, folder: pathlib.Path) -> Load:
+    state = {"writes": True}
+    lock = threading.Lock()
+
+    def remember(row: int) -> np.ndarray:
+        # A thousand files a folder: some file systems slow down with more.
+        path = folder / str(row // 1000) / f"{row}.npy"
+        try:
+            return np.load(path)
+        except (OSError, ValueError, EOFError):
+            pass  # Not there yet, or cut off when a process was killed.
+        image = load(row)
+        if state["writes"]:
+            try:
+                _write(path, image)
+            except OSError as error:
+                with lock:
+                    if state["writes"]:
+                        progress.log.warning(
+                            "decoded images are no longer kept in %s: %s", folder, error.strerror
+                        )
+                    state["writes"] = False
+        return image
+
+    return remember
+
+
+def _write(path: pathlib.Path, image: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_suffix(f".{os.getpid()}.{threading.get_ident()}.tmp")
+    try:
+        with open(draft, "wb") as file:
+            np.save(file, image)
+        os.replace(draft, path)
+    except OSError:
+        draft.unlink(missing_ok=True)
+        raise
