@@ -1,10 +1,15 @@
 """Convolution and BatchNorm as the backbones use them: torch's arithmetic, in the fastest form."""
 
+import functools
 from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+
+# Up to so many output pixels XLA:CPU is slower with a convolution than with a matrix product over
+# patches: 25-50 times at 2x2 and 1x1, where it has no fast kernel, and about equal from 5x5 on.
+_PATCHES_MAX_PIXELS = 16
 
 # As torchvision initialises: He et al., Delving Deep into Rectifiers, 2015, by outgoing units.
 kaiming_fan_out = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
@@ -39,7 +44,36 @@ class Conv(nn.Module):
         x = x.astype(self.dtype)
         if side == 1 and self.groups == 1:
             return convolve_1x1(x, kernel[0, 0], stride=self.stride)
-        return convolve(x, kernel, stride=self.stride, groups=self.groups)
+        return convolve_same(x, kernel, stride=self.stride, groups=self.groups)
+
+
+def convolve_same(
+    x: jax.Array, kernel: jax.Array, *, stride: int = 1, groups: int = 1
+) -> jax.Array:
+    """Returns what `convolve` does, in the form that is fastest for the shape and the platform."""
+    plain = functools.partial(convolve, stride=stride, groups=groups)
+    output_pixels = -(-x.shape[1] // stride) * -(-x.shape[2] // stride)
+    if groups > 1 or output_pixels > _PATCHES_MAX_PIXELS:
+        return plain(x, kernel)
+    patches = functools.partial(convolve_patches, stride=stride)
+    return jax.lax.platform_dependent(x, kernel, cpu=patches, default=plain)
+
+
+def convolve_patches(x: jax.Array, kernel: jax.Array, *, stride: int = 1) -> jax.Array:
+    """Returns what `convolve` does, as one matrix product over the patches under the kernel."""
+    side, _, channels, features = kernel.shape
+    half = side // 2
+    height, width = (-(-size // stride) for size in x.shape[1:3])
+    padded = jnp.pad(x, ((0, 0), (half, half), (half, half), (0, 0)))
+    patches = [
+        padded[
+            :, i : i + stride * (height - 1) + 1 : stride, j : j + stride * (width - 1) + 1 : stride
+        ]
+        for i in range(side)
+        for j in range(side)
+    ]
+    columns = jnp.concatenate(patches, axis=-1)
+    return columns @ kernel.reshape(side * side * channels, features)
 
 
 def convolve(x: jax.Array, kernel: jax.Array, *, stride: int = 1, groups: int = 1) -> jax.Array:

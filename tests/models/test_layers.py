@@ -1,0 +1,116 @@
+import functools
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from simsearch.models import layers
+
+
+def make(side, channels, features, kernel_size, groups=1):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(2, side, side + 1, channels)).astype(np.float32)
+    kernel = rng.normal(size=(kernel_size, kernel_size, channels // groups, features))
+    return jnp.asarray(x), jnp.asarray(kernel, jnp.float32)
+
+
+def assert_same(one, other, x, kernel):
+    """Compares two forms of a convolution: forward and both gradients."""
+    np.testing.assert_allclose(one(x, kernel), other(x, kernel), rtol=1e-4, atol=1e-4)
+
+    def gradients(form):
+        loss = jax.jit(jax.grad(lambda x, w: jnp.sum(jnp.sin(form(x, w))), argnums=(0, 1)))
+        return loss(x, kernel)
+
+    for found, expected in zip(gradients(one), gradients(other), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_1x1_as_a_matrix_product_is_the_convolution(stride):
+    x, kernel = make(7, 5, 6, 1)
+    assert_same(
+        lambda x, w: layers.convolve_1x1(x, w[0, 0], stride=stride),
+        functools.partial(layers.convolve, stride=stride),
+        x,
+        kernel,
+    )
+
+
+@pytest.mark.parametrize(
+    ("side", "kernel_size", "stride"), [(1, 3, 1), (1, 3, 2), (2, 3, 2), (4, 3, 2), (5, 5, 1)]
+)
+def test_patches_are_the_convolution(side, kernel_size, stride):
+    x, kernel = make(side, 3, 4, kernel_size)
+    form = functools.partial(layers.convolve_patches, stride=stride)
+    assert_same(form, functools.partial(layers.convolve, stride=stride), x, kernel)
+
+
+@pytest.mark.parametrize(("side", "groups"), [(2, 1), (9, 1), (2, 2), (9, 2)])
+def test_the_chosen_form_is_the_convolution(side, groups):
+    x, kernel = make(side, 4, 6, 3, groups)
+    form = functools.partial(layers.convolve_same, groups=groups, stride=2)
+    expected = functools.partial(layers.convolve, groups=groups, stride=2)
+    assert_same(jax.jit(form), expected, x, kernel)
+
+
+def is_convolution(text):
+    return "stablehlo.convolution" in text
+
+
+def test_the_module_uses_a_matrix_product_for_1x1_and_tiny_maps_only():
+    def lowered(kernel_size, side):
+        conv = layers.Conv(8, kernel_size)
+        x = jnp.zeros((1, side, side, 4))
+        variables = conv.init(jax.random.key(0), x)
+        return jax.jit(conv.apply).lower(variables, x).as_text()
+
+    assert not is_convolution(lowered(1, 16))
+    assert is_convolution(lowered(3, 16))
+    assert not is_convolution(lowered(3, 2))
+
+
+def test_batch_norm_statistics_and_output_equal_a_direct_computation():
+    rng = np.random.default_rng(0)
+    x = rng.normal(2.0, 3.0, (4, 5, 5, 3)).astype(np.float32)
+    norm = layers.BatchNorm()
+    variables = norm.init(jax.random.key(0), x, train=True)
+    out, changed = norm.apply(variables, x, train=True, mutable=["batch_stats"])
+    mean, var = x.mean((0, 1, 2)), x.var((0, 1, 2))
+    np.testing.assert_allclose(out, (x - mean) / np.sqrt(var + 1e-5), rtol=1e-4, atol=1e-5)
+    statistics = changed["batch_stats"]
+    np.testing.assert_allclose(statistics["mean"], 0.1 * mean, rtol=1e-5)
+    unbiased = x.reshape(-1, 3).var(0, ddof=1)
+    np.testing.assert_allclose(statistics["var"], 0.9 + 0.1 * unbiased, rtol=1e-5)
+    kept = norm.apply({"params": variables["params"], "batch_stats": statistics}, x, train=False)
+    expected = (x - 0.1 * mean) / np.sqrt(0.9 + 0.1 * unbiased + 1e-5)
+    np.testing.assert_allclose(kept, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_batch_norm_has_the_gradient_of_flax_batch_norm():
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(6, 3)), jnp.float32)
+
+    def loss(norm, x):
+        variables = norm.init(jax.random.key(0), x)
+        out, _ = norm.apply(variables, x, mutable=["batch_stats"])
+        return jnp.sum(jnp.sin(out * jnp.arange(3)))
+
+    class Ours(nn.Module):
+        @nn.compact
+        def __call__(self, x):
+            return layers.BatchNorm()(x, train=True)
+
+    ours = jax.grad(lambda x: loss(Ours(), x))(x)
+    flax = jax.grad(lambda x: loss(nn.BatchNorm(use_running_average=False), x))(x)
+    np.testing.assert_allclose(ours, flax, rtol=1e-3, atol=1e-5)
+
+
+def test_frozen_batch_norm_neither_reads_nor_changes_the_batch_statistics():
+    x = np.random.default_rng(0).normal(size=(4, 3)).astype(np.float32)
+    norm = layers.BatchNorm(frozen=True)
+    variables = norm.init(jax.random.key(0), x, train=True)
+    out, changed = norm.apply(variables, x, train=True, mutable=["batch_stats"])
+    np.testing.assert_allclose(out, x, rtol=1e-4)
+    jax.tree.map(np.testing.assert_array_equal, changed["batch_stats"], variables["batch_stats"])
