@@ -1,0 +1,152 @@
+"""All pictures of one evaluation: chooses what is shown, reads the images, calls the plots."""
+
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from simsearch.data import images, splits
+from simsearch.retrieval import embed, evaluate, neighbors
+
+_DISPLAY_PIXELS = 160
+_PAGE_ROWS = 8
+
+
+def draw_all(
+    directory: pathlib.Path,
+    *,
+    split: splits.Split,
+    embedded: embed.Embedded,
+    figures: evaluate.Figures,
+    records: Sequence[Mapping[str, Any]],
+    monitor: str,
+    num_similar: int,
+    query_index: int | None,
+    seed: int | None,
+    max_pixels: int,
+) -> list[pathlib.Path]:
+    """Draws the pictures of an evaluation and returns their paths.
+
+    Args:
+        directory: Where to.
+        split: The images.
+        embedded: Their embeddings; images that could not be read are never shown.
+        figures: What was measured.
+        records: The run's training and validation records.
+        monitor: The validation figure that chose the checkpoint.
+        num_similar: Similar images for each query.
+        query_index: Row of the query that has a picture of its own; None: a random one.
+        seed: Of the random queries; None: another choice each time.
+        max_pixels: A larger image is not decoded.
+    """
+    # matplotlib takes a second to import, and only pictures need it.
+    from simsearch.retrieval.plots import confusion, curves, embedding_map
+    from simsearch.retrieval.plots import neighbors as neighbors_plot
+
+    sheet = _Sheet(split, embedded, num_similar=num_similar, max_pixels=max_pixels)
+    rng = np.random.default_rng(seed)
+    query = int(rng.choice(sheet.rows)) if query_index is None else query_index
+    chosen = rng.permutation(sheet.rows)[:_PAGE_ROWS]
+    paths = [
+        neighbors_plot.draw(
+            directory / f"query_{query}.png",
+            sheet.row(query),
+            title=f"most similar to image {query} ({split.names[query]})",
+        ),
+        neighbors_plot.draw_page(
+            directory / "random_queries.png",
+            [sheet.row(int(row)) for row in chosen],
+            title=f"{len(chosen)} queries at random",
+        ),
+    ]
+    worst, mistakes = sheet.worst_mistakes()[:_PAGE_ROWS], directory / "worst_mistakes.png"
+    mistakes.unlink(missing_ok=True)
+    if worst:
+        title = f"the {len(worst)} most confident mistakes of {figures.num_queries} queries"
+        rows = [sheet.row(row) for row in worst]
+        paths.append(neighbors_plot.draw_page(mistakes, rows, title=title))
+    paths.append(curves.draw(directory / "curves.png", records, monitor=monitor))
+    paths.append(
+        confusion.draw(
+            directory / "confusion.png", figures.confusion, class_names=split.class_names
+        )
+    )
+    paths.append(
+        embedding_map.draw(
+            directory / "embedding_map.png",
+            embedded.embeddings[sheet.rows],
+            labels=split.labels[sheet.rows],
+            class_names=split.class_names,
+            read_image=lambda i: sheet.image(int(sheet.rows[i])),
+            seed=seed or 0,
+        )
+    )
+    return paths
+
+
+class _Sheet:
+    """The readable images of a split with the neighbours of each among the others."""
+
+    def __init__(
+        self, split: splits.Split, embedded: embed.Embedded, *, num_similar: int, max_pixels: int
+    ) -> None:
+        self.rows = np.flatnonzero(embedded.valid)
+        self._split = split
+        self._max_pixels = max_pixels
+        self._num_similar = num_similar
+        vectors = embedded.embeddings[self.rows]
+        self._vectors = vectors
+        found = neighbors.top_k(vectors, vectors, k=1, exclude=np.arange(len(vectors)))
+        self._nearest, self._nearest_score = self.rows[found.rows[:, 0]], found.scores[:, 0]
+
+    def image(self, row: int) -> np.ndarray:
+        """Returns an image for the eye, uint8 [H, W, 3]."""
+        return images.decode(
+            self._split.read(row),
+            resize_mode="short_side",
+            resize_size=_DISPLAY_PIXELS,
+            max_pixels=self._max_pixels,
+        )
+
+    def row(self, query: int) -> Any:
+        """Returns a query and its results, for the plots."""
+        from simsearch.retrieval.plots import neighbors as neighbors_plot
+
+        own = int(np.searchsorted(self.rows, query))
+        found = neighbors.top_k(
+            self._vectors[own : own + 1],
+            self._vectors,
+            k=min(self._num_similar, len(self.rows) - 1),
+            exclude=np.array([own]),
+        )
+        results = [
+            neighbors_plot.Result(
+                image=self.image(row),
+                score=float(score),
+                caption=self._class_of(row),
+                correct=self._split.labels[row] == self._split.labels[query],
+            )
+            for row, score in zip(self.rows[found.rows[0]].tolist(), found.scores[0], strict=True)
+        ]
+        return neighbors_plot.Row(self.image(query), self._class_of(query), results)
+
+    def worst_mistakes(self) -> list[int]:
+        """Returns the queries whose nearest neighbour is of another class, the surest first.
+
+        How sure: by how much the wrong one is nearer than the nearest of the query's own class.
+        """
+        labels = self._split.labels
+        wrong = np.flatnonzero(labels[self._nearest] != labels[self.rows])
+        margins = []
+        for i in wrong:
+            of_class = labels[self.rows] == labels[self.rows[i]]
+            of_class[i] = False
+            best = (self._vectors[of_class] @ self._vectors[i]).max() if of_class.any() else None
+            # An image that is alone in its class is no query: nothing right was to be found.
+            margins.append(-np.inf if best is None else self._nearest_score[i] - best)
+        order = np.argsort(-np.asarray(margins), kind="stable")
+        return [int(self.rows[wrong[i]]) for i in order if np.isfinite(margins[i])]
+
+    def _class_of(self, row: int) -> str:
+        return self._split.class_names[self._split.labels[row]]

@@ -1,0 +1,106 @@
+"""A 2-D map of the embeddings, with thumbnails where there is room."""
+
+import os
+import pathlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from simsearch.retrieval.plots import style
+
+_MOST_POINTS = 2000
+_THUMBNAIL = 0.038  # of the map's side
+_MOST_NAMED = 30
+
+
+def draw(
+    path: str | os.PathLike,
+    embeddings: np.ndarray,
+    *,
+    labels: np.ndarray,
+    class_names: Sequence[str],
+    read_image: Callable[[int], np.ndarray],
+    seed: int,
+) -> pathlib.Path:
+    """Draws the map and returns the path of the PNG.
+
+    Args:
+        path: Where to.
+        embeddings: L2-normalised, float32 [N, D]; of more than 2,000 a sample is drawn.
+        labels: Classes, int [N].
+        class_names: Name of each class.
+        read_image: From a row to its image, uint8 [H, W, 3].
+        seed: Of the sample and the layout.
+
+    References:
+        van der Maaten and Hinton, Visualizing Data using t-SNE, 2008.
+    """
+    rng = np.random.default_rng(seed)
+    rows = np.arange(len(embeddings))
+    if len(rows) > _MOST_POINTS:
+        rows = np.sort(rng.choice(rows, _MOST_POINTS, replace=False))
+    places = _layout(embeddings[rows], seed)
+    colors = list(style.class_colors(len(class_names)))
+    with style.Canvas(11.6, 9.6) as canvas:
+        axes = canvas.figure.add_axes((0.02, 0.02, 0.795, 0.94))
+        axes.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), xticks=[], yticks=[])
+        axes.grid(False)
+        axes.set_title(
+            f"{len(rows)} embeddings, near each other where they are similar", loc="left"
+        )
+        point_colors = [colors[label] for label in labels[rows]]
+        axes.scatter(*places.T, s=14, c=point_colors, linewidths=0, alpha=0.75)
+        for i in _apart(places, rng.permutation(len(rows))):
+            _thumbnail(axes, places[i], read_image(int(rows[i])), point_colors[i])
+        _legend(axes, np.unique(labels[rows]), class_names, colors)
+        return canvas.save(path)
+
+
+def _layout(embeddings: np.ndarray, seed: int) -> np.ndarray:
+    """Returns places in the unit square, float [N, 2]."""
+    import sklearn.manifold
+
+    if len(embeddings) < 5:
+        places = np.pad(embeddings, ((0, 0), (0, 2)))[:, :2].astype(float)
+    else:
+        places = sklearn.manifold.TSNE(
+            perplexity=min(30.0, (len(embeddings) - 1) / 3),
+            init="pca",
+            random_state=seed,
+            metric="euclidean",
+        ).fit_transform(embeddings)
+    low, high = places.min(axis=0), places.max(axis=0)
+    return (places - low) / np.maximum(high - low, 1e-9)
+
+
+def _apart(places: np.ndarray, order: np.ndarray) -> list[int]:
+    """Returns points so far apart that their thumbnails do not overlap."""
+    kept: list[int] = []
+    for i in order:
+        offsets = np.abs(places[kept] - places[i]) if kept else np.ones((1, 2))
+        if np.all(offsets.max(axis=1) > 1.12 * _THUMBNAIL):
+            kept.append(int(i))
+    return kept
+
+
+def _thumbnail(axes: Any, place: np.ndarray, image: np.ndarray, color: Any) -> None:
+    half = _THUMBNAIL / 2
+    (x, y), tile = place, style.squared(image)
+    axes.imshow(tile, extent=(x - half, x + half, y - half, y + half), aspect="auto", zorder=3)
+    outline = (
+        [x - half, x + half, x + half, x - half, x - half],
+        [y - half, y - half, y + half, y + half, y - half],
+    )
+    axes.plot(*outline, color=color, linewidth=2, zorder=4)
+
+
+def _legend(
+    axes: Any, present: np.ndarray, class_names: Sequence[str], colors: Sequence[Any]
+) -> None:
+    for label in present[:_MOST_NAMED]:
+        axes.scatter(
+            [], [], s=30, color=[colors[label]], label=style.shortened(class_names[label], 20)
+        )
+    title = None if len(present) <= _MOST_NAMED else f"{_MOST_NAMED} of {len(present)} classes"
+    axes.legend(loc="upper left", bbox_to_anchor=(1.005, 1.0), frameon=False, title=title)

@@ -1,0 +1,125 @@
+"""Queries with their most similar images: one query as a sheet, or several as the rows of a page."""
+
+import math
+import os
+import pathlib
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from simsearch.retrieval.plots import style
+
+_TILE, _CAPTION, _TITLE = 1.45, 0.42, 0.55  # inches
+_LABEL_LENGTH = 18
+
+
+class Result(NamedTuple):
+    """One retrieved image.
+
+    Attributes:
+        image: uint8 [H, W, 3].
+        score: Cosine with the query.
+        caption: Its class, or its path where it has none.
+        correct: Whether the class is the query's; None where nobody knows.
+        probability: That the two are of the same class, where a calibration tells.
+    """
+
+    image: np.ndarray
+    score: float
+    caption: str
+    correct: bool | None = None
+    probability: float | None = None
+
+
+class Row(NamedTuple):
+    """A query and what it retrieved, most similar first."""
+
+    image: np.ndarray
+    caption: str
+    results: Sequence[Result]
+
+
+def draw(
+    path: str | os.PathLike, row: Row, *, title: str = "", num_columns: int = 6
+) -> pathlib.Path:
+    """Draws one query with its results, and returns the path of the PNG.
+
+    Args:
+        path: Where to.
+        row: The query and its results.
+        title: Over the picture.
+        num_columns: Results side by side; more go on below.
+    """
+    columns = max(1, min(num_columns, len(row.results)))
+    lines = max(1, math.ceil(len(row.results) / columns))
+    with _sheet(lines, columns + 1, title) as sheet:
+        _draw_query(sheet.tile(0, 0), row)
+        for i, result in enumerate(row.results):
+            _draw_result(sheet.tile(i // columns, 1 + i % columns), result)
+        return sheet.canvas.save(path)
+
+
+def draw_page(path: str | os.PathLike, rows: Sequence[Row], *, title: str = "") -> pathlib.Path:
+    """Draws several queries, a row each, and returns the path of the PNG."""
+    columns = 1 + max((len(row.results) for row in rows), default=0)
+    with _sheet(max(1, len(rows)), columns, title) as sheet:
+        for line, row in enumerate(rows):
+            _draw_query(sheet.tile(line, 0), row)
+            for i, result in enumerate(row.results):
+                _draw_result(sheet.tile(line, 1 + i), result)
+        return sheet.canvas.save(path)
+
+
+class _sheet:  # noqa: N801 - a context manager that reads as a function
+    """A grid of tiles with room for captions, the query's column a little apart."""
+
+    def __init__(self, lines: int, columns: int, title: str) -> None:
+        self._gap, self._margin = 0.16, 0.2
+        self._title = _TITLE if title else 0.15
+        self._text = title
+        self._width = 2 * self._margin + columns * (_TILE + self._gap) + self._gap
+        self._height = self._title + lines * (_TILE + _CAPTION) + 0.1
+        self.canvas = style.Canvas(self._width, self._height)
+
+    def __enter__(self) -> "_sheet":
+        self.canvas.__enter__()
+        if self._text:
+            self.canvas.figure.text(
+                self._margin / self._width,
+                1 - 0.28 / self._height,
+                style.shortened(self._text, int(self._width * 12)),
+                fontsize=11,
+                fontweight="bold",
+                va="center",
+            )
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.canvas.__exit__(*error)
+
+    def tile(self, line: int, column: int) -> Any:
+        left = self._margin + column * (_TILE + self._gap) + (self._gap if column else 0)
+        bottom = self._height - self._title - _TILE - line * (_TILE + _CAPTION)
+        box = (left / self._width, bottom / self._height)
+        return self.canvas.figure.add_axes((*box, _TILE / self._width, _TILE / self._height))
+
+
+def _draw_query(axes: Any, row: Row) -> None:
+    style.show_tile(axes, row.image, color=style.QUERY, width=4)
+    caption = style.shortened(row.caption, _LABEL_LENGTH)
+    axes.set_xlabel(f"query\n{caption}", fontsize=8, color=style.QUERY, fontweight="bold")
+
+
+def _draw_result(axes: Any, result: Result) -> None:
+    color, sign = {
+        True: (style.RIGHT, "✓ "),
+        False: (style.WRONG, "✗ "),
+        None: (style.NEUTRAL, ""),
+    }[result.correct]
+    style.show_tile(axes, result.image, color=color)
+    score = f"{result.score:.3f}"
+    if result.probability is not None:
+        score += f" · {result.probability:.0%}"
+    caption = style.shortened(result.caption, _LABEL_LENGTH)
+    axes.set_xlabel(f"{sign}{caption}\n{score}", fontsize=8, color=style.TEXT)

@@ -1,0 +1,111 @@
+"""What all pictures share: colours, sizes, and how a figure becomes a file."""
+
+import os
+import pathlib
+from collections.abc import Iterator
+from typing import Any
+
+import matplotlib
+import matplotlib.backends.backend_agg
+import matplotlib.figure
+import numpy as np
+
+# Okabe and Ito's colours stay apart for the colour-blind; the signs ✓ and ✗ say the same again.
+RIGHT, WRONG, QUERY, NEUTRAL = "#009E73", "#D55E00", "#0072B2", "#8A8A8A"
+TEXT, FAINT = "#222222", "#777777"
+DPI = 110
+
+_SETTINGS = {
+    "font.family": "DejaVu Sans",
+    "font.size": 9.0,
+    "axes.edgecolor": "#BBBBBB",
+    "axes.grid": True,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlesize": 10.0,
+    "grid.color": "#E6E6E6",
+    "text.color": TEXT,
+    "axes.labelcolor": TEXT,
+    "xtick.color": TEXT,
+    "ytick.color": TEXT,
+}
+
+
+class Canvas:
+    """A figure without a window, in the shared style; `save` makes it a file.
+
+    All drawing happens inside `with`, where the style is in force.
+    """
+
+    def __init__(self, width: float, height: float) -> None:
+        """Makes an empty figure; width and height in inches."""
+        self._context = matplotlib.rc_context(_SETTINGS)
+        self._size = (width, height)
+        self.figure: Any = None
+
+    def __enter__(self) -> "Canvas":
+        self._context.__enter__()
+        self.figure = matplotlib.figure.Figure(figsize=self._size, dpi=DPI, facecolor="white")
+        matplotlib.backends.backend_agg.FigureCanvasAgg(self.figure)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._context.__exit__(*error)
+
+    def save(self, path: str | os.PathLike) -> pathlib.Path:
+        """Writes a PNG that is either whole or not there, and returns its path."""
+        path = pathlib.Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft = path.with_name(f".{path.stem}.{os.getpid()}.png")
+        # No date and no version inside: the same input gives the same bytes.
+        self.figure.savefig(draft, metadata={"Software": None})
+        os.replace(draft, path)
+        return path
+
+
+def shortened(text: str, length: int) -> str:
+    """Returns a text of at most `length` characters, the middle of a longer one left out."""
+    if len(text) <= length:
+        return text
+    head = (length - 1) // 2
+    return f"{text[:head]}…{text[len(text) - (length - 1 - head) :]}"
+
+
+def squared(image: np.ndarray) -> np.ndarray:
+    """Returns an image [H, W, 3] centred on a white square, so that all tiles are alike."""
+    height, width = image.shape[:2]
+    side = max(height, width)
+    square = np.full((side, side, 3), 255, np.uint8)
+    top, left = (side - height) // 2, (side - width) // 2
+    square[top : top + height, left : left + width] = image
+    return square
+
+
+def show_tile(axes: Any, image: np.ndarray, *, color: str, width: float = 3.0) -> None:
+    """Draws an image in a frame, without ticks.
+
+    Args:
+        axes: Where.
+        image: uint8 [H, W, 3].
+        color: Of the frame.
+        width: Of the frame, in points.
+    """
+    is_tiny = max(image.shape[:2]) < 64
+    axes.imshow(squared(image), interpolation="nearest" if is_tiny else "antialiased")
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.grid(False)
+    for spine in axes.spines.values():
+        spine.set(visible=True, edgecolor=color, linewidth=width)
+
+
+def class_colors(num_classes: int) -> Iterator[tuple[float, float, float]]:
+    """Yields a colour for each class, neighbours well apart."""
+    maps = matplotlib.colormaps
+    if num_classes <= 10:
+        yield from maps["tab10"].colors[:num_classes]
+    elif num_classes <= 20:
+        yield from maps["tab20"].colors[:num_classes]
+    else:
+        for i in range(num_classes):
+            yield maps["hsv"](i / num_classes)[:3]
