@@ -1,1 +1,1 @@
-"""Pictures of an evaluation: the only door to matplotlib, which is never imported before drawing."""
+"""Pictures of an evaluation: the only door to matplotlib, imported when something is drawn."""

@@ -12,6 +12,7 @@ from simsearch.retrieval.plots import style
 _MOST_POINTS = 2000
 _THUMBNAIL = 0.038  # of the map's side
 _MOST_NAMED = 30
+_RANK_SHARE = 0.6
 
 
 def draw(
@@ -47,7 +48,8 @@ def draw(
         axes.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), xticks=[], yticks=[])
         axes.grid(False)
         axes.set_title(
-            f"{len(rows)} embeddings, near each other where they are similar", loc="left"
+            f"{len(rows)} embeddings, near each other where they are similar (t-SNE, spread out)",
+            loc="left",
         )
         point_colors = [colors[label] for label in labels[rows]]
         axes.scatter(*places.T, s=14, c=point_colors, linewidths=0, alpha=0.75)
@@ -71,7 +73,10 @@ def _layout(embeddings: np.ndarray, seed: int) -> np.ndarray:
             metric="euclidean",
         ).fit_transform(embeddings)
     low, high = places.min(axis=0), places.max(axis=0)
-    return (places - low) / np.maximum(high - low, 1e-9)
+    spaced = (places - low) / np.maximum(high - low, 1e-9)
+    # Classes that are well apart end as dots in an empty plane; their ranks fill it.
+    ranks = np.argsort(np.argsort(places, axis=0), axis=0) / max(len(places) - 1, 1)
+    return (1 - _RANK_SHARE) * spaced + _RANK_SHARE * ranks
 
 
 def _apart(places: np.ndarray, order: np.ndarray) -> list[int]:

@@ -1,4 +1,4 @@
-"""Queries with their most similar images: one query as a sheet, or several as the rows of a page."""
+"""Queries with their most similar images: one query as a sheet, several as rows of a page."""
 
 import math
 import os
