@@ -58,7 +58,9 @@ class Canvas:
         path.parent.mkdir(parents=True, exist_ok=True)
         draft = path.with_name(f".{path.stem}.{os.getpid()}.png")
         # No date and no version inside: the same input gives the same bytes.
-        self.figure.savefig(draft, metadata={"Software": None})
+        self.figure.savefig(
+            draft, metadata={"Software": None}, bbox_inches="tight", pad_inches=0.15
+        )
         os.replace(draft, path)
         return path
 
