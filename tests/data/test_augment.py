@@ -1,0 +1,135 @@
+import math
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from simsearch.data import augment as augment_lib
+from simsearch.data import images
+
+SIZE = 24
+RNG = np.random.default_rng(0)
+IMAGE = RNG.integers(0, 256, (30, 40, 3), np.uint8)
+
+
+def augment(image=IMAGE, seed=(1, 2), size=SIZE, **strengths):
+    augmentation = augment_lib.Augmentation(**strengths)
+    if not augmentation.moves_pixels:
+        image = images.center_crop(image, size)
+    return augment_lib.augment(
+        tf.constant(image), tf.constant(seed, tf.int32), image_size=size, augmentation=augmentation
+    ).numpy()
+
+
+def test_nothing_switched_on_is_the_centre_crop():
+    np.testing.assert_array_equal(augment(), images.center_crop(IMAGE, SIZE))
+
+
+def test_equal_seeds_repeat_and_others_differ():
+    strengths = {"crop_scale_min": 0.4, "crop_ratio_max": 1.3, "rotation_degrees": 10.0}
+    strengths |= {"brightness": 0.3, "contrast": 0.3, "saturation": 0.3, "hue": 0.1}
+    one, again = augment(**strengths), augment(**strengths)
+    np.testing.assert_array_equal(one, again)
+    assert one.shape == (SIZE, SIZE, 3) and one.dtype == np.uint8
+    different = {augment(seed=(0, i), **strengths).tobytes() for i in range(20)}
+    assert len(different) == 20
+
+
+def test_a_sure_flip_mirrors_the_centre_crop():
+    found = augment(horizontal_flip=1.0)
+    np.testing.assert_array_equal(found, images.center_crop(IMAGE, SIZE)[:, ::-1])
+
+
+def test_flips_are_as_frequent_as_asked_for():
+    crop = images.center_crop(IMAGE, SIZE)
+    flips = sum(
+        not np.array_equal(augment(seed=(3, i), horizontal_flip=0.3), crop) for i in range(300)
+    )
+    # 90 expected, 8 the standard deviation.
+    assert 58 < flips < 122
+
+
+def reflect(i, size):
+    """Returns the pixel that stands for pixel i of a mirrored border: … 1 0 | 0 1 2 …"""
+    i %= 2 * size
+    return i if i < size else 2 * size - 1 - i
+
+
+def bilinear(image, y, x):
+    height, width = image.shape[:2]
+    top, left = math.floor(y), math.floor(x)
+    out = np.zeros(3)
+    for i, j in ((0, 0), (0, 1), (1, 0), (1, 1)):
+        weight = (1 - abs(y - top - i)) * (1 - abs(x - left - j))
+        out += weight * image[reflect(top + i, height), reflect(left + j, width)]
+    return out
+
+
+def oracle(image, size, *, center, crop, angle, mirror):
+    """Samples the turned crop pixel by pixel."""
+    out = np.zeros((size, size, 3))
+    for i in range(size):
+        for j in range(size):
+            u = (j + 0.5 - size / 2) / size * crop[1] * mirror
+            v = (i + 0.5 - size / 2) / size * crop[0]
+            x = center[1] + math.cos(angle) * u - math.sin(angle) * v
+            y = center[0] + math.sin(angle) * u + math.cos(angle) * v
+            out[i, j] = bilinear(image, y - 0.5, x - 0.5)
+    return np.clip(np.round(out), 0, 255)
+
+
+@pytest.mark.parametrize(
+    "strengths",
+    [
+        {"rotation_degrees": 30.0},
+        {"crop_scale_min": 0.3, "crop_ratio_max": 1.5},
+        {"crop_scale_min": 0.3, "rotation_degrees": 15.0, "horizontal_flip": 0.5},
+    ],
+)
+def test_crop_flip_and_rotation_equal_a_pixel_by_pixel_resampling(strengths):
+    augmentation = augment_lib.Augmentation(**strengths)
+    for i in range(4):
+        seed = tf.constant([7, i], tf.int32)
+        count = len(augment_lib._Draws._fields)
+        draws = augment_lib._Draws(*tf.random.stateless_uniform([count], seed).numpy())
+        height, width = IMAGE.shape[:2]
+        crop, center = (SIZE, SIZE), (height / 2, width / 2)
+        if augmentation.crop_scale_min < 1:
+            low = augmentation.crop_scale_min
+            area = (low + (1 - low) * draws.area) * height * width
+            ratio = augmentation.crop_ratio_max ** (2 * draws.ratio - 1)
+            crop = min(math.sqrt(area / ratio), height), min(math.sqrt(area * ratio), width)
+            center = (
+                crop[0] / 2 + draws.top * (height - crop[0]),
+                crop[1] / 2 + draws.left * (width - crop[1]),
+            )
+        expected = oracle(
+            IMAGE,
+            SIZE,
+            center=center,
+            crop=crop,
+            angle=math.radians((2 * draws.angle - 1) * augmentation.rotation_degrees),
+            mirror=-1 if draws.flip < augmentation.horizontal_flip else 1,
+        )
+        found = augment(seed=(7, i), **strengths).astype(float)
+        # Rounding to uint8 may fall either way.
+        assert np.abs(found - expected).max() <= 1
+
+
+def test_colors_change_by_at_most_their_strength():
+    gray = np.full((SIZE, SIZE, 3), 100, np.uint8)
+    levels = [augment(gray, seed=(5, i), brightness=0.2).mean() for i in range(60)]
+    assert 79.5 <= min(levels) < 90 and 110 < max(levels) <= 120.5
+    # Grey stays grey whatever contrast, saturation and hue do.
+    np.testing.assert_array_equal(augment(gray, contrast=0.9, saturation=0.9, hue=0.5), gray)
+
+
+def test_saturation_and_contrast_keep_what_they_should():
+    crop = images.center_crop(IMAGE, SIZE).astype(float) / 4 + 96
+    image = crop.astype(np.uint8)
+    luma = np.array([0.299, 0.587, 0.114])
+    changed = augment(image, saturation=0.5).astype(float)
+    np.testing.assert_allclose(changed @ luma, image @ luma, atol=1.0)
+    changed = augment(image, contrast=0.5).astype(float)
+    assert abs((changed @ luma).mean() - (image @ luma).mean()) < 0.6
+    assert not np.allclose(changed, image)

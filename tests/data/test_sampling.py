@@ -1,0 +1,103 @@
+import numpy as np
+import pytest
+
+from simsearch import errors
+from simsearch.data import sampling
+
+LABELS = np.array([0] * 10 + [1] * 7 + [2] * 3 + [3] * 9)
+
+
+def classes_by_samples(labels=LABELS, **changes):
+    options = {"seed": 0, "batch_size": 12, "samples_per_class": 4}
+    return sampling.classes_by_samples(labels, **options | changes)
+
+
+def test_a_batch_is_p_classes_by_k_samples():
+    sample = classes_by_samples()
+    for step in range(50):
+        labels = LABELS[sample(step)].reshape(3, 4)
+        assert np.all(labels == labels[:, :1])
+
+
+def test_a_round_of_slots_visits_every_class_once():
+    sample = classes_by_samples(batch_size=16)
+    for step in range(20):
+        assert sorted(LABELS[sample(step)][::4]) == [0, 1, 2, 3]
+
+
+def test_no_image_twice_in_a_slot_unless_the_class_is_too_small():
+    sample = classes_by_samples()
+    for step in range(50):
+        for rows in sample(step).reshape(3, 4):
+            size = np.sum(LABELS == LABELS[rows[0]])
+            assert len(set(rows.tolist())) == min(4, size)
+
+
+def test_a_pass_shows_every_image_before_any_comes_again():
+    labels = np.repeat([0, 1, 2], 8)
+    sample = classes_by_samples(labels, batch_size=12)
+    # 8 images of each class, 4 at a time: two steps are one pass.
+    for a_pass in range(5):
+        rows = np.concatenate([sample(2 * a_pass), sample(2 * a_pass + 1)])
+        assert sorted(rows.tolist()) == list(range(24))
+
+
+def test_fewer_classes_than_slots_come_again():
+    sample = classes_by_samples(np.repeat([0, 1], 20), batch_size=16)
+    counts = np.bincount(np.repeat([0, 1], 20)[sample(0)])
+    assert counts.tolist() == [8, 8]
+
+
+@pytest.mark.parametrize("make", [classes_by_samples, lambda **k: triplets(**k)])
+def test_a_batch_depends_on_seed_and_step_alone(make):
+    first, again, other = make(), make(), make(seed=1)
+    forwards = [first(step) for step in range(6)]
+    backwards = [again(step) for step in reversed(range(6))][::-1]
+    for one, two in zip(forwards, backwards, strict=True):
+        np.testing.assert_array_equal(one, two)
+    assert any(not np.array_equal(rows, other(step)) for step, rows in enumerate(forwards))
+    assert len({rows.tobytes() for rows in forwards}) == 6
+
+
+def triplets(labels=LABELS, *, seed=0, batch_size=30):
+    return sampling.triplets(labels, seed=seed, batch_size=batch_size)
+
+
+def test_triplets_are_anchor_positive_negative():
+    labels = np.append(LABELS, 4)  # one image of its own class: a negative only
+    sample = triplets(labels)
+    seen_lonely = False
+    for step in range(100):
+        for anchor, positive, negative in sample(step).reshape(-1, 3):
+            assert anchor != positive and labels[anchor] == labels[positive]
+            assert labels[negative] != labels[anchor]
+            assert labels[anchor] != 4
+            seen_lonely |= labels[negative] == 4
+    assert seen_lonely
+
+
+def test_every_pair_of_a_class_is_drawn_about_as_often():
+    rng = np.random.default_rng(0)
+    draw = sampling.triplet_drawer(np.array([0, 1, 0, 0, 1, 1]))
+    anchors, positives, negatives = draw(rng, 30_000)
+    for pair in ((0, 2), (0, 3), (2, 0), (1, 4), (5, 1)):
+        # 12 ordered pairs of equal probability: 2,500 expected, 48 the standard deviation.
+        assert abs(np.sum((anchors == pair[0]) & (positives == pair[1])) - 2500) < 250
+    assert np.bincount(negatives, minlength=6).min() > 4500
+
+
+@pytest.mark.parametrize("make", [classes_by_samples, triplets])
+def test_one_class_is_refused(make):
+    with pytest.raises(errors.UsageError, match="at least 2 classes"):
+        make(np.zeros(10, int))
+
+
+def test_augment_seeds_differ_by_image_step_and_seed():
+    seeds = [
+        sampling.augment_seeds(seed=seed, step=step, batch_size=5)
+        for seed in (0, 1)
+        for step in (0, 1)
+    ]
+    assert all(array.shape == (5, 2) and array.dtype == np.int32 for array in seeds)
+    assert len({row.tobytes() for array in seeds for row in array}) == 20
+    np.testing.assert_array_equal(seeds[0], sampling.augment_seeds(seed=0, step=0, batch_size=5))
