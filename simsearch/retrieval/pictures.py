@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from simsearch import errors
 from simsearch.data import images, splits
 from simsearch.retrieval import embed, evaluate, neighbors
 
@@ -39,12 +40,20 @@ def draw_all(
         query_index: Row of the query that has a picture of its own; None: a random one.
         seed: Of the random queries; None: another choice each time.
         max_pixels: A larger image is not decoded.
+
+    Raises:
+        UsageError: Where the image of `query_index` could not be read.
     """
     # matplotlib takes a second to import, and only pictures need it.
     from simsearch.retrieval.plots import confusion, curves, embedding_map
     from simsearch.retrieval.plots import neighbors as neighbors_plot
 
     sheet = _Sheet(split, embedded, num_similar=num_similar, max_pixels=max_pixels)
+    if query_index is not None and not embedded.valid[query_index]:
+        raise errors.UsageError(
+            f"--query_index={query_index} must be an image that can be read, and "
+            f"{split.names[query_index]} cannot; choose another row"
+        )
     rng = np.random.default_rng(seed)
     query = int(rng.choice(sheet.rows)) if query_index is None else query_index
     chosen = rng.permutation(sheet.rows)[:_PAGE_ROWS]

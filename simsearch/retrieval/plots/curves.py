@@ -61,7 +61,7 @@ def _validation(axes: Any, records: Sequence[Mapping[str, Any]], monitor: str) -
         fontsize=8,
         color=style.FAINT,
     )
-    axes.legend(fontsize=7, loc="lower right", framealpha=0.9)
+    axes.legend(fontsize=7, loc="best", framealpha=0.8)
 
 
 def _line(

@@ -13,6 +13,8 @@ _MOST_POINTS = 2000
 _THUMBNAIL = 0.038  # of the map's side
 _MOST_NAMED = 30
 _RANK_SHARE = 0.6
+_LEAST_FOR_TSNE = 5
+_LEAST_SPREAD = 1e-6  # of embeddings that are not all the same
 
 
 def draw(
@@ -48,7 +50,8 @@ def draw(
         axes.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), xticks=[], yticks=[])
         axes.grid(False)
         axes.set_title(
-            f"{len(rows)} embeddings, near each other where they are similar (t-SNE, spread out)",
+            f"{len(rows)} embeddings, near each other where they are similar"
+            + (" (t-SNE, spread out)" if _has_neighbourhoods(embeddings[rows]) else ""),
             loc="left",
         )
         point_colors = [colors[label] for label in labels[rows]]
@@ -61,22 +64,39 @@ def draw(
 
 def _layout(embeddings: np.ndarray, seed: int) -> np.ndarray:
     """Returns places in the unit square, float [N, 2]."""
-    import sklearn.manifold
-
-    if len(embeddings) < 5:
-        places = np.pad(embeddings, ((0, 0), (0, 2)))[:, :2].astype(float)
+    if not len(embeddings):
+        return np.zeros((0, 2))
+    # t-SNE starts from two principal axes: a third column of zeros or more changes no distance.
+    padded = np.pad(embeddings, ((0, 0), (0, 2)))
+    if not _has_neighbourhoods(embeddings):
+        places = padded[:, :2].astype(float)
     else:
-        places = sklearn.manifold.TSNE(
+        import sklearn.manifold
+        import threadpoolctl
+
+        tsne = sklearn.manifold.TSNE(
             perplexity=min(30.0, (len(embeddings) - 1) / 3),
             init="pca",
             random_state=seed,
             metric="euclidean",
-        ).fit_transform(embeddings)
+        )
+        # The sums of several threads depend on which comes first; one is as fast at this size.
+        with threadpoolctl.threadpool_limits(1):
+            places = tsne.fit_transform(padded)
     low, high = places.min(axis=0), places.max(axis=0)
+    if np.all(high - low < _LEAST_SPREAD):
+        return np.full_like(places, 0.5)
     spaced = (places - low) / np.maximum(high - low, 1e-9)
     # Classes that are well apart end as dots in an empty plane; their ranks fill it.
     ranks = np.argsort(np.argsort(places, axis=0), axis=0) / max(len(places) - 1, 1)
     return (1 - _RANK_SHARE) * spaced + _RANK_SHARE * ranks
+
+
+def _has_neighbourhoods(embeddings: np.ndarray) -> bool:
+    """Returns whether there is a map to make: enough rows, and not collapsed into one."""
+    return len(embeddings) >= _LEAST_FOR_TSNE and bool(
+        np.any(np.ptp(embeddings, axis=0) > _LEAST_SPREAD)
+    )
 
 
 def _apart(places: np.ndarray, order: np.ndarray) -> list[int]:
@@ -103,6 +123,8 @@ def _thumbnail(axes: Any, place: np.ndarray, image: np.ndarray, color: Any) -> N
 def _legend(
     axes: Any, present: np.ndarray, class_names: Sequence[str], colors: Sequence[Any]
 ) -> None:
+    if not len(present):
+        return
     for label in present[:_MOST_NAMED]:
         axes.scatter(
             [], [], s=30, color=[colors[label]], label=style.shortened(class_names[label], 20)

@@ -12,6 +12,7 @@ from simsearch.retrieval.plots import style
 
 _TILE, _CAPTION, _TITLE = 1.45, 0.42, 0.55  # inches
 _LABEL_LENGTH = 18
+_PAGE_COLUMNS = 10
 
 
 class Result(NamedTuple):
@@ -41,7 +42,7 @@ class Row(NamedTuple):
 
 
 def draw(
-    path: str | os.PathLike, row: Row, *, title: str = "", num_columns: int = 6
+    path: str | os.PathLike, row: Row, *, title: str = "", num_columns: int = 8
 ) -> pathlib.Path:
     """Draws one query with its results, and returns the path of the PNG.
 
@@ -49,10 +50,10 @@ def draw(
         path: Where to.
         row: The query and its results.
         title: Over the picture.
-        num_columns: Results side by side; more go on below.
+        num_columns: Results side by side at most; more go on below, in lines alike.
     """
-    columns = max(1, min(num_columns, len(row.results)))
-    lines = max(1, math.ceil(len(row.results) / columns))
+    lines = max(1, math.ceil(len(row.results) / num_columns))
+    columns = max(1, math.ceil(len(row.results) / lines))
     with _sheet(lines, columns + 1, title) as sheet:
         _draw_query(sheet.tile(0, 0), row)
         for i, result in enumerate(row.results):
@@ -61,13 +62,22 @@ def draw(
 
 
 def draw_page(path: str | os.PathLike, rows: Sequence[Row], *, title: str = "") -> pathlib.Path:
-    """Draws several queries, a row each, and returns the path of the PNG."""
-    columns = 1 + max((len(row.results) for row in rows), default=0)
-    with _sheet(max(1, len(rows)), columns, title) as sheet:
+    """Draws several queries, one below the other, and returns the path of the PNG.
+
+    Args:
+        path: Where to.
+        rows: The queries and their results; more than 10 results go on in the next line.
+        title: Over the picture.
+    """
+    most = max((len(row.results) for row in rows), default=0)
+    columns = max(1, min(_PAGE_COLUMNS, most))
+    pitch = max(1, math.ceil(most / columns))
+    with _sheet(max(1, len(rows)) * pitch, columns + 1, title) as sheet:
         for line, row in enumerate(rows):
-            _draw_query(sheet.tile(line, 0), row)
+            _draw_query(sheet.tile(line * pitch, 0), row)
             for i, result in enumerate(row.results):
-                _draw_result(sheet.tile(line, 1 + i), result)
+                below, beside = divmod(i, columns)
+                _draw_result(sheet.tile(line * pitch + below, 1 + beside), result)
         return sheet.canvas.save(path)
 
 

@@ -1,13 +1,17 @@
 """What all pictures share: colours, sizes, and how a figure becomes a file."""
 
+import functools
 import os
 import pathlib
+import uuid
 from collections.abc import Iterator
 from typing import Any
 
 import matplotlib
 import matplotlib.backends.backend_agg
 import matplotlib.figure
+import matplotlib.font_manager
+import matplotlib.ft2font
 import numpy as np
 
 # Okabe and Ito's colours stay apart for the colour-blind; the signs ✓ and ✗ say the same again.
@@ -25,6 +29,7 @@ _SETTINGS = {
     "axes.titlesize": 10.0,
     "grid.color": "#E6E6E6",
     "text.color": TEXT,
+    "text.parse_math": False,  # a class may be called "$5"
     "axes.labelcolor": TEXT,
     "xtick.color": TEXT,
     "ytick.color": TEXT,
@@ -56,17 +61,25 @@ class Canvas:
         """Writes a PNG that is either whole or not there, and returns its path."""
         path = pathlib.Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        draft = path.with_name(f".{path.stem}.{os.getpid()}.png")
+        draft = path.with_name(f".{path.stem}.{uuid.uuid4().hex}.png")
         # No date and no version inside: the same input gives the same bytes.
-        self.figure.savefig(
-            draft, metadata={"Software": None}, bbox_inches="tight", pad_inches=0.15
-        )
-        os.replace(draft, path)
+        try:
+            self.figure.savefig(
+                draft, metadata={"Software": None}, bbox_inches="tight", pad_inches=0.15
+            )
+            os.replace(draft, path)
+        finally:
+            draft.unlink(missing_ok=True)
         return path
 
 
 def shortened(text: str, length: int) -> str:
-    """Returns a text of at most `length` characters, the middle of a longer one left out."""
+    """Returns a text of at most `length` characters, the middle of a longer one left out.
+
+    In one line, and with a box for each character that the font does not have.
+    """
+    known = _known_characters()
+    text = "".join(letter if ord(letter) in known else "□" for letter in " ".join(text.split()))
     if len(text) <= length:
         return text
     head = (length - 1) // 2
@@ -111,3 +124,10 @@ def class_colors(num_classes: int) -> Iterator[tuple[float, float, float]]:
     else:
         for i in range(num_classes):
             yield maps["hsv"](i / num_classes)[:3]
+
+
+@functools.cache
+def _known_characters() -> frozenset[int]:
+    """Returns the code points that the font has; matplotlib warns of every other one."""
+    path = matplotlib.font_manager.findfont(_SETTINGS["font.family"])
+    return frozenset(matplotlib.ft2font.FT2Font(path).get_charmap())
