@@ -1,0 +1,198 @@
+"""Pictures are files with the right colours, the same each time, whatever they are given."""
+
+import subprocess
+import sys
+
+import matplotlib.colors
+import matplotlib.image
+import numpy as np
+import pytest
+
+from simsearch.retrieval.plots import confusion, curves, embedding_map, neighbors, style
+
+_AWKWARD = ("$5 \\frac$", "寿司", "a name far longer than the room there is for it", "two\nlines")
+_FRAMES = {True: style.RIGHT, False: style.WRONG, None: style.NEUTRAL}
+
+
+def _pixels(path):
+    return np.rint(255 * matplotlib.image.imread(path)[..., :3]).astype(int)
+
+
+def _share(path, colour):
+    """Returns the share of a picture's pixels that have exactly a colour."""
+    wanted = np.rint(255 * np.array(matplotlib.colors.to_rgb(colour)))
+    return np.mean(np.all(_pixels(path) == wanted, axis=-1))
+
+
+def _image(height=30, width=40):
+    return np.full((height, width, 3), 200, np.uint8)
+
+
+def _row(*correct, caption="apple", image=None):
+    image = _image() if image is None else image
+    results = [neighbors.Result(image, 0.5, caption, each, 0.25) for each in correct]
+    return neighbors.Row(image, caption, results)
+
+
+def _map(path, embeddings, *, class_names=("a", "b"), read_image=lambda i: _image(), seed=0):
+    labels = np.arange(len(embeddings)) % len(class_names)
+    return embedding_map.draw(
+        path,
+        embeddings,
+        labels=labels,
+        class_names=class_names,
+        read_image=read_image,
+        seed=seed,
+    )
+
+
+def _random(*shape):
+    return np.random.default_rng(0).normal(size=shape).astype(np.float32)
+
+
+@pytest.mark.parametrize("correct", [True, False, None])
+def test_frame_says_right_wrong_or_unknown(tmp_path, correct):
+    path = neighbors.draw(tmp_path / "query.png", _row(correct))
+    for kind, colour in _FRAMES.items():
+        assert (_share(path, colour) > 0.002) == (kind is correct)
+    assert _share(path, style.QUERY) > 0.002
+
+
+def test_a_sign_tells_right_from_wrong_without_colour(monkeypatch, tmp_path):
+    monkeypatch.setattr(style, "WRONG", style.RIGHT)
+    right = neighbors.draw(tmp_path / "right.png", _row(True))
+    wrong = neighbors.draw(tmp_path / "wrong.png", _row(False))
+    assert right.read_bytes() != wrong.read_bytes()
+
+
+def test_a_page_frames_each_result(tmp_path):
+    rows = [_row(True, False, None), _row(False, False, False)]
+    path = neighbors.draw_page(tmp_path / "page.png", rows, title="page")
+    assert _share(path, style.WRONG) > 3 * _share(path, style.RIGHT) > 0
+
+
+@pytest.mark.parametrize(
+    "draw", [neighbors.draw, lambda path, row: neighbors.draw_page(path, [row])]
+)
+def test_many_results_go_on_below(draw, tmp_path):
+    height, width = _pixels(draw(tmp_path / "many.png", _row(*[True] * 50))).shape[:2]
+    assert width < 2500 and height > 900
+
+
+@pytest.mark.parametrize("shape", [(8, 8), (1, 1), (2, 900), (900, 2), (160, 240)])
+def test_images_of_any_shape_are_drawn(shape, tmp_path):
+    path = neighbors.draw(tmp_path / "query.png", _row(True, image=_image(*shape)))
+    assert _share(path, (200 / 255,) * 3) > 0
+
+
+@pytest.mark.parametrize("name", _AWKWARD)
+def test_any_class_name_is_drawn(name, tmp_path):
+    neighbors.draw(tmp_path / "query.png", _row(True, caption=name), title=name)
+    confusion.draw(tmp_path / "confusion.png", np.eye(2, dtype=int), class_names=(name, "b"))
+    _map(tmp_path / "map.png", _random(4, 3), class_names=(name, "b"))
+
+
+def test_a_query_without_results_is_drawn(tmp_path):
+    assert neighbors.draw(tmp_path / "query.png", _row()).exists()
+    assert neighbors.draw_page(tmp_path / "page.png", [_row()]).exists()
+
+
+@pytest.mark.parametrize(
+    "records",
+    [
+        [],
+        [{"split": "train", "step": 1, "epoch": 0.1, "loss": 1.0}],
+        [{"split": "train", "step": 1, "epoch": 0.1, "loss": None}],
+        [{"split": "validation", "step": 1, "epoch": 0.1, "map_at_r": None}],
+        [{"split": "validation", "step": 0, "epoch": 0.0, "map_at_r": 0.5, "recall_at_1": None}],
+    ],
+)
+def test_curves_of_a_run_that_has_hardly_begun(records, tmp_path):
+    assert curves.draw(tmp_path / "curves.png", records, monitor="map_at_r").exists()
+
+
+def test_curves_mark_the_best_epoch_of_the_monitored_figure():
+    records = [
+        {"split": "validation", "step": i, "epoch": i / 2, "map_at_r": value, "recall_at_1": i / 9}
+        for i, value in enumerate([0.1, 0.6, None, 0.8, 0.5])
+    ]
+    with style.Canvas(4, 3) as canvas:
+        axes = canvas.figure.subplots()
+        curves._validation(axes, records, "map_at_r")
+    [star] = [line for line in axes.lines if line.get_marker() == "*"]
+    assert (*star.get_xdata(), *star.get_ydata()) == (1.5, 0.8)
+
+
+@pytest.mark.parametrize("count", [1, 2, 20, 200])
+def test_confusion_of_any_number_of_classes(count, tmp_path):
+    counts = np.diag(np.arange(count))  # the first class has no query
+    names = [f"class {i}" for i in range(count)]
+    assert confusion.draw(tmp_path / "confusion.png", counts, class_names=names).exists()
+
+
+def test_confusion_shows_shares_of_the_row(tmp_path):
+    few = confusion.draw(tmp_path / "few.png", np.array([[1, 1], [0, 3]]), class_names="ab")
+    many = confusion.draw(tmp_path / "many.png", np.array([[9, 9], [0, 2]]), class_names="ab")
+    assert few.read_bytes() == many.read_bytes()
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 4, 5, 12])
+def test_map_of_few_embeddings(count, tmp_path):
+    assert _map(tmp_path / "map.png", _random(count, 3)).exists()
+
+
+@pytest.mark.parametrize("embeddings", [np.ones((20, 4), np.float32), _random(20, 1)])
+def test_map_of_collapsed_and_of_flat_embeddings(embeddings, tmp_path):
+    assert _map(tmp_path / "map.png", embeddings).exists()
+
+
+def test_map_has_thumbnails_that_do_not_overlap():
+    places = np.random.default_rng(0).random((500, 2))
+    kept = places[embedding_map._apart(places, np.arange(500))]
+    gaps = np.abs(kept[:, None] - kept[None]).max(axis=-1)
+    assert len(kept) > 50
+    assert np.min(gaps[~np.eye(len(kept), dtype=bool)]) > embedding_map._THUMBNAIL
+
+
+def test_map_reads_a_sample_of_many_rows(monkeypatch, tmp_path):
+    monkeypatch.setattr(embedding_map, "_MOST_POINTS", 10)
+    read = []
+    _map(tmp_path / "map.png", _random(60, 3), read_image=lambda i: read.append(i) or _image())
+    assert 0 < len(set(read)) == len(read) <= 10 and max(read) > 10
+
+
+def test_equal_inputs_give_equal_files(tmp_path):
+    def draw_all():
+        path = tmp_path / "picture.png"
+        yield neighbors.draw(path, _row(True, False)).read_bytes()
+        yield confusion.draw(path, np.eye(3, dtype=int), class_names="abc").read_bytes()
+        yield _map(path, _random(30, 5), seed=3).read_bytes()
+
+    assert list(draw_all()) == list(draw_all())
+
+
+def test_a_picture_that_fails_leaves_the_old_one_and_no_draft(monkeypatch, tmp_path):
+    path = neighbors.draw(tmp_path / "query.png", _row(True))
+    before = path.read_bytes()
+
+    def fail(*_):
+        raise OSError("no space left")
+
+    monkeypatch.setattr(style.os, "replace", fail)
+    with pytest.raises(OSError, match="no space"):
+        neighbors.draw(path, _row(False))
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_drawing_needs_no_pyplot_and_leaves_the_global_style(tmp_path):
+    code = f"""
+import sys, matplotlib, numpy as np
+names = [name for name in matplotlib.rcParams if name != "backend"]  # asking for it loads pyplot
+before = [matplotlib.rcParams[name] for name in names]
+from simsearch.retrieval.plots import confusion
+confusion.draw({str(tmp_path / "c.png")!r}, np.eye(2, dtype=int), class_names="ab")
+assert "matplotlib.pyplot" not in sys.modules
+assert [matplotlib.rcParams[name] for name in names] == before
+"""
+    subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)
