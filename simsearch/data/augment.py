@@ -126,7 +126,11 @@ def _crop(
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
     """Returns height, width and centre of the crop, in pixels of the input."""
     if augmentation.crop_scale_min == 1:
-        return tf.constant(float(image_size)), float(image_size), height / 2, width / 2
+        # Whole pixels, the same as images.center_crop takes.
+        center_y, center_x = (
+            tf.floor((side - image_size) / 2) + image_size / 2 for side in (height, width)
+        )
+        return tf.constant(float(image_size)), float(image_size), center_y, center_x
     low = augmentation.crop_scale_min
     area = (low + (1 - low) * draws.area) * height * width
     ratio = tf.exp((2 * draws.ratio - 1) * math.log(augmentation.crop_ratio_max))
@@ -139,22 +143,24 @@ def _crop(
 
 
 def _recolor(pixels: tf.Tensor, draws: _Draws, augmentation: Augmentation) -> tf.Tensor:
-    """Changes brightness, contrast, saturation and hue, in that order."""
+    """Changes brightness, contrast and saturation by one matrix, then the hue."""
 
     def factor(draw: tf.Tensor, strength: float) -> tf.Tensor:
         return 1.0 + (2 * draw - 1) * strength
 
-    def gray(values: tf.Tensor) -> tf.Tensor:
-        return tf.reduce_sum(values * tf.constant(_LUMA), axis=-1, keepdims=True)
-
-    if augmentation.brightness:
-        pixels = pixels * factor(draws.brightness, augmentation.brightness)
-    if augmentation.contrast:
-        mean = tf.reduce_mean(gray(pixels))
-        pixels = mean + (pixels - mean) * factor(draws.contrast, augmentation.contrast)
-    if augmentation.saturation:
-        level = gray(pixels)
-        pixels = level + (pixels - level) * factor(draws.saturation, augmentation.saturation)
+    if max(augmentation.brightness, augmentation.contrast, augmentation.saturation) > 0:
+        brightness = factor(draws.brightness, augmentation.brightness)
+        contrast = factor(draws.contrast, augmentation.contrast)
+        saturation = factor(draws.saturation, augmentation.saturation)
+        # Saturation blends with each pixel's grey, contrast with the mean grey; both are linear.
+        luma = tf.constant(_LUMA)[:, None]
+        matrix = saturation * tf.eye(3) + (1 - saturation) * tf.tile(luma, [1, 3])
+        flat = tf.reshape(pixels, [-1, 3])
+        changed = tf.matmul(flat, brightness * contrast * matrix)
+        if augmentation.contrast:
+            mean = tf.reduce_mean(tf.matmul(flat, luma))
+            changed += (1 - contrast) * brightness * mean
+        pixels = tf.reshape(changed, tf.shape(pixels))
     if augmentation.hue:
         unit = tf.clip_by_value(pixels, 0.0, 255.0) / 255.0
         pixels = 255.0 * tf.image.adjust_hue(unit, (2 * draws.hue - 1) * augmentation.hue)

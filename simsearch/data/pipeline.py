@@ -3,6 +3,7 @@
 TensorFlow's door in training; it works on the CPU alone.
 """
 
+import contextlib
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -58,7 +59,7 @@ def train_batches(
     Raises:
         RunError: Where an image cannot be read and `on_corrupt` is "fail".
     """
-    tf.config.set_visible_devices([], "GPU")
+    _hide_gpus()
     shard_index, num_shards = shard
 
     def steps() -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -77,16 +78,20 @@ def train_batches(
         cache_dir=cache_dir,
     )
 
+    failures: list[Exception] = []
+
     def read(row: np.int64) -> tuple[np.ndarray, np.bool_]:
+        # Nothing is raised through TensorFlow, whose message would bury it.
         try:
             image = load(int(row))
+            if not augmentation.moves_pixels:
+                image = images.center_crop(image, image_size)
+            return image, np.bool_(True)
         except (images.CorruptImage, OSError) as error:
-            # Nothing is raised through TensorFlow, whose message would bury it.
             corrupt.add(split.names[int(row)], str(error))
-            return np.zeros((image_size, image_size, 3), np.uint8), np.bool_(False)
-        if not augmentation.moves_pixels:
-            image = images.center_crop(image, image_size)
-        return image, np.bool_(True)
+        except Exception as error:
+            failures.append(error)
+        return np.zeros((image_size, image_size, 3), np.uint8), np.bool_(False)
 
     def make(row: tf.Tensor, image_seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         image, is_valid = tf.numpy_function(read, [row], [tf.uint8, tf.bool], stateful=False)
@@ -96,7 +101,9 @@ def train_batches(
         )
         return image, row, tf.ensure_shape(is_valid, [])
 
-    sizes = {len(rows) for rows, _ in [next(steps())]} if num_steps > 0 else {1}
+    if num_steps <= 0:
+        return
+    batch_size = len(next(steps())[0])
     signature = (
         tf.TensorSpec([None], tf.int64),
         tf.TensorSpec([None, 2], tf.int32),
@@ -105,14 +112,22 @@ def train_batches(
         tf.data.Dataset.from_generator(steps, output_signature=signature)
         .unbatch()
         .map(make, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-        .batch(sizes.pop())
+        .batch(batch_size)
         .prefetch(prefetch)
     )
     for pixels, rows, valid in dataset.as_numpy_iterator():
+        if failures:
+            raise failures[0]
         corrupt.check(on_corrupt)
         if not valid.all() and valid.any():
             pixels = pixels[np.where(valid, np.arange(len(valid)), np.argmax(valid))]
         yield batch_lib.Batch(pixels, split.labels[rows].astype(np.int32), valid)
+
+
+def _hide_gpus() -> None:
+    # Refused once TensorFlow has run something; the pipeline computes on the CPU even then.
+    with contextlib.suppress(RuntimeError):
+        tf.config.set_visible_devices([], "GPU")
 
 
 def _loader(

@@ -4,6 +4,7 @@ So a run that was resumed sees the batches of one that never stopped, with no st
 """
 
 import functools
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -11,7 +12,7 @@ import numpy as np
 from simsearch import errors
 
 # Streams of random numbers that must not repeat each other.
-_TRIPLETS, _CLASSES, _ROWS, _AUGMENT = range(4)
+_TRIPLETS, _CLASSES, _REPEATS, _ROWS, _AUGMENT = range(5)
 
 
 def classes_by_samples(
@@ -19,11 +20,11 @@ def classes_by_samples(
 ) -> Callable[[int], np.ndarray]:
     """Returns the function from a step to P classes x K rows each, int64 [P * K].
 
-    Classes come round after round, each round a new order of all of them, so that a batch holds P
-    different ones or, where there are fewer, all of them again. A class's rows come in passes, each
-    a new order of all of them, K at a time: an image is not seen again before the others of its
-    class were, but for the up to K - 1 that a pass leaves over. A class of fewer than K images
-    repeats some.
+    A batch holds P different classes or, where there are fewer, all of them equally often but for
+    one. They come round after round, each round a new order of all of them. A class's rows come in
+    passes, each a new order of all of them, K at a time: an image is not seen again before the
+    others of its class were, but for the up to K - 1 that a pass leaves over. No batch holds a row
+    twice, but of a class that has too few.
 
     Args:
         labels: Classes, int [N].
@@ -35,31 +36,92 @@ def classes_by_samples(
         UsageError: Where there is one class only.
     """
     rows_of = _rows_by_class(labels)
-    num_classes, num_slots = len(rows_of), batch_size // samples_per_class
+    visits = _class_visits(len(rows_of), batch_size // samples_per_class, seed=seed)
 
-    @functools.lru_cache(maxsize=2 * num_classes)
+    @functools.lru_cache(maxsize=2 * len(rows_of))
     def order_of(number: int, a_pass: int) -> np.ndarray:
         order = _rng(seed, _ROWS, number, a_pass).permutation(rows_of[number])
         return np.resize(order, max(len(order), samples_per_class))
 
     def sample(step: int) -> np.ndarray:
-        slots = step * num_slots + np.arange(num_slots)
-        rounds = {
-            number: _rng(seed, _CLASSES, number).permutation(num_classes)
-            for number in np.unique(slots // num_classes).tolist()
-        }
-        rows = []
-        for slot in slots.tolist():
-            # Every round visits every class once: the round is the number of the class's visit.
-            visit, place = divmod(slot, num_classes)
-            number = int(rounds[visit][place])
-            visits_in_pass = max(1, len(rows_of[number]) // samples_per_class)
-            a_pass, part = divmod(visit, visits_in_pass)
-            start = part * samples_per_class
-            rows.append(order_of(number, a_pass)[start : start + samples_per_class])
-        return np.concatenate(rows)
+        batch: list[np.ndarray] = []
+        of_class: dict[int, list[np.ndarray]] = {}
+        for number, visit in visits(step):
+            a_pass, part = divmod(visit, max(1, len(rows_of[number]) // samples_per_class))
+            order, start = order_of(number, a_pass), part * samples_per_class
+            rows = order[start : start + samples_per_class]
+            if number in of_class:  # A new pass may start with what the batch has already.
+                order = np.roll(order, -start)
+                is_taken = np.isin(order, np.concatenate(of_class[number]))
+                rows = order[np.argsort(is_taken, kind="stable")][:samples_per_class]
+            batch.append(rows)
+            of_class.setdefault(number, []).append(batch[-1])
+        return np.concatenate(batch)
 
     return sample
+
+
+def _class_visits(
+    num_classes: int, num_slots: int, *, seed: int
+) -> Callable[[int], list[tuple[int, int]]]:
+    """Returns the function from a step to its classes, each with how often it came before."""
+    # Every batch takes all classes `repeats` times, and `extra` more out of the rounds.
+    repeats, extra = divmod(num_slots, num_classes)
+    # After a block of so many rounds, a round and a batch start together again.
+    divisor = math.gcd(num_classes, extra)
+    num_rounds, num_steps = extra // divisor, num_classes // divisor
+
+    @functools.lru_cache(maxsize=1)
+    def rounds_of(block: int) -> np.ndarray:
+        return _rounds(_rng(seed, _CLASSES, block), num_rounds, num_classes, extra)
+
+    def visits(step: int) -> list[tuple[int, int]]:
+        block, step_in_block = divmod(step, num_steps)
+        first = step_in_block * extra
+        found = []
+        if repeats:
+            seen = np.full(num_classes, block * num_rounds + first // num_classes)
+            if extra:  # The classes that came already in the round that is under way.
+                seen[rounds_of(block).reshape(-1)[first - first % num_classes : first]] += 1
+            for repeat in range(step * repeats, (step + 1) * repeats):
+                order = _rng(seed, _REPEATS, repeat).permutation(num_classes)
+                found += zip(order.tolist(), (seen[order] + repeat).tolist(), strict=True)
+        if extra:
+            numbers = rounds_of(block).reshape(-1)[first : first + extra].tolist()
+            before = (step + 1) * repeats + block * num_rounds
+            found += [
+                (number, before + slot // num_classes) for slot, number in enumerate(numbers, first)
+            ]
+        return found
+
+    return visits
+
+
+def _rounds(
+    rng: np.random.Generator, num_rounds: int, num_classes: int, num_slots: int
+) -> np.ndarray:
+    """Returns orders of all classes, such that slots that straddle two hold no class twice.
+
+    Args:
+        rng: Of the orders.
+        num_rounds: R.
+        num_classes: C.
+        num_slots: How many consecutive ones, below C, make a batch.
+
+    Returns:
+        int32 [R, C].
+    """
+    rounds = np.empty((num_rounds, num_classes), np.int32)
+    for i in range(num_rounds):
+        order = rng.permutation(num_classes)
+        carried = -i * num_classes % num_slots
+        if carried:
+            begun = rounds[i - 1, num_classes - (num_slots - carried) :]
+            is_free = ~np.isin(order, begun)
+            is_head = is_free & (np.cumsum(is_free) <= carried)
+            order = np.concatenate([order[is_head], order[~is_head]])
+        rounds[i] = order
+    return rounds
 
 
 def triplets(labels: np.ndarray, *, seed: int, batch_size: int) -> Callable[[int], np.ndarray]:

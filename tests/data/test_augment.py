@@ -25,6 +25,51 @@ def test_nothing_switched_on_is_the_centre_crop():
     np.testing.assert_array_equal(augment(), images.center_crop(IMAGE, SIZE))
 
 
+@pytest.mark.parametrize("shape", [(31, 41, 3), (30, 41, 3), (25, 24, 3)])
+def test_a_move_that_does_nothing_is_the_centre_crop_of_odd_sizes_too(shape):
+    image = RNG.integers(0, 256, shape, np.uint8)
+    found = augment(image, horizontal_flip=1e-9)
+    np.testing.assert_array_equal(found, images.center_crop(image, SIZE))
+
+
+@pytest.mark.parametrize(
+    ("strengths", "expected"),
+    [
+        ({}, set()),
+        ({"rotation_degrees": 5.0, "crop_scale_min": 0.5}, {"ImageProjectiveTransformV3"}),
+        ({"brightness": 0.1}, {"MatMul"}),
+        ({"hue": 0.1}, {"AdjustHue"}),
+    ],
+)
+def test_what_is_switched_off_is_not_in_the_graph(strengths, expected):
+    augmentation = augment_lib.Augmentation(**strengths)
+
+    def run(image, seed):
+        return augment_lib.augment(image, seed, image_size=SIZE, augmentation=augmentation)
+
+    graph = tf.function(run).get_concrete_function(
+        tf.TensorSpec([SIZE, SIZE, 3], tf.uint8), tf.TensorSpec([2], tf.int32)
+    )
+    kinds = {op.type for op in graph.graph.get_operations()}
+    assert kinds & {"ImageProjectiveTransformV3", "MatMul", "AdjustHue"} == expected
+
+
+def test_colors_equal_one_change_after_the_other():
+    strengths = {"brightness": 0.3, "contrast": 0.4, "saturation": 0.5}
+    luma = np.array([0.299, 0.587, 0.114])
+    image = images.center_crop(IMAGE, SIZE)
+    for i in range(5):
+        count = len(augment_lib._Draws._fields)
+        draws = augment_lib._Draws(*tf.random.stateless_uniform([count], (9, i)).numpy())
+        factor = {name: 1 + (2 * getattr(draws, name) - 1) * s for name, s in strengths.items()}
+        expected = image * factor["brightness"]
+        mean = (expected @ luma).mean()
+        expected = mean + (expected - mean) * factor["contrast"]
+        gray = (expected @ luma)[..., None]
+        expected = np.clip(gray + (expected - gray) * factor["saturation"], 0, 255)
+        assert np.abs(augment(seed=(9, i), **strengths) - expected).max() < 0.51
+
+
 def test_equal_seeds_repeat_and_others_differ():
     strengths = {"crop_scale_min": 0.4, "crop_ratio_max": 1.3, "rotation_degrees": 10.0}
     strengths |= {"brightness": 0.3, "contrast": 0.3, "saturation": 0.3, "hue": 0.1}

@@ -96,6 +96,25 @@ def test_fail_stops_with_the_name_in_one_line():
     assert "\n" not in str(caught.value)
 
 
+def test_a_file_deleted_meanwhile_is_named():
+    def read(row):
+        if row == 7:
+            raise FileNotFoundError(2, "No such file or directory", "gone.jpg")
+        return sets.png(row)
+
+    log = corrupt_lib.CorruptLog()
+    found = list(batches(sets.make_split(read=read), corrupt=log, num_steps=8))
+    assert not all(batch.valid.all() for batch in found) and list(log.reasons) == ["image 7"]
+
+
+def test_any_other_failure_comes_through_as_it_is():
+    def read(row):
+        raise errors.RunError("the hub went away")
+
+    with pytest.raises(errors.RunError, match="^the hub went away$"):
+        list(batches(sets.make_split(read=read)))
+
+
 def test_stopping_early_ends_the_threads():
     before = threading.active_count()
     stream = batches(sets.make_split(), num_steps=1000)

@@ -17,6 +17,50 @@ def test_a_batch_is_p_classes_by_k_samples():
     for step in range(50):
         labels = LABELS[sample(step)].reshape(3, 4)
         assert np.all(labels == labels[:, :1])
+        assert len(set(labels[:, 0].tolist())) == 3
+
+
+# Classes, slots: fewer, as many and more slots than classes, with and without a common divisor.
+SHAPES = [(20, 8), (7, 3), (4, 4), (3, 8), (2, 4), (6, 10), (5, 13)]
+
+
+@pytest.mark.parametrize(("num_classes", "num_slots"), SHAPES)
+def test_no_class_comes_twice_more_than_another_and_no_row_twice(num_classes, num_slots):
+    labels = np.repeat(np.arange(num_classes), 2 * num_slots + 1)
+    sample = classes_by_samples(labels, batch_size=2 * num_slots, samples_per_class=2)
+    for step in range(60):
+        rows = sample(step)
+        assert len(set(rows.tolist())) == len(rows)
+        counts = np.bincount(labels[rows][::2], minlength=num_classes)
+        assert counts.max() - counts.min() <= 1
+
+
+@pytest.mark.parametrize(("num_classes", "num_slots"), SHAPES)
+def test_visits_of_a_class_are_counted_as_a_loop_over_the_steps_counts_them(num_classes, num_slots):
+    visits = sampling._class_visits(num_classes, num_slots, seed=0)
+    seen = [0] * num_classes
+    for step in range(60):
+        for number, visit in visits(step):
+            assert visit == seen[number]
+            seen[number] += 1
+    assert max(seen) - min(seen) <= 1
+
+
+def test_a_class_smaller_than_a_batch_repeats_as_few_rows_as_it_can():
+    labels = np.repeat([0, 1], [10, 30])
+    sample = classes_by_samples(labels, batch_size=24, samples_per_class=4)
+    for step in range(20):
+        rows = sample(step)
+        assert len(set(rows[labels[rows] == 0].tolist())) == 10
+        assert len(set(rows[labels[rows] == 1].tolist())) == 12
+
+
+def test_an_epoch_shows_nearly_all_images():
+    labels = np.repeat(np.arange(9), 25)
+    sample = classes_by_samples(labels, batch_size=20)
+    # 6 visits of 4 images are a pass of 25: one image of each class is left over.
+    seen = {row for step in range(-(-len(labels) // 20)) for row in sample(step).tolist()}
+    assert len(seen) > 0.95 * len(labels)
 
 
 def test_a_round_of_slots_visits_every_class_once():
