@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from simsearch import keys, models
+from simsearch import models
 from simsearch.config import Config
 from simsearch.data import batch as batch_lib
 from simsearch.data import corrupt as corrupt_lib
@@ -77,7 +77,7 @@ def abstract_variables(config: Config) -> Any:
 
 def initial_variables(config: Config) -> Initial:
     """Returns random variables with the configured weights laid over them."""
-    variables = jax.jit(lambda: _initialise(config))()
+    variables = _initialise(config)
     return Initial(
         *pretrained.load_weights(
             config.model.weights,
@@ -94,9 +94,8 @@ def trainable(config: Config, params: Any) -> Any:
 
 
 def _initialise(config: Config) -> Any:
-    size = config.data.image_size
-    key = keys.stream(jax.random.key(config.train.seed), "initialise")
-    return create_network(config).init(key, jnp.zeros((1, size, size, 3), jnp.uint8), train=False)
+    network = create_network(config)
+    return models.initialise(network, seed=config.train.seed, image_size=config.data.image_size)
 
 
 def sample_rows(config: Config, labels: np.ndarray) -> Callable[[int], np.ndarray]:

@@ -1,10 +1,50 @@
-"""Two CPU devices for every test, whatever the machine has."""
+"""Two CPU devices for every test, whatever the machine has, and a small set of images."""
 
 import os
 
 os.environ["JAX_PLATFORMS"] = "cpu"
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+os.environ["TF_ENABLE_ONEDNN_OPTS"] = "0"
 
 import jax
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
 
 jax.config.update("jax_num_cpu_devices", 2)
+
+SHAPES = {"circle": (220, 60, 60), "square": (60, 160, 60), "triangle": (70, 70, 220)}
+
+
+def draw_shape(name, rng, side=24):
+    """Returns a coloured shape at a random place over noise."""
+    noise = rng.integers(0, 60, (side, side, 3), np.uint8)
+    image = Image.fromarray(noise)
+    draw = ImageDraw.Draw(image)
+    color = tuple(int(c + rng.integers(-30, 30)) for c in SHAPES[name])
+    size = int(rng.integers(side // 2, side - 6))
+    left, top = (int(v) for v in rng.integers(1, side - size - 1, 2))
+    box = (left, top, left + size, top + size)
+    if name == "circle":
+        draw.ellipse(box, fill=color)
+    elif name == "square":
+        draw.rectangle(box, fill=color)
+    else:
+        draw.polygon(
+            [(left, top + size), (left + size, top + size), (left + size // 2, top)], fill=color
+        )
+    return image
+
+
+@pytest.fixture(scope="session")
+def shapes(tmp_path_factory):
+    """A folder of train, val and test folders of three classes: 30, 12 and 15 images."""
+    root = tmp_path_factory.mktemp("shapes")
+    rng = np.random.default_rng(0)
+    for split, count in (("train", 10), ("val", 4), ("test", 5)):
+        for name in SHAPES:
+            folder = root / split / name
+            folder.mkdir(parents=True)
+            for i in range(count):
+                draw_shape(name, rng).save(folder / f"{i}.png")
+    return root

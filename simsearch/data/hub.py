@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import http.client
 import os
 import re
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
+from simsearch import hub_access
 from simsearch.data import columns, images, splits, wording
 from simsearch.errors import RunError, UsageError
 
@@ -19,7 +17,6 @@ if TYPE_CHECKING:
 
 # Where the hub keeps its parquet conversion of a set whose loading script no client runs any more.
 _PARQUET_REVISION = "refs/convert/parquet"
-_PROBE_SECONDS = 10
 _SCRIPT_REFUSED = "scripts are no longer supported"
 
 
@@ -110,7 +107,7 @@ def _offline_if_unreachable() -> Iterator[None]:
     """Sends the client straight to its cache where no hub answers; it would retry for a minute."""
     from datasets import config
 
-    if config.HF_HUB_OFFLINE or _answers(config.HF_ENDPOINT):
+    if config.HF_HUB_OFFLINE or hub_access.answers(config.HF_ENDPOINT):
         yield
         return
     config.HF_HUB_OFFLINE = True
@@ -118,18 +115,6 @@ def _offline_if_unreachable() -> Iterator[None]:
         yield
     finally:
         config.HF_HUB_OFFLINE = False
-
-
-def _answers(url: str) -> bool:
-    request = urllib.request.Request(url, method="HEAD")
-    try:
-        with urllib.request.urlopen(request, timeout=_PROBE_SECONDS):
-            return True
-    except urllib.error.HTTPError as error:
-        error.close()
-        return True
-    except (OSError, http.client.HTTPException):
-        return False
 
 
 def _builder(repository: str, revision: str | None, cache_dir: str) -> datasets.DatasetBuilder:

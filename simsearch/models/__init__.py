@@ -6,6 +6,7 @@ from simsearch.models.network import (
     IMAGE_STD,
     EmbeddingNetwork,
     create_network,
+    initialise,
     trainable,
 )
 
@@ -15,5 +16,6 @@ __all__ = [
     "IMAGE_STD",
     "EmbeddingNetwork",
     "create_network",
+    "initialise",
     "trainable",
 ]

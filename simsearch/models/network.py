@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from simsearch import errors
+from simsearch import errors, keys
 from simsearch.models import heads, layers, pooling, resnet
 
 # Of ImageNet's training images, RGB in [0, 1]; what the pretrained weights expect.
@@ -103,6 +103,22 @@ def create_network(
         norm = functools.partial(layers.BatchNorm, axis_name=axis_name)
         make_head = functools.partial(heads.HEADS[head], embedding_size=embedding_size, norm=norm)
     return EmbeddingNetwork(make_backbone, make_head, pooling, image_mean, image_std, dtype)
+
+
+def initialise(network: EmbeddingNetwork, *, seed: int, image_size: int) -> Any:
+    """Returns a network's random variables: `params` and, with BatchNorm, `batch_stats`.
+
+    The generator is XLA's own ("rbg"): threefry, JAX's default, takes XLA:CPU three times as long
+    to compile for all the kernels. Its numbers may differ between kinds of device.
+
+    Args:
+        network: As `create_network` returns it.
+        seed: Of the numbers.
+        image_size: Side of the images, in pixels.
+    """
+    images = jnp.zeros((1, image_size, image_size, 3), jnp.uint8)
+    key = keys.stream(jax.random.key(seed, impl="rbg"), "initialise")
+    return jax.jit(lambda: network.init(key, images, train=False))()
 
 
 def num_frozen_parts(freeze: str) -> int:

@@ -10,7 +10,7 @@ import flax.traverse_util
 import jax.numpy as jnp
 import numpy as np
 
-from simsearch import errors
+from simsearch import errors, hub_access
 from simsearch.models import resnet
 
 _FILE = "model.safetensors"
@@ -123,12 +123,19 @@ def _read_torch(path: pathlib.Path) -> dict[str, np.ndarray]:
 
 def _download(repository: str, cache_dir: str | None) -> tuple[pathlib.Path, str]:
     import huggingface_hub
+    from huggingface_hub import constants
     from huggingface_hub import errors as hub_errors
 
     name, _, revision = repository.partition("@")
+    endpoint = constants.ENDPOINT
     try:
         path = huggingface_hub.hf_hub_download(
-            name, _FILE, revision=revision or None, cache_dir=cache_dir
+            name,
+            _FILE,
+            revision=revision or None,
+            cache_dir=cache_dir,
+            # Else the client retries for half a minute, and says so each time.
+            local_files_only=not hub_access.answers(endpoint),
         )
     except (hub_errors.RepositoryNotFoundError, hub_errors.RevisionNotFoundError) as error:
         raise errors.UsageError(
@@ -140,9 +147,9 @@ def _download(repository: str, cache_dir: str | None) -> tuple[pathlib.Path, str
         ) from error
     except (hub_errors.LocalEntryNotFoundError, hub_errors.HfHubHTTPError, OSError) as error:
         raise errors.RunError(
-            f"{_FILE} of {repository} is not cached and the hub cannot be reached "
-            f"({_one_line(error.__cause__ or error)}); get it where there is a network and pass it "
-            "as --config.model.weights=FILE, or train from scratch with --config.model.weights=none"
+            f"{_FILE} of {repository} is not cached and {endpoint} cannot be reached; get the file "
+            "where there is a network and pass it as --config.model.weights=FILE, or train from "
+            "scratch with --config.model.weights=none"
         ) from error
     # The hub's client keeps a file under snapshots/COMMIT/.
     return pathlib.Path(path), f"hf:{name}@{pathlib.Path(path).parent.name}"

@@ -51,6 +51,10 @@ def fit_version(
         store = checkpoints.Store(version.checkpoint_dir, monitor=config.train.monitor)
         state = _start(config, store, optimizer, shapes=shapes, initial=initial)
         done = int(state.step)
+        if store.newest_step() is not None and done == plan.num_steps:
+            progress.log.info("%s is already trained: %d steps", version.path, done)
+            store.close()
+            return
         if done:
             progress.log.info("going on after step %d of %d", done, plan.num_steps)
         records = records_lib.Records(version, step=done)

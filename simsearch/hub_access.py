@@ -1,0 +1,20 @@
+"""Whether a hub answers, asked once before its client would retry for a minute."""
+
+import http.client
+import urllib.error
+import urllib.request
+
+_PROBE_SECONDS = 10
+
+
+def answers(url: str) -> bool:
+    """Returns whether a server answers at an http or https address, in whatever words."""
+    request = urllib.request.Request(url, method="HEAD")
+    try:
+        with urllib.request.urlopen(request, timeout=_PROBE_SECONDS):
+            return True
+    except urllib.error.HTTPError as error:
+        error.close()
+        return True
+    except (OSError, http.client.HTTPException):
+        return False

@@ -1,0 +1,143 @@
+import functools
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from simsearch import errors, models
+from simsearch.models import network as network_lib
+from simsearch.models import pooling, resnet
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3), np.uint8)
+
+
+@pytest.fixture(autouse=True)
+def tiny_backbone(monkeypatch):
+    """A residual network that compiles in a second."""
+    tiny = functools.partial(resnet.ResNet, (1, 1, 1, 1), bottleneck=False)
+    monkeypatch.setitem(network_lib._MAKERS, "tiny", tiny)
+
+
+def create(**changes):
+    options = {"backbone": "tiny", "embedding_size": 8}
+    network = models.create_network(**options | changes)
+    return network, initial_variables(*(changes.get(name) for name in ("head", "pooling")))
+
+
+@functools.cache
+def initial_variables(head, pooling):
+    """Returns the variables, which depend on nothing else: making them is what takes long."""
+    options = {"head": head or "linear", "pooling": pooling or "average", "embedding_size": 8}
+    network = models.create_network(backbone="tiny", **options)
+    return models.initialise(network, seed=0, image_size=32)
+
+
+@pytest.mark.parametrize(
+    ("changes", "size"),
+    [
+        ({}, 8),
+        ({"head": "mlp"}, 8),
+        ({"head": "none", "pooling": "max"}, 512),
+        ({"pooling": "gem", "dtype": jnp.bfloat16}, 8),
+    ],
+)
+def test_embeddings_are_float32_unit_vectors(changes, size):
+    network, variables = create(**changes)
+    embeddings = jax.jit(lambda v, x: network.apply(v, x, train=False))(variables, IMAGES)
+    assert embeddings.shape == (4, size) and embeddings.dtype == jnp.float32
+    np.testing.assert_allclose(np.linalg.norm(embeddings, axis=1), 1, rtol=1e-5)
+    assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(variables))
+    assert ("head" in variables["params"]) == (changes.get("head") != "none")
+
+
+def test_bfloat16_is_near_float32():
+    network, variables = create()
+    half, _ = create(dtype=jnp.bfloat16)
+    exact, near = (
+        jax.jit(functools.partial(n.apply, train=False))(variables, IMAGES) for n in (network, half)
+    )
+    # bfloat16 keeps 8 bits; the layers add up to a few hundredths of a unit vector.
+    assert 0 < np.abs(exact - near).max() < 0.05
+
+
+def test_pixels_are_normalised_with_the_given_statistics():
+    network, variables = create(image_mean=(0.1, 0.2, 0.3), image_std=(0.5, 0.6, 0.7))
+    seen = {}
+
+    def spy(next_call, args, kwargs, context):
+        if context.module.name == "backbone" and context.method_name == "__call__":
+            seen["pixels"] = args[0]
+        return next_call(*args, **kwargs)
+
+    with nn.intercept_methods(spy):
+        network.apply(variables, IMAGES, train=False)
+    expected = (IMAGES / 255 - np.array([0.1, 0.2, 0.3])) / np.array([0.5, 0.6, 0.7])
+    np.testing.assert_allclose(seen["pixels"], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_the_gradient_is_finite_where_an_embedding_is_zero():
+    network, variables = create()
+    zeroed = jax.tree.map(jnp.zeros_like, variables)
+
+    def loss(params):
+        return jnp.sum(network.apply(zeroed | {"params": params}, IMAGES, train=False))
+
+    assert all(
+        np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(jax.grad(loss)(zeroed["params"]))
+    )
+
+
+def gradients(freeze):
+    network, variables = create(freeze=freeze)
+
+    def loss(variables):
+        embeddings, _ = network.apply(variables, IMAGES, train=True, mutable=["batch_stats"])
+        return jnp.sum(embeddings**3)
+
+    return jax.jit(jax.grad(loss))(variables)["params"], variables["params"]
+
+
+@pytest.mark.parametrize(
+    ("freeze", "frozen"),
+    [
+        ("none", ()),
+        ("stem", ("stem",)),
+        ("2", ("stem", "stage1", "stage2")),
+        ("all", ("stem", "stage1", "stage2", "stage3", "stage4")),
+    ],
+)
+def test_what_is_frozen_has_no_gradient_and_is_not_trained(freeze, frozen):
+    found, params = gradients(freeze)
+    trainable = models.trainable(params, freeze=freeze)
+    for name, part in found["backbone"].items():
+        is_frozen = name.startswith(frozen) if frozen else False
+        moved = any(np.any(leaf != 0) for leaf in jax.tree.leaves(part))
+        assert moved != is_frozen, name
+        assert all(flag != is_frozen for flag in jax.tree.leaves(trainable["backbone"][name]))
+    assert all(jax.tree.leaves(trainable["head"]))
+    assert any(np.any(leaf != 0) for leaf in jax.tree.leaves(found["head"]))
+
+
+@pytest.mark.parametrize("changes", [{"freeze_batch_norm": True}, {"freeze": "all"}])
+def test_frozen_statistics_stay(changes):
+    network, variables = create(**changes)
+    apply = functools.partial(network.apply, train=True, mutable=["batch_stats"])
+    _, changed = jax.jit(apply)(variables, IMAGES)
+    jax.tree.map(np.testing.assert_array_equal, changed["batch_stats"], variables["batch_stats"])
+
+
+def test_an_unknown_name_is_refused_with_the_nearest():
+    with pytest.raises(errors.UsageError, match="did you mean resnet50"):
+        create(backbone="resnet5")
+    with pytest.raises(errors.UsageError, match="There are resnet18, "):
+        create(backbone="vit")
+
+
+def test_generalised_mean_lies_between_average_and_maximum():
+    x = jnp.asarray(np.random.default_rng(0).uniform(0, 1, (2, 3, 4, 5)), jnp.float32)
+    gem = pooling.GeM()
+    for exponent, expected in ((1.0, x.mean((1, 2))), (100.0, x.max((1, 2)))):
+        found = gem.apply({"params": {"exponent": jnp.float32(exponent)}}, x)
+        np.testing.assert_allclose(found, expected, rtol=4e-2)

@@ -1,0 +1,150 @@
+import json
+import os
+import subprocess
+import sys
+
+import flax.traverse_util
+import jax
+import numpy as np
+import pytest
+import safetensors.numpy
+
+from simsearch import errors, models
+from simsearch.models import pretrained
+from tests import hub_server
+from tests.models import random_weights
+
+
+def create(backbone="resnet18"):
+    network = models.create_network(backbone=backbone, embedding_size=4)
+    return models.initialise(network, seed=0, image_size=32)
+
+
+VARIABLES = create()
+
+
+def state_dict(backbone="resnet18"):
+    """Returns random weights under torch's names, with the classifier and counters of a file."""
+    arrays = {"fc.weight": np.zeros((1000, 512), np.float32), "fc.bias": np.zeros(1000, np.float32)}
+    for path, leaf in flax.traverse_util.flatten_dict(VARIABLES).items():
+        if path[1] == "backbone":
+            name = pretrained.torch_parameter_name(backbone, path[2:])
+            shape = leaf.shape
+            if len(shape) == 4:
+                shape = (shape[3], shape[2], shape[0], shape[1])
+            arrays[name] = random_weights.array(name, shape)
+    arrays["bn1.num_batches_tracked"] = np.zeros((), np.int64)
+    return arrays
+
+
+STATE = state_dict()
+
+
+def write(path, arrays):
+    if path.suffix == ".npz":
+        np.savez(path, **arrays)
+    else:
+        safetensors.numpy.save_file(arrays, path)
+    return str(path)
+
+
+def assert_loaded(variables):
+    conv1 = variables["params"]["backbone"]["stem_conv"]["kernel"]
+    np.testing.assert_array_equal(conv1, STATE["conv1.weight"].transpose(2, 3, 1, 0))
+    norm = variables["batch_stats"]["backbone"]["stage4_block1"]["norm2"]
+    np.testing.assert_array_equal(norm["var"], STATE["layer4.1.bn2.running_var"])
+    jax.tree.map(
+        np.testing.assert_array_equal, variables["params"]["head"], VARIABLES["params"]["head"]
+    )
+
+
+@pytest.mark.parametrize("name", ["a.safetensors", "a.npz"])
+def test_a_file_is_laid_over_the_backbone_and_not_over_the_head(tmp_path, name):
+    path = write(tmp_path / name, STATE)
+    variables, facts = pretrained.load_weights(path, "resnet18", VARIABLES)
+    assert_loaded(variables)
+    assert facts["source"] == path and len(facts["sha256"]) == 64
+    assert jax.tree.structure(variables) == jax.tree.structure(dict(VARIABLES))
+
+
+def test_none_leaves_the_variables():
+    variables, facts = pretrained.load_weights("none", "resnet18", VARIABLES)
+    assert facts == {"source": "none"}
+    jax.tree.map(np.testing.assert_array_equal, variables, dict(VARIABLES))
+
+
+def test_all_that_does_not_fit_is_in_one_message(tmp_path):
+    wrong = dict(STATE)
+    del wrong["bn1.bias"]
+    wrong["conv1.weight"] = np.zeros((64, 3, 3, 3), np.float32)
+    wrong["layer9.0.conv1.weight"] = np.zeros((1, 1, 1, 1), np.float32)
+    with pytest.raises(errors.UsageError) as caught:
+        pretrained.load_weights(write(tmp_path / "a.npz", wrong), "resnet18", VARIABLES)
+    message = str(caught.value)
+    assert "bn1.bias is missing" in message
+    assert "conv1.weight has shape (3, 3, 3, 64), not (7, 7, 3, 64)" in message
+    assert "layer9.0.conv1.weight is not of this backbone" in message
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize("name", ["a.safetensors", "a.npz", "a.bin", "a.pth"])
+def test_a_file_that_is_no_checkpoint_is_one_line(tmp_path, name):
+    path = tmp_path / name
+    path.write_bytes(b"no weights at all")
+    with pytest.raises(errors.UsageError, match="could not be read|needs PyTorch") as caught:
+        pretrained.load_weights(str(path), "resnet18", VARIABLES)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_pickle_in_an_npz_is_not_run(tmp_path):
+    np.savez(tmp_path / "a.npz", evil=np.array([{"a": 1}], dtype=object))
+    with pytest.raises(errors.UsageError, match="could not be read"):
+        pretrained.load_weights(str(tmp_path / "a.npz"), "resnet18", VARIABLES)
+
+
+def test_every_backbone_has_an_imagenet_checkpoint():
+    assert set(pretrained.IMAGENET) == set(models.BACKBONES)
+
+
+CLIENT = """
+import json, sys
+from simsearch import errors
+from simsearch.models import pretrained
+spec, cache = sys.argv[1:]
+try:
+    weights = pretrained.read_weights(spec, "resnet18", cache_dir=cache)
+    print(json.dumps([sorted(weights.arrays)[:2], weights.source, weights.sha256]))
+except (errors.UsageError, errors.RunError) as error:
+    print(json.dumps([type(error).__name__, str(error)]))
+"""
+
+
+def ask(spec, cache, endpoint):
+    """Returns what the real client gets in a process of its own: it reads its endpoint once."""
+    environment = os.environ | {"HF_ENDPOINT": endpoint, "HF_HOME": str(cache)}
+    environment["HF_HUB_DISABLE_XET"] = "1"
+    done = subprocess.run(
+        [sys.executable, "-c", CLIENT, spec, str(cache)],
+        capture_output=True,
+        text=True,
+        env=environment,
+    )
+    assert done.stderr == "", done.stderr
+    return json.loads(done.stdout)
+
+
+def test_the_hub_client_fetches_once_and_needs_no_hub_after(tmp_path):
+    content = safetensors.numpy.save({"conv1.weight": np.ones(3, np.float32)})
+    repository = hub_server.Repository(
+        "models", "timm/resnet18.tv_in1k", {"main": {"model.safetensors": content}}
+    )
+    with hub_server.serve([repository]) as hub:
+        names, source, sha256 = ask("imagenet", tmp_path, hub.url)
+        assert names == ["conv1.weight"]
+        assert source == f"hf:timm/resnet18.tv_in1k@{repository.commit('main')}"
+        kind, message = ask("hf:timm/nothing", tmp_path, hub.url)
+        assert kind == "UsageError" and "the hub has no timm/nothing" in message
+        url = hub.url
+    assert ask("imagenet", tmp_path, url) == [names, source, sha256]
+    kind, message = ask("hf:other/one", tmp_path, url)
+    assert kind == "RunError" and "--config.model.weights=FILE" in message

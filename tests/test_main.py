@@ -1,0 +1,110 @@
+import json
+
+import pytest
+
+from simsearch import runs
+from simsearch.train import records
+from tests import cli
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="module")
+def trained(shapes, cache, tmp_path_factory):
+    """A working directory with one trained version, and what the training printed."""
+    workdir = tmp_path_factory.mktemp("work")
+    done = cli.run(*cli.tiny(shapes, cache), "--workdir=runs", cwd=workdir)
+    assert done.returncode == 0, done.stderr
+    return workdir, done
+
+
+def test_training_prints_what_happens_and_leaves_a_whole_version(trained):
+    workdir, done = trained
+    assert "30 train, 12 validation, 15 test images of 3 classes" in done.stdout
+    assert "epoch 1/2" in done.stdout and "epoch 2/2" in done.stdout
+    assert "validation map_at_r" in done.stdout
+    assert "run: runs/version_0" in done.stdout
+    assert done.stderr == ""
+    version = runs.find(workdir / "runs", 0)
+    assert version.config.model.embedding_size == 16
+    found = records.read(version.metrics_file)
+    assert {record["split"] for record in found} == {"train", "validation"}
+    assert list((version.path / "tensorboard" / "train").iterdir())
+    assert sorted(path.name for path in version.checkpoint_dir.iterdir())[-1] == "6"
+
+
+def test_eval_prints_writes_and_draws(trained):
+    workdir, _ = trained
+    flags = ["--mode=eval", "--query_index=3", "--num_show_similar=4", "--seed=1"]
+    done = cli.run(*flags, cwd=workdir)
+    assert done.returncode == 0, done.stderr
+    folder = workdir / "runs" / "version_0" / "eval"
+    stored = json.loads((folder / "eval.json").read_text())
+    assert stored["num_queries"] == 15
+    assert list(stored["metrics"]) == [
+        "recall_at_1",
+        "recall_at_5",
+        "recall_at_10",
+        "map_at_r",
+        "r_precision",
+        "knn_accuracy",
+        "one_minus_triplet_loss",
+    ]
+    for name, figure in stored["metrics"].items():
+        assert figure["low"] <= figure["value"] <= figure["high"]
+        assert f"{figure['value']:.4f}" in done.stdout, name
+    assert set(stored["per_class_recall_at_1"]) == {"circle", "square", "triangle"}
+    for name in ("query_3", "random_queries", "curves", "confusion", "embedding_map"):
+        assert (folder / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+        assert f"{name}.png" in done.stdout
+    # The colours alone tell the classes apart.
+    assert stored["metrics"]["recall_at_1"]["value"] > 0.6
+    (cached, _) = sorted((folder / "cache").iterdir())
+    before = cached.stat().st_mtime_ns
+    assert cli.run(*flags, cwd=workdir).returncode == 0
+    assert cached.stat().st_mtime_ns == before
+
+
+def test_eval_of_another_split_has_its_own_folder(trained):
+    workdir, _ = trained
+    done = cli.run("--mode=eval", "--split=validation", "--version=0", cwd=workdir)
+    assert done.returncode == 0, done.stderr
+    stored = json.loads((workdir / "runs/version_0/eval/validation/eval.json").read_text())
+    assert stored["num_queries"] == 12 and stored["split"] == "validation"
+
+
+def test_a_finished_version_is_not_trained_again(trained):
+    workdir, _ = trained
+    before = sorted((workdir / "runs/version_0/checkpoints").iterdir())
+    done = cli.run("--mode=train", "--version=0", cwd=workdir)
+    assert done.returncode == 0 and "already trained" in done.stdout
+    assert sorted((workdir / "runs/version_0/checkpoints").iterdir()) == before
+
+
+def test_download_writes_folders_that_train_alike(trained, shapes, tmp_path):
+    flags = ["--config.data.source=folder", f"--config.data.path={shapes}"]
+    done = cli.run("--mode=download", *flags, f"--output={tmp_path / 'copy'}")
+    assert done.returncode == 0, done.stderr
+    assert "57 images written" in done.stdout
+    for path in shapes.rglob("*.png"):
+        split = {"val": "val"}.get(path.parts[-3], path.parts[-3])
+        copy = tmp_path / "copy" / split / path.parent.name / path.name
+        assert copy.read_bytes() == path.read_bytes()
+
+
+def test_the_untrained_network_can_be_stored_and_evaluated(shapes, cache, tmp_path):
+    flags = cli.tiny(shapes, cache, "--config.train.num_epochs=0", "--config.model.head=none")
+    done = cli.run(*flags, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    done = cli.run("--mode=eval", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+
+
+def test_help_names_the_modes_and_flags():
+    done = cli.run("--help")
+    assert done.returncode == 0
+    for word in ("--mode=eval", "--config.group.field=value", "num_show_similar", "--workdir"):
+        assert word.removeprefix("--") in done.stdout
