@@ -57,8 +57,13 @@ class EmbeddingNetwork(nn.Module):
         x = pooling.pool(x, self.pooling)
         if self.make_head is not None:
             x = self.make_head(name="head")(x, train=train)
-        # Under the root, so that the gradient is finite where an embedding is 0.
-        return x * jax.lax.rsqrt(jnp.sum(x**2, -1, keepdims=True) + _NORM_EPSILON)
+        return unit(x)
+
+
+def unit(x: jax.Array) -> jax.Array:
+    """Returns vectors [B, D] divided by their length; a zero vector stays one."""
+    # Under the root, so that the gradient is finite there too.
+    return x * jax.lax.rsqrt(jnp.sum(x**2, -1, keepdims=True) + _NORM_EPSILON)
 
 
 def create_network(
