@@ -16,8 +16,8 @@ from simsearch.data import download as download_lib
 from simsearch.data import sources
 from simsearch.retrieval import embed, pictures
 from simsearch.retrieval import evaluate as evaluate_lib
-from simsearch.train import records as records_lib
-from simsearch.train import run, stop, summary
+from simsearch.training import records as records_lib
+from simsearch.training import run, stop, summary
 
 # What an evaluation may change without making another model of the version.
 _EVAL_FIELDS = ("eval.", "data.path", "data.cache_dir", "data.num_threads", "data.on_corrupt")

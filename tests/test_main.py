@@ -3,7 +3,7 @@ import json
 import pytest
 
 from simsearch import runs
-from simsearch.train import records
+from simsearch.training import records
 from tests import cli
 
 

@@ -60,14 +60,10 @@ def train_batches(
         RunError: Where an image cannot be read and `on_corrupt` is "fail".
     """
     _hide_gpus()
-    shard_index, num_shards = shard
 
     def steps() -> Iterator[tuple[np.ndarray, np.ndarray]]:
         for step in range(start_step, start_step + num_steps):
-            rows = sample_rows(step)
-            seeds = sampling.augment_seeds(seed=seed, step=step, batch_size=len(rows))
-            own = np.array_split(np.arange(len(rows)), num_shards)[shard_index]
-            yield rows[own], seeds[own]
+            yield _rows_and_seeds(sample_rows(step), seed=seed, step=step, shard=shard)
 
     load = _loader(
         split,
@@ -122,6 +118,16 @@ def train_batches(
         if not valid.all() and valid.any():
             pixels = pixels[np.where(valid, np.arange(len(valid)), np.argmax(valid))]
         yield batch_lib.Batch(pixels, split.labels[rows].astype(np.int32), valid)
+
+
+def _rows_and_seeds(
+    rows: np.ndarray, *, seed: int, step: int, shard: tuple[int, int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns this host's part of a batch: rows int64 [b] and augmentation seeds int32 [b, 2]."""
+    seeds = sampling.augment_seeds(seed=seed, step=step, batch_size=len(rows))
+    index, num_shards = shard
+    own = np.array_split(np.arange(len(rows)), num_shards)[index]
+    return rows[own], seeds[own]
 
 
 def _hide_gpus() -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import optax
 import pytest
 
-from simsearch.train import optimizer as optimizer_lib
+from simsearch.training import optimizer as optimizer_lib
 
 PARAMS = {"kernel": jnp.ones((3, 2)), "bias": jnp.ones(2), "frozen": jnp.ones((2, 2))}
 TRAINABLE = {"kernel": True, "bias": True, "frozen": False}

@@ -3,7 +3,7 @@ import json
 from tensorboard.backend.event_processing import event_accumulator
 
 from simsearch import config_files, runs
-from simsearch.train import records as records_lib
+from simsearch.training import records as records_lib
 
 
 def make_version(tmp_path):

@@ -9,8 +9,8 @@ import pytest
 
 from simsearch import parallel
 from simsearch.data import batch as batch_lib
-from simsearch.train import state as state_lib
-from simsearch.train import step as step_lib
+from simsearch.training import state as state_lib
+from simsearch.training import step as step_lib
 
 LOSS = {"margin": 0.3, "distance": "squared_euclidean", "soft_margin": False}
 

@@ -8,10 +8,10 @@ import jax
 
 from simsearch import checkpoints, keys, progress
 from simsearch.config import Config
-from simsearch.train import records as records_lib
-from simsearch.train import state as state_lib
-from simsearch.train import stop
-from simsearch.train import window as window_lib
+from simsearch.training import records as records_lib
+from simsearch.training import state as state_lib
+from simsearch.training import stop
+from simsearch.training import window as window_lib
 
 
 class Plan(NamedTuple):

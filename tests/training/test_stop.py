@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from simsearch.train import stop
+from simsearch.training import stop
 
 
 def test_a_signal_is_kept_until_somebody_looks():

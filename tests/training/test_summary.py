@@ -1,4 +1,4 @@
-from simsearch.train import summary
+from simsearch.training import summary
 
 
 def test_the_best_is_the_lowest_loss_and_the_highest_figure():

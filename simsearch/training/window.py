@@ -8,7 +8,7 @@ import numpy as np
 
 from simsearch import errors, progress
 from simsearch.config import Config
-from simsearch.train import step as step_lib
+from simsearch.training import step as step_lib
 
 
 class Window:

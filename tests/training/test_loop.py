@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from simsearch import checkpoints, config_files, runs
-from simsearch.train import loop, stop
-from simsearch.train import records as records_lib
-from simsearch.train import state as state_lib
-from simsearch.train import step as step_lib
+from simsearch.training import loop, stop
+from simsearch.training import records as records_lib
+from simsearch.training import state as state_lib
+from simsearch.training import step as step_lib
 
 OVERRIDES = {"train.batch_size": 8, "train.log_every_steps": 2, "train.num_epochs": 3}
 

@@ -10,11 +10,11 @@ from simsearch import checkpoints, parallel, progress, runs, wiring
 from simsearch.config import Config
 from simsearch.data import corrupt as corrupt_lib
 from simsearch.data import sources
-from simsearch.train import loop, stop
-from simsearch.train import optimizer as optimizer_lib
-from simsearch.train import records as records_lib
-from simsearch.train import state as state_lib
-from simsearch.train import step as step_lib
+from simsearch.training import loop, stop
+from simsearch.training import optimizer as optimizer_lib
+from simsearch.training import records as records_lib
+from simsearch.training import state as state_lib
+from simsearch.training import step as step_lib
 
 
 def fit_version(

@@ -10,8 +10,8 @@ import jax.numpy as jnp
 from simsearch.data import batch as batch_lib
 from simsearch.losses import parts as parts_lib
 from simsearch.losses import triplet
-from simsearch.train import optimizer as optimizer_lib
-from simsearch.train import state as state_lib
+from simsearch.training import optimizer as optimizer_lib
+from simsearch.training import state as state_lib
 
 
 class StepMetrics(NamedTuple):

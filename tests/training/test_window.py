@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from simsearch import config_files, errors
-from simsearch.train import step as step_lib
-from simsearch.train import window as window_lib
+from simsearch.training import step as step_lib
+from simsearch.training import window as window_lib
 
 CONFIG = config_files.load_config("train", {"train.log_every_steps": 3, "train.batch_size": 8})
 

@@ -1,0 +1,137 @@
+"""A run that is killed at any moment ends bit for bit as one that never was."""
+
+import json
+import random
+import re
+import signal
+import subprocess
+import time
+
+import jax
+import numpy as np
+import pytest
+
+from simsearch import checkpoints, runs, wiring
+from simsearch.training import records
+from tests import cli
+
+FLAGS = (
+    "--config.train.num_steps=16",
+    "--config.train.checkpoint_every_steps=4",
+    "--config.model.backbone=resnet18",
+    "--config.data.cache=ram",
+    "--workdir=runs",
+)
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache")
+
+
+def start(arguments, cwd):
+    return subprocess.Popen(
+        cli.command(*arguments),
+        cwd=cwd,
+        env=cli.environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def result(workdir):
+    """Returns the newest checkpoint's arrays, its step and the records that time does not touch."""
+    version = runs.find(workdir / "runs", 0)
+    store = checkpoints.open_to_read(version.checkpoint_dir, monitor="map_at_r")
+    step = store.newest_step()
+    variables = store.restore_variables(step, wiring.abstract_variables(version.config))
+    found = [
+        {name: value for name, value in record.items() if name != "images_per_second"}
+        for record in records.read(version.metrics_file)
+    ]
+    return step, jax.tree.map(np.asarray, variables), found
+
+
+@pytest.fixture(scope="module")
+def straight(shapes, cache, tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("straight")
+    done = cli.run(*cli.tiny(shapes, cache, *FLAGS), cwd=workdir)
+    assert done.returncode == 0, done.stderr
+    return result(workdir)
+
+
+def wait_for(process, condition):
+    while process.poll() is None and not condition():
+        time.sleep(0.002)
+
+
+def test_sigkill_at_random_moments_changes_nothing(straight, shapes, cache, tmp_path):
+    rng = random.Random(0)
+    checkpoint_dir = tmp_path / "runs" / "version_0" / "checkpoints"
+
+    def is_writing():
+        return any("tmp" in path.name for path in checkpoint_dir.glob("*"))
+
+    def steps_done():
+        return len(records.read(checkpoint_dir.parent / "metrics.jsonl"))
+
+    # Before the first step, in the middle of a checkpoint's write, and a while into the steps.
+    moments = ["config", "write", "step", "write", "step"]
+    arguments = cli.tiny(shapes, cache, *FLAGS)
+    killed = []
+    for moment in moments:
+        process = start(arguments, tmp_path)
+        before = steps_done()
+        if moment == "config":
+            wait_for(process, (tmp_path / "runs" / "version_0" / "config.json").exists)
+        elif moment == "write":
+            wait_for(process, is_writing)
+        else:
+            target = before + rng.randint(1, 3)
+            wait_for(process, lambda target=target: steps_done() >= target)
+            time.sleep(rng.uniform(0, 0.05))
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        killed.append(process.returncode == -signal.SIGKILL)
+        arguments = ["--mode=train", "--version=0", "--workdir=runs"]
+    assert sum(killed) >= 3, "the run ended before it could be killed"
+    done = cli.run(*arguments, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+
+    step, variables, found = result(tmp_path)
+    assert step == straight[0] == 16
+    for (path, one), two in zip(
+        jax.tree_util.tree_leaves_with_path(variables), jax.tree.leaves(straight[1]), strict=True
+    ):
+        np.testing.assert_array_equal(one, two, err_msg=jax.tree_util.keystr(path))
+    assert found == straight[2]
+
+
+def test_sigterm_saves_says_so_and_the_run_goes_on(straight, shapes, cache, tmp_path):
+    process = start(cli.tiny(shapes, cache, *FLAGS), tmp_path)
+    metrics = tmp_path / "runs" / "version_0" / "metrics.jsonl"
+    wait_for(process, lambda: len(records.read(metrics)) >= 5)
+    process.send_signal(signal.SIGTERM)
+    _, message = process.communicate(timeout=120)
+    assert process.returncode == 128 + signal.SIGTERM
+    saved = re.search(r"stopped by SIGTERM: saved after step (\d+); go on with", message)
+    assert saved and "Traceback" not in message
+    version = runs.find(tmp_path / "runs", 0)
+    store = checkpoints.open_to_read(version.checkpoint_dir, monitor="map_at_r")
+    assert store.newest_step() == int(saved[1])
+    done = cli.run("--mode=train", "--version=0", cwd=tmp_path)
+    assert done.returncode == 0 and f"going on after step {saved[1]} of 16" in done.stdout
+    step, variables, _ = result(tmp_path)
+    jax.tree.map(np.testing.assert_array_equal, variables, straight[1])
+
+
+def test_every_checkpoint_names_its_format(straight, shapes, cache, tmp_path):
+    flags = cli.tiny(shapes, cache, "--config.train.num_epochs=0", "--workdir=runs")
+    assert cli.run(*flags, cwd=tmp_path).returncode == 0
+    (about,) = tmp_path.glob("runs/version_0/checkpoints/*/about/metadata")
+    stored = json.loads(about.read_text())
+    about.write_text(json.dumps(stored | {"format_version": 99}))
+    done = cli.run("--mode=eval", cwd=tmp_path)
+    assert done.returncode == 2 and "format 99" in done.stderr
+    assert done.stderr.count("\n") == 1
