@@ -19,7 +19,7 @@ demo: install
 
 test: install
 	$(VENV)/bin/python -m pip install --quiet -r requirements-dev.txt
-	$(VENV)/bin/python -m pytest
+	$(VENV)/bin/python -m pytest -n 2 --dist loadfile
 
 lint: install
 	$(VENV)/bin/python -m pip install --quiet -r requirements-dev.txt

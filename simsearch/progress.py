@@ -10,25 +10,17 @@ import tqdm
 log = logging.getLogger("simsearch")
 
 
-class TqdmHandler(logging.StreamHandler):
-    """Writes log lines above the live bar instead of through it."""
+class _AboveTheBar(logging.Handler):
+    """Writes messages to standard output, above the live bar instead of through it."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Writes one record."""
-        tqdm.tqdm.write(self.format(record), file=self.stream)
+        prefix = "" if record.levelno < logging.WARNING else f"{record.levelname}: "
+        tqdm.tqdm.write(prefix + record.getMessage(), file=sys.stdout)
 
 
 def log_to_stdout() -> None:
     """Sends the package's messages to standard output; warnings say that they are."""
-
-    class Formatter(logging.Formatter):
-        def format(self, record: logging.LogRecord) -> str:
-            prefix = "" if record.levelno < logging.WARNING else f"{record.levelname}: "
-            return prefix + record.getMessage()
-
-    handler = TqdmHandler(sys.stdout)
-    handler.setFormatter(Formatter())
-    log.handlers = [handler]
+    log.handlers = [_AboveTheBar()]
     log.setLevel(logging.INFO)
     log.propagate = False
     # Orbax warns of every checkpoint without metrics; those between validations have none.

@@ -77,15 +77,13 @@ def abstract_variables(config: Config) -> Any:
 
 def initial_variables(config: Config) -> Initial:
     """Returns random variables with the configured weights laid over them."""
-    variables = _initialise(config)
-    return Initial(
-        *pretrained.load_weights(
-            config.model.weights,
-            config.model.backbone,
-            variables,
-            cache_dir=os.path.join(cache_dir(config), "weights"),
-        )
+    backbone = config.model.backbone
+    # Read first: a file that is not there is told before anything is compiled.
+    weights = pretrained.read_weights(
+        config.model.weights, backbone, cache_dir=os.path.join(cache_dir(config), "weights")
     )
+    variables = pretrained.lay_over(_initialise(config), weights, backbone)
+    return Initial(variables, {"source": weights.source, "sha256": weights.sha256})
 
 
 def trainable(config: Config, params: Any) -> Any:

@@ -96,7 +96,7 @@ def test_download_writes_folders_that_train_alike(trained, shapes, tmp_path):
 
 
 def test_the_untrained_network_can_be_stored_and_evaluated(shapes, cache, tmp_path):
-    flags = cli.tiny(shapes, cache, "--config.train.num_epochs=0", "--config.model.head=none")
+    flags = cli.tiny(shapes, cache, "--config.train.num_epochs=0")
     done = cli.run(*flags, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     done = cli.run("--mode=eval", cwd=tmp_path)

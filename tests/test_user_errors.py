@@ -12,6 +12,7 @@ def run(tmp_path, monkeypatch, capsys, shapes):
     """Returns the function from flags to exit code and message, in this process."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setattr("simsearch.progress.log_to_stdout", lambda: None)
 
     def call(*flags):
         main.FLAGS.unparse_flags()

@@ -39,36 +39,21 @@ class Weights(NamedTuple):
     sha256: str  # hex, of the file
 
 
-def load_weights(
-    spec: str, backbone: str, variables: Mapping[str, Any], *, cache_dir: str | None = None
-) -> tuple[dict[str, Any], dict[str, str]]:
-    """Returns the variables with the backbone's taken from a checkpoint, and its origin.
+def read_weights(spec: str, backbone: str, *, cache_dir: str | None = None) -> Weights:
+    """Returns a checkpoint's arrays.
 
     Args:
-        spec: "none" leaves the variables as they are; "imagenet" is the hub's checkpoint of
-            `IMAGENET`; "hf:ORG/NAME[@REVISION]" another of the hub; else a file: .safetensors,
-            .npz, or torch's .pth or .pt.
+        spec: "imagenet" is the hub's checkpoint of `IMAGENET`; "hf:ORG/NAME[@REVISION]" another of
+            the hub; "none" no array at all; else a file: .safetensors, .npz, or torch's .pth, .pt.
         backbone: Name of the backbone.
-        variables: A network's `params` and `batch_stats`.
         cache_dir: Where checkpoints of the hub are kept; None: the hub client's own folder.
 
-    Returns:
-        Variables of the same shapes, and the facts "source" and "sha256".
-
     Raises:
-        UsageError: Where the file is not there, is no checkpoint, or not of this backbone; all
-            names that do not fit are in the one message.
+        UsageError: Where the file is not there or is no checkpoint.
         RunError: Where the hub cannot be reached and nothing is cached.
     """
     if spec == "none":
-        return dict(variables), {"source": "none"}
-    weights = read_weights(spec, backbone, cache_dir=cache_dir)
-    loaded = _laid_over(variables, weights, backbone)
-    return loaded, {"source": weights.source, "sha256": weights.sha256}
-
-
-def read_weights(spec: str, backbone: str, *, cache_dir: str | None = None) -> Weights:
-    """Returns a checkpoint's arrays; arguments and errors as of `load_weights`."""
+        return Weights({}, "none", "")
     if spec == "imagenet" or spec.startswith("hf:"):
         repository = IMAGENET[backbone] if spec == "imagenet" else spec.removeprefix("hf:")
         path, source = _download(repository, cache_dir)
@@ -165,7 +150,19 @@ def torch_parameter_name(backbone: str, path: tuple[str, ...]) -> str:
     return f"{_TORCH_NAMES[backbone](path[:-1])}.{_LEAVES[path[-1]]}"
 
 
-def _laid_over(variables: Mapping[str, Any], weights: Weights, backbone: str) -> dict[str, Any]:
+def lay_over(variables: Mapping[str, Any], weights: Weights, backbone: str) -> dict[str, Any]:
+    """Returns the variables with the backbone's taken from a checkpoint, of the same shapes.
+
+    Args:
+        variables: A network's `params` and `batch_stats`.
+        weights: As `read_weights` returns them; those of "none" leave everything as it is.
+        backbone: Name of the backbone.
+
+    Raises:
+        UsageError: Where they are not of this backbone; all that does not fit is in the message.
+    """
+    if weights.source == "none":
+        return dict(variables)
     flat = flax.traverse_util.flatten_dict(dict(variables))
     unused = {name for name in weights.arrays if not _DROPPED.search(name)}
     problems, loaded = [], {}

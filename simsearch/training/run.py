@@ -58,9 +58,11 @@ def fit_version(
         if done:
             progress.log.info("going on after step %d of %d", done, plan.num_steps)
         records = records_lib.Records(version, step=done)
-        batches = wiring.train_batches(
-            config, split, start_step=done, num_steps=plan.num_steps, corrupt=corrupt
-        )
+        batches = ()
+        if done < plan.num_steps:
+            batches = wiring.train_batches(
+                config, split, start_step=done, num_steps=plan.num_steps, corrupt=corrupt
+            )
         try:
             loop.fit(
                 parallel.replicate(state, devices),

@@ -1,5 +1,4 @@
 import errno
-import logging
 
 import numpy as np
 import pytest
@@ -59,7 +58,6 @@ def test_a_full_disk_is_told_once_and_training_goes_on(tmp_path, monkeypatch, ca
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(cache, "_write", full)
-    monkeypatch.setattr(logging.getLogger("simsearch"), "propagate", True)
     load = Counter()
     cached = cache.cached(load, "disk", directory=str(tmp_path), key="a")
     for row in (1, 2, 1):

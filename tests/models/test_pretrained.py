@@ -23,6 +23,11 @@ def create(backbone="resnet18"):
 VARIABLES = create()
 
 
+def load(path):
+    weights = pretrained.read_weights(str(path), "resnet18")
+    return pretrained.lay_over(VARIABLES, weights, "resnet18"), weights
+
+
 def state_dict(backbone="resnet18"):
     """Returns random weights under torch's names, with the classifier and counters of a file."""
     arrays = {"fc.weight": np.zeros((1000, 512), np.float32), "fc.bias": np.zeros(1000, np.float32)}
@@ -61,15 +66,15 @@ def assert_loaded(variables):
 @pytest.mark.parametrize("name", ["a.safetensors", "a.npz"])
 def test_a_file_is_laid_over_the_backbone_and_not_over_the_head(tmp_path, name):
     path = write(tmp_path / name, STATE)
-    variables, facts = pretrained.load_weights(path, "resnet18", VARIABLES)
+    variables, weights = load(path)
     assert_loaded(variables)
-    assert facts["source"] == path and len(facts["sha256"]) == 64
+    assert weights.source == path and len(weights.sha256) == 64
     assert jax.tree.structure(variables) == jax.tree.structure(dict(VARIABLES))
 
 
 def test_none_leaves_the_variables():
-    variables, facts = pretrained.load_weights("none", "resnet18", VARIABLES)
-    assert facts == {"source": "none"}
+    variables, weights = load("none")
+    assert weights.source == "none"
     jax.tree.map(np.testing.assert_array_equal, variables, dict(VARIABLES))
 
 
@@ -79,7 +84,7 @@ def test_all_that_does_not_fit_is_in_one_message(tmp_path):
     wrong["conv1.weight"] = np.zeros((64, 3, 3, 3), np.float32)
     wrong["layer9.0.conv1.weight"] = np.zeros((1, 1, 1, 1), np.float32)
     with pytest.raises(errors.UsageError) as caught:
-        pretrained.load_weights(write(tmp_path / "a.npz", wrong), "resnet18", VARIABLES)
+        load(write(tmp_path / "a.npz", wrong))
     message = str(caught.value)
     assert "bn1.bias is missing" in message
     assert "conv1.weight has shape (3, 3, 3, 64), not (7, 7, 3, 64)" in message
@@ -92,14 +97,14 @@ def test_a_file_that_is_no_checkpoint_is_one_line(tmp_path, name):
     path = tmp_path / name
     path.write_bytes(b"no weights at all")
     with pytest.raises(errors.UsageError, match="could not be read|needs PyTorch") as caught:
-        pretrained.load_weights(str(path), "resnet18", VARIABLES)
+        load(path)
     assert "\n" not in str(caught.value)
 
 
 def test_a_pickle_in_an_npz_is_not_run(tmp_path):
     np.savez(tmp_path / "a.npz", evil=np.array([{"a": 1}], dtype=object))
     with pytest.raises(errors.UsageError, match="could not be read"):
-        pretrained.load_weights(str(tmp_path / "a.npz"), "resnet18", VARIABLES)
+        load(tmp_path / "a.npz")
 
 
 def test_every_backbone_has_an_imagenet_checkpoint():

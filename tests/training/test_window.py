@@ -59,8 +59,6 @@ def test_a_loss_that_is_not_finite_stops_with_its_step(loss):
 
 @pytest.fixture
 def warnings_of(caplog):
-    logger = logging.getLogger("simsearch")
-    logger.propagate = True
     caplog.set_level(logging.WARNING, logger="simsearch")
     return lambda: [record.getMessage() for record in caplog.records]
 
