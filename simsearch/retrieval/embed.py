@@ -187,7 +187,7 @@ def embed_cached(
     key = f"{embedder.fingerprint} {split.fingerprint} {preprocessing}"
     path = directory / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.npz"
     try:
-        with np.load(path) as stored:
+        with open(path, "rb") as file, np.load(file) as stored:
             for name, reason in zip(stored["corrupt"], stored["reasons"], strict=True):
                 corrupt.add(str(name), str(reason))
             return Embedded(stored["embeddings"], stored["valid"])

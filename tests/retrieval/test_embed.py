@@ -1,0 +1,101 @@
+import numpy as np
+import pytest
+
+from simsearch import checkpoints, config_files, errors, parallel, runs, wiring
+from simsearch.data import corrupt as corrupt_lib
+from simsearch.retrieval import embed
+from tests.data import sets
+
+CONFIG = config_files.load_config(
+    "demo",
+    {"data.image_size": 16, "data.resize_size": 16, "eval.batch_size": 6, "model.freeze": "stem"},
+)
+VARIABLES = wiring.initial_variables(CONFIG).variables
+CLASSES = ("a", "b", "c")
+
+
+@pytest.fixture(scope="module")
+def embedder():
+    return embed.Embedder(CONFIG, VARIABLES, class_names=CLASSES)
+
+
+def direct(images):
+    network = wiring.create_network(CONFIG)
+    return np.asarray(network.apply(VARIABLES, np.asarray(images), train=False))
+
+
+def test_embeddings_are_those_of_the_network_whatever_the_batch(embedder):
+    images = np.stack([sets.picture(i, 16) for i in range(8)])
+    expected = direct(images)
+    for count in (1, 5, 8):
+        found = embedder.embed(images[:count])
+        assert found.dtype == np.float32
+        # Another batch shape sums in another order.
+        np.testing.assert_allclose(found, expected[:count], atol=1e-5)
+    assert embedder.embed(images[:0]).shape == (0, embedder.embedding_size) == (0, 64)
+
+
+def test_files_are_embedded_as_the_rows_of_a_split(embedder, tmp_path):
+    split = sets.make_split(7, broken=(4,))
+    log = corrupt_lib.CorruptLog()
+    found = embedder.embed_split(split, corrupt=log)
+    assert found.valid.tolist() == [True] * 4 + [False] + [True] * 2
+    assert list(log.reasons) == ["image 4"] and not found.embeddings[4].any()
+    for row in (0, 6):
+        (tmp_path / f"{row}.png").write_bytes(sets.png(row))
+    by_file = embedder.embed_files([tmp_path / "0.png", tmp_path / "6.png"])
+    np.testing.assert_allclose(by_file, found.embeddings[[0, 6]], atol=1e-5)
+
+
+def test_what_was_embedded_is_read_back_with_what_could_not_be_read(embedder, tmp_path):
+    split = sets.make_split(5, broken=(1,))
+    logs = [corrupt_lib.CorruptLog() for _ in range(3)]
+    first = embed.embed_cached(embedder, split, tmp_path, corrupt=logs[0])
+    (path,) = tmp_path.iterdir()
+    stamp = path.stat().st_mtime_ns
+    again = embed.embed_cached(embedder, split, tmp_path, corrupt=logs[1])
+    assert path.stat().st_mtime_ns == stamp
+    np.testing.assert_array_equal(first.embeddings, again.embeddings)
+    assert logs[0].reasons == logs[1].reasons != {}
+    path.write_bytes(path.read_bytes()[:100])
+    mended = embed.embed_cached(embedder, split, tmp_path, corrupt=logs[2])
+    np.testing.assert_array_equal(first.embeddings, mended.embeddings)
+    embed.embed_cached(embedder, sets.make_split(6), tmp_path, corrupt=logs[2])
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_version_comes_back_as_its_best_checkpoint(tmp_path, embedder):
+    version = runs.create(tmp_path, CONFIG)
+    version.write_facts({"class_names": list(CLASSES)})
+    with pytest.raises(errors.UsageError, match="holds no checkpoint yet"):
+        embed.Embedder.from_version(workdir=tmp_path)
+    store = checkpoints.Store(version.checkpoint_dir, monitor=CONFIG.train.monitor)
+    worse = {**VARIABLES, "params": {**VARIABLES["params"], "head": zeroed_head()}}
+    for step, (variables, score) in enumerate(((VARIABLES, 0.9), (worse, 0.1)), start=1):
+        metrics = {CONFIG.train.monitor: score}
+        store.save(step, variables=variables, optimizer={"a": step}, about={}, metrics=metrics)
+        store.wait()
+    store.close()
+    found = embed.Embedder.from_version(0, workdir=tmp_path)
+    assert found.fingerprint == embedder.fingerprint != embed.fingerprint(worse)
+    assert found.class_names == CLASSES and found.config == CONFIG
+
+
+def zeroed_head():
+    head = VARIABLES["params"]["head"]["projection"]
+    return {"projection": {name: np.zeros_like(array) for name, array in head.items()}}
+
+
+def test_raw_pixels_are_unit_vectors_of_the_image():
+    split = sets.make_split(3)
+    found = embed.embed_pixels(CONFIG, split, corrupt=corrupt_lib.CorruptLog())
+    assert found.embeddings.shape == (3, 16 * 16 * 3)
+    np.testing.assert_allclose(np.linalg.norm(found.embeddings, axis=1), 1, rtol=1e-5)
+    same = found.embeddings @ found.embeddings.T
+    assert np.argmax(same, axis=1).tolist() == [0, 1, 2]
+
+
+def test_batches_are_spread_over_the_devices(embedder):
+    assert len(parallel.local_devices()) == 2
+    images = parallel.shard(np.zeros((6, 16, 16, 3), np.uint8), parallel.local_devices())
+    assert [shard.data.shape[0] for shard in images.addressable_shards] == [3, 3]

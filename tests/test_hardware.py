@@ -1,0 +1,56 @@
+import logging
+import types
+
+import jax
+import pytest
+
+from simsearch import hardware
+
+
+@pytest.fixture
+def told(caplog):
+    caplog.set_level(logging.INFO, logger="simsearch")
+
+    def messages():
+        hardware.log_devices()
+        return [(record.levelname, record.getMessage()) for record in caplog.records]
+
+    return messages
+
+
+def test_the_devices_are_named_first(told, monkeypatch):
+    monkeypatch.setattr(hardware, "_nvidia_cards", lambda: [])
+    monkeypatch.setattr(hardware, "_has_cuda_plugin", lambda: False)
+    assert told() == [("INFO", f"jax {jax.__version__} on 2 x cpu")]
+
+
+def test_a_gpu_that_jax_was_kept_off_is_told(told, monkeypatch):
+    monkeypatch.setattr(hardware, "_nvidia_cards", lambda: ["NVIDIA H100"])
+    level, message = told()[1]
+    assert level == "WARNING" and "NVIDIA H100" in message and "JAX_PLATFORMS=cpu" in message
+    monkeypatch.delenv("JAX_PLATFORMS")
+    assert "pip install -r requirements-cuda.txt" in told()[-1][1]
+
+
+def test_a_cuda_build_without_a_gpu_is_told(told, monkeypatch):
+    monkeypatch.setattr(hardware, "_nvidia_cards", lambda: [])
+    monkeypatch.setattr(hardware, "_has_cuda_plugin", lambda: True)
+    assert "no NVIDIA GPU answers" in told()[1][1]
+
+
+def test_a_gpu_in_use_is_no_warning(told, monkeypatch):
+    card = types.SimpleNamespace(platform="gpu", device_kind="NVIDIA H100")
+    monkeypatch.setattr(hardware.parallel, "local_devices", lambda _=0: [card])
+    monkeypatch.setattr(hardware, "_nvidia_cards", lambda: ["NVIDIA H100"])
+    assert told() == [("INFO", f"jax {jax.__version__} on 1 x NVIDIA H100 (gpu)")]
+
+
+def test_cards_are_asked_of_nvidia_smi(tmp_path, monkeypatch):
+    tool = tmp_path / "nvidia-smi"
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert hardware._nvidia_cards() == []
+    tool.write_text("#!/bin/sh\necho 'NVIDIA A'\necho 'NVIDIA B'\n")
+    tool.chmod(0o755)
+    assert hardware._nvidia_cards() == ["NVIDIA A", "NVIDIA B"]
+    tool.write_text("#!/bin/sh\nexit 9\n")
+    assert hardware._nvidia_cards() == []

@@ -1,0 +1,59 @@
+"""What the configuration says is what is used: read back out of the optimizer and the network."""
+
+import jax
+import numpy as np
+import pytest
+
+from simsearch import config_files, wiring
+from simsearch.models import resnet
+from simsearch.training import loop, run
+from simsearch.training import optimizer as optimizer_lib
+
+OVERRIDES = {
+    "optimizer.learning_rate": 0.0123,
+    "optimizer.weight_decay": 0.0456,
+    "optimizer.warmup_epochs": 0.0,
+    "model.backbone": "wide_resnet50_2",
+    "model.embedding_size": 33,
+    "loss.margin": 0.789,
+}
+
+
+def test_learning_rate_and_weight_decay_reach_the_optimizer():
+    config = config_files.load_config("train", OVERRIDES)
+    schedule = run.create_schedule(config, loop.plan(config, 640))
+    params = {"backbone": {"stem_conv": {"kernel": np.ones((2, 2), np.float32)}}}
+    optimizer = run.create_optimizer(config, schedule, params)
+    _, state = optimizer.update(params, optimizer.init(params), params)
+    used = optimizer_lib.hyperparameters(state)
+    assert float(used["learning_rate"]) == pytest.approx(0.0123)
+    assert float(used["weight_decay"]) == pytest.approx(0.0456)
+
+
+def test_backbone_and_embedding_size_reach_the_network():
+    config = config_files.load_config("train", OVERRIDES)
+    network = wiring.create_network(config)
+    backbone = network.make_backbone()
+    assert isinstance(backbone, resnet.ResNet)
+    assert backbone.base_width == 128 and backbone.stage_sizes == (3, 4, 6, 3)
+    shapes = wiring.abstract_variables(config)
+    assert shapes["params"]["head"]["projection"]["kernel"].shape == (2048, 33)
+    # Twice the channels of a ResNet-50 inside the bottleneck.
+    assert shapes["params"]["backbone"]["stage1_block0"]["conv2"]["kernel"].shape[-1] == 128
+
+
+def test_the_margin_reaches_the_step(monkeypatch):
+    seen = {}
+    monkeypatch.setattr(run.step_lib, "create_train_step", lambda *_, **k: seen.update(k))
+    monkeypatch.setattr(run.parallel, "replicate_step", lambda step, devices: step)
+    config = config_files.load_config("train", OVERRIDES)
+    run.create_train_step(config, None, jax.local_devices())
+    assert seen["margin"] == 0.789 and seen["miner"] == config.loss.miner
+
+
+def test_frozen_parts_are_not_trained():
+    config = config_files.load_config("demo", {"model.freeze": "2"})
+    params = wiring.abstract_variables(config)["params"]
+    flags = wiring.trainable(config, params)
+    assert not any(jax.tree.leaves(flags["backbone"]["stage2_block0"]))
+    assert all(jax.tree.leaves(flags["backbone"]["stage3_block0"]))
