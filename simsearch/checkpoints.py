@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import shutil
 from collections.abc import Mapping
 from typing import Any
 
@@ -154,6 +155,22 @@ class Store:
         if "No space left" in reason or "RESOURCE_EXHAUSTED" in reason:
             reason = "no space left on the disk; free some and resume with --version"
         return errors.RunError(f"a checkpoint could not be written to {self._directory}: {reason}")
+
+
+def check_space(directory: str | os.PathLike, state: Any) -> None:
+    """Raises RunError where the disk cannot hold the newest, the best and one being written.
+
+    Args:
+        directory: On the disk in question.
+        state: Tree of all arrays of a checkpoint.
+    """
+    needed = 3 * sum(leaf.nbytes for leaf in jax.tree.leaves(state))
+    free = shutil.disk_usage(directory).free
+    if free < needed:
+        raise errors.RunError(
+            f"checkpoints need {needed / 1e6:,.0f} MB in {directory} and {free / 1e6:,.0f} MB are "
+            "free; free some, or name another folder with --workdir"
+        )
 
 
 def open_to_read(directory: str | os.PathLike, *, monitor: str) -> Store:

@@ -25,6 +25,8 @@ def log_to_stdout() -> None:
     log.propagate = False
     # Orbax warns of every checkpoint without metrics; those between validations have none.
     logging.getLogger("absl").setLevel(logging.ERROR)
+    # A write that fails in the background comes back as an error; asyncio would print it as well.
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
 
 
 def bar(*, total: int, description: str, unit: str, initial: int = 0) -> tqdm.tqdm:

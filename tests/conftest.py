@@ -1,8 +1,12 @@
-"""Two CPU devices for every test, whatever the machine has, and a small set of images."""
+"""Two CPU devices for every test, whatever the machine has, and a small set of images.
+
+The forms of a convolution can be compared on another platform as well:
+SIMSEARCH_TEST_PLATFORM=cuda python -m pytest tests/models/test_layers.py
+"""
 
 import os
 
-os.environ["JAX_PLATFORMS"] = "cpu"
+os.environ["JAX_PLATFORMS"] = os.environ.get("SIMSEARCH_TEST_PLATFORM", "cpu")
 # Compiling is what takes the tests long; what is compiled computes the same.
 os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"

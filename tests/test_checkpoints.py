@@ -83,3 +83,24 @@ def test_the_configuration_is_in_the_checkpoint(tmp_path):
     store.close()
     stored = json.loads((tmp_path / "1" / "about" / "metadata").read_text())
     assert stored == {"format_version": checkpoints.FORMAT_VERSION, "config": {"a": 1}}
+
+
+def test_a_disk_that_is_too_small_is_told_before_training(tmp_path, monkeypatch):
+    state = {"a": np.zeros(1_000_000, np.float32)}
+    usage = checkpoints.shutil.disk_usage(tmp_path)
+    checkpoints.check_space(tmp_path, state)
+    monkeypatch.setattr(checkpoints.shutil, "disk_usage", lambda _: usage._replace(free=11_000_000))
+    with pytest.raises(errors.RunError, match="need 12 MB in .* and 11 MB are free"):
+        checkpoints.check_space(tmp_path, state)
+
+
+def test_a_disk_that_fills_up_while_writing_is_one_line(tmp_path, monkeypatch):
+    store = checkpoints.Store(tmp_path, monitor="map_at_r")
+
+    def full(*_, **__):
+        raise ValueError("RESOURCE_EXHAUSTED: Error writing a:\nNo space left on device")
+
+    monkeypatch.setattr(store._manager, "save", full)
+    with pytest.raises(errors.RunError, match="no space left on the disk") as caught:
+        save(store, 1)
+    assert "\n" not in str(caught.value)

@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import pytest
 
@@ -95,12 +96,22 @@ def test_download_writes_folders_that_train_alike(trained, shapes, tmp_path):
         assert copy.read_bytes() == path.read_bytes()
 
 
-def test_the_untrained_network_can_be_stored_and_evaluated(shapes, cache, tmp_path):
-    flags = cli.tiny(shapes, cache, "--config.train.num_epochs=0")
+def test_the_untrained_network_is_evaluated_and_unreadable_images_are_named(
+    shapes, cache, tmp_path
+):
+    images = shutil.copytree(shapes, tmp_path / "images")
+    (images / "val" / "circle" / "0.png").write_bytes(b"")
+    (images / "test" / "square" / "text.jpg").write_text("not an image")
+    flags = cli.tiny(images, cache, "--config.train.num_epochs=0")
     done = cli.run(*flags, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
+    assert "WARNING: skipped 1 unreadable image: val/circle/0.png" in done.stdout
     done = cli.run("--mode=eval", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
+    assert "test split, 15 queries" in done.stdout and "text.jpg" in done.stdout
+    done = cli.run("--mode=eval", "--config.data.on_corrupt=fail", "--version=0", cwd=tmp_path)
+    assert done.returncode == 1 and "text.jpg" in done.stderr
+    assert done.stderr.count("\n") == 1
 
 
 def test_help_names_the_modes_and_flags():

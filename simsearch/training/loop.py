@@ -92,7 +92,9 @@ def fit(
 
     if plan.num_steps == 0 and store.newest_step() is None:
         validate()
-    with progress.bar(total=plan.num_steps, initial=done, description="", unit="step") as bar:
+    with progress.bar(
+        total=plan.num_steps, initial=done, description="compiling", unit="step"
+    ) as bar:
         for batch in batches:
             state, metrics = train_step(state, batch, keys.stream(key, "step", done))
             done += 1

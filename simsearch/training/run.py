@@ -57,6 +57,7 @@ def fit_version(
             return
         if done:
             progress.log.info("going on after step %d of %d", done, plan.num_steps)
+        checkpoints.check_space(version.path, state)
         records = records_lib.Records(version, step=done)
         batches = ()
         if done < plan.num_steps:
