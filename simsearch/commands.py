@@ -115,7 +115,7 @@ def evaluate(
     config = config_files.override(found.config, overrides or {}, allowed=_EVAL_FIELDS)
     hardware.enable_compilation_cache(os.path.join(wiring.cache_dir(config), "compiled"))
     hardware.log_devices(config.train.num_devices)
-    embedder = embed.Embedder.from_version(found)
+    embedder = embed.Embedder.from_version(found, config=config)
     splits = wiring.load_splits(config)
     _check_queries(splits, split)
     images = splits[split]

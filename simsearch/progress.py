@@ -24,9 +24,10 @@ def log_to_stdout() -> None:
     log.setLevel(logging.INFO)
     log.propagate = False
     # Orbax warns of every checkpoint without metrics; those between validations have none.
-    logging.getLogger("absl").setLevel(logging.ERROR)
-    # A write that fails in the background comes back as an error; asyncio would print it as well.
-    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
+    # A write that fails in the background comes back as an error; its threads would print it too.
+    for name in ("absl", "asyncio"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    sys.unraisablehook = lambda unraisable: log.debug("%r", unraisable.exc_value)
 
 
 def bar(*, total: int, description: str, unit: str, initial: int = 0) -> tqdm.tqdm:

@@ -46,20 +46,26 @@ class Embedder:
 
     @classmethod
     def from_version(
-        cls, version: int | runs.Version | None = None, *, workdir: str | os.PathLike = "runs"
+        cls,
+        version: int | runs.Version | None = None,
+        *,
+        workdir: str | os.PathLike = "runs",
+        config: Config | None = None,
     ) -> "Embedder":
         """Returns the embedder of a version's best checkpoint.
 
         Args:
             version: Its number, or the version itself; None: the newest.
             workdir: Folder of the versions.
+            config: The version's configuration with fields changed that make no other model of it;
+                None: as it was stored.
 
         Raises:
             UsageError: Where there is no such version, or it holds no checkpoint yet.
         """
         if not isinstance(version, runs.Version):
             version = runs.find(workdir, version)
-        config = version.config
+        config = config or version.config
         store = checkpoints.open_to_read(version.checkpoint_dir, monitor=config.train.monitor)
         shapes = wiring.abstract_variables(config)
         variables = store.restore_variables(store.best_step(), shapes)
@@ -190,6 +196,7 @@ def embed_cached(
         with open(path, "rb") as file, np.load(file) as stored:
             for name, reason in zip(stored["corrupt"], stored["reasons"], strict=True):
                 corrupt.add(str(name), str(reason))
+            corrupt.check(embedder.config.data.on_corrupt)
             return Embedded(stored["embeddings"], stored["valid"])
     except (OSError, ValueError, KeyError, zipfile.BadZipFile):
         pass  # Not there, or cut off: computed now.
