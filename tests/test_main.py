@@ -63,18 +63,19 @@ def test_eval_prints_writes_and_draws(trained):
         assert f"{name}.png" in done.stdout
     # The colours alone tell the classes apart.
     assert stored["metrics"]["recall_at_1"]["value"] > 0.6
-    (cached, _) = sorted((folder / "cache").iterdir())
-    before = cached.stat().st_mtime_ns
-    assert cli.run(*flags, cwd=workdir).returncode == 0
-    assert cached.stat().st_mtime_ns == before
 
 
-def test_eval_of_another_split_has_its_own_folder(trained):
+def test_eval_of_another_split_has_its_own_folder_and_embeds_nothing_twice(trained):
     workdir, _ = trained
+    folder = workdir / "runs" / "version_0" / "eval"
+    before = {path.name: path.stat().st_mtime_ns for path in (folder / "cache").iterdir()}
+    assert len(before) == 2
     done = cli.run("--mode=eval", "--split=validation", "--version=0", cwd=workdir)
     assert done.returncode == 0, done.stderr
-    stored = json.loads((workdir / "runs/version_0/eval/validation/eval.json").read_text())
+    stored = json.loads((folder / "validation" / "eval.json").read_text())
     assert stored["num_queries"] == 12 and stored["split"] == "validation"
+    after = {path.name: path.stat().st_mtime_ns for path in (folder / "cache").iterdir()}
+    assert len(after) == 3 and before.items() <= after.items()
 
 
 def test_a_finished_version_is_not_trained_again(trained):
