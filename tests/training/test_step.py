@@ -9,6 +9,7 @@ import pytest
 
 from simsearch import parallel
 from simsearch.data import batch as batch_lib
+from simsearch.models import layers
 from simsearch.training import state as state_lib
 from simsearch.training import step as step_lib
 
@@ -22,8 +23,8 @@ class TinyNetwork(nn.Module):
 
     @nn.compact
     def __call__(self, images, *, train):
-        x = nn.Conv(4, (3, 3), use_bias=False)(images.astype(jnp.float32) / 255)
-        x = nn.BatchNorm(use_running_average=not train, axis_name=self.axis_name)(x)
+        x = layers.Conv(4, 3)(images.astype(jnp.float32) / 255)
+        x = layers.BatchNorm(axis_name=self.axis_name)(x, train=train)
         x = nn.Dense(8)(nn.relu(x).mean((1, 2)))
         return x / jnp.sqrt(jnp.sum(x**2, -1, keepdims=True) + 1e-12)
 
