@@ -226,6 +226,7 @@ def _fit(
         _log_corrupt(corrupt)
     progress.log.info("%s", summary.best_and_last(records_lib.read(version.metrics_file)))
     progress.log.info("run: %s", version.path)
+    progress.log.info("figures and pictures: python main.py --mode=eval %s", version.flags)
     return version
 
 

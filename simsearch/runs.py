@@ -31,6 +31,13 @@ class Version:
         return int(_NAME.fullmatch(self.path.name)[1])
 
     @property
+    def flags(self) -> str:
+        """The flags that name this version on the command line."""
+        number = f"--version={self.number}"
+        parent = self.path.parent
+        return number if parent == pathlib.Path("runs") else f"--workdir={parent} {number}"
+
+    @property
     def config(self) -> config_lib.Config:
         """The configuration that the version was trained with."""
         return config_lib.from_json((self.path / _CONFIG).read_text())

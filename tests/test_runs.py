@@ -69,3 +69,9 @@ def test_facts_are_kept(tmp_path):
     assert version.read_facts() == {}
     version.write_facts({"class_names": ["a"]})
     assert version.read_facts() == {"class_names": ["a"]}
+
+
+def test_a_version_tells_the_flags_that_name_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert runs.create("runs", CONFIG).flags == "--version=0"
+    assert runs.create("other", CONFIG).flags == "--workdir=other --version=0"

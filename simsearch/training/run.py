@@ -80,7 +80,7 @@ def fit_version(
             )
         except stop.Stopped as stopped:
             raise stopped.with_advice(
-                f"go on with `python main.py --mode=train --version={version.number}`"
+                f"go on with `python main.py --mode=train {version.flags}`"
             ) from None
         finally:
             records.close()
