@@ -1,16 +1,12 @@
 """Embedding networks: a file for each backbone family, heads, pooling, pretrained weights."""
 
-from simsearch.models.network import (
-    BACKBONES,
-    IMAGE_MEAN,
-    IMAGE_STD,
-    EmbeddingNetwork,
-    create_network,
-    initialise,
-    trainable,
-)
+from simsearch.models.backbone import IMAGE_MEAN, IMAGE_STD
+from simsearch.models.catalog import ALIASES
+from simsearch.models.catalog import NAMES as BACKBONES
+from simsearch.models.network import EmbeddingNetwork, create_network, initialise, trainable
 
 __all__ = [
+    "ALIASES",
     "BACKBONES",
     "IMAGE_MEAN",
     "IMAGE_STD",

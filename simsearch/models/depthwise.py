@@ -9,7 +9,8 @@ import functools
 import jax
 import jax.numpy as jnp
 
-Padding = tuple[tuple[int, int], tuple[int, int]]
+Zeros = tuple[int, int]  # before and after
+Padding = tuple[Zeros, Zeros]  # of the rows and of the columns
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))

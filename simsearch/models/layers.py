@@ -7,6 +7,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from simsearch.models import depthwise
+
 # Up to so many output pixels XLA:CPU is slower with a convolution than with a matrix product over
 # patches: 25-50 times at 2x2 and 1x1, where it has no fast kernel, and about equal from 5x5 on.
 _PATCHES_MAX_PIXELS = 16
@@ -27,6 +29,7 @@ class Conv(nn.Module):
         stride: Step of the kernel, in pixels.
         groups: Groups of channels that do not see each other.
         dtype: What it computes in; the kernel is kept in float32.
+        same_padding: Whether it pads as TensorFlow does: at stride 2 less before than after.
     """
 
     features: int
@@ -34,6 +37,7 @@ class Conv(nn.Module):
     stride: int = 1
     groups: int = 1
     dtype: Any = jnp.float32
+    same_padding: bool = False
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -44,27 +48,47 @@ class Conv(nn.Module):
         x = x.astype(self.dtype)
         if side == 1 and self.groups == 1:
             return convolve_1x1(x, kernel[0, 0], stride=self.stride)
-        return convolve_same(x, kernel, stride=self.stride, groups=self.groups)
+        padding = tuple(
+            zeros(size, side, stride=self.stride, same=self.same_padding) for size in x.shape[1:3]
+        )
+        return convolve_fast(x, kernel, stride=self.stride, groups=self.groups, padding=padding)
 
 
-def convolve_same(
-    x: jax.Array, kernel: jax.Array, *, stride: int = 1, groups: int = 1
+def zeros(size: int, kernel_size: int, *, stride: int, same: bool = False) -> depthwise.Zeros:
+    """Returns how many zeros go before and after a row or a column of pixels, none unused.
+
+    Args:
+        size: Pixels of it.
+        kernel_size: Side of the kernel.
+        stride: Step of the kernel; the output has size / stride pixels, rounded up.
+        same: Whether before is half of all, as in TensorFlow; else half the kernel, as in torch.
+    """
+    total = max((-(-size // stride) - 1) * stride + kernel_size - size, 0)
+    before = total // 2 if same else kernel_size // 2
+    return before, max(total - before, 0)
+
+
+def convolve_fast(
+    x: jax.Array, kernel: jax.Array, *, stride: int, groups: int, padding: depthwise.Padding
 ) -> jax.Array:
     """Returns what `convolve` does, in the form that is fastest for the shape and the platform."""
-    plain = functools.partial(convolve, stride=stride, groups=groups)
+    if groups == x.shape[-1] == kernel.shape[-1] and stride <= 2:
+        return depthwise.convolve(x, kernel, stride, padding)
+    plain = functools.partial(convolve, stride=stride, groups=groups, padding=padding)
     output_pixels = -(-x.shape[1] // stride) * -(-x.shape[2] // stride)
     if groups > 1 or output_pixels > _PATCHES_MAX_PIXELS:
         return plain(x, kernel)
-    patches = functools.partial(convolve_patches, stride=stride)
+    patches = functools.partial(convolve_patches, stride=stride, padding=padding)
     return jax.lax.platform_dependent(x, kernel, cpu=patches, default=plain)
 
 
-def convolve_patches(x: jax.Array, kernel: jax.Array, *, stride: int = 1) -> jax.Array:
+def convolve_patches(
+    x: jax.Array, kernel: jax.Array, *, stride: int, padding: depthwise.Padding
+) -> jax.Array:
     """Returns what `convolve` does, as one matrix product over the patches under the kernel."""
     side, _, channels, features = kernel.shape
-    half = side // 2
     height, width = (-(-size // stride) for size in x.shape[1:3])
-    padded = jnp.pad(x, ((0, 0), (half, half), (half, half), (0, 0)))
+    padded = jnp.pad(x, ((0, 0), *padding, (0, 0)))
     patches = [
         padded[
             :, i : i + stride * (height - 1) + 1 : stride, j : j + stride * (width - 1) + 1 : stride
@@ -76,21 +100,23 @@ def convolve_patches(x: jax.Array, kernel: jax.Array, *, stride: int = 1) -> jax
     return columns @ kernel.reshape(side * side * channels, features)
 
 
-def convolve(x: jax.Array, kernel: jax.Array, *, stride: int = 1, groups: int = 1) -> jax.Array:
+def convolve(
+    x: jax.Array, kernel: jax.Array, *, stride: int, groups: int, padding: depthwise.Padding
+) -> jax.Array:
     """Returns the convolution [B, H', W', O] of x [B, H, W, C] with a kernel [k, k, C / groups, O].
 
     Args:
         x: Images.
-        kernel: Kernel of odd side k; k // 2 pixels of zeros surround the image.
+        kernel: Kernel of odd side k.
         stride: Step of the kernel.
         groups: Groups of channels.
+        padding: Zeros before and after the rows and the columns.
     """
-    half = kernel.shape[0] // 2
     return jax.lax.conv_general_dilated(
         x,
         kernel,
         window_strides=(stride, stride),
-        padding=((half, half), (half, half)),
+        padding=padding,
         dimension_numbers=("NHWC", "HWIO", "NHWC"),
         feature_group_count=groups,
     )

@@ -1,6 +1,5 @@
 """The embedding network: normalised pixels, backbone, pooling, head, L2 norm."""
 
-import difflib
 import functools
 import re
 from collections.abc import Callable
@@ -12,14 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from simsearch import errors, keys
-from simsearch.models import heads, layers, pooling, resnet
+from simsearch.models import backbone as backbone_lib
+from simsearch.models import catalog, heads, layers, pooling
 
-# Of ImageNet's training images, RGB in [0, 1]; what the pretrained weights expect.
-IMAGE_MEAN = (0.485, 0.456, 0.406)
-IMAGE_STD = (0.229, 0.224, 0.225)
-
-_MAKERS = dict(resnet.BACKBONES)
-BACKBONES = tuple(_MAKERS)
 _NORM_EPSILON = 1e-12
 
 
@@ -73,8 +67,9 @@ def create_network(
     head: str = "linear",
     pooling: str = "average",
     dtype: Any = jnp.float32,
-    image_mean: tuple[float, ...] = IMAGE_MEAN,
-    image_std: tuple[float, ...] = IMAGE_STD,
+    image_mean: tuple[float, ...] = backbone_lib.IMAGE_MEAN,
+    image_std: tuple[float, ...] = backbone_lib.IMAGE_STD,
+    same_padding: bool = False,
     axis_name: str | None = None,
     freeze_batch_norm: bool = False,
     freeze: str = "none",
@@ -82,13 +77,15 @@ def create_network(
     """Returns the network; its variables are `params` and `batch_stats`, backbone and head apart.
 
     Args:
-        backbone: One of `BACKBONES`.
+        backbone: A name or a short name of the catalog.
         embedding_size: Dimensions D of the embedding, where there is a head.
         head: "linear", "mlp" or "none", which leaves the pooled features.
         pooling: "average", "max" or "gem".
         dtype: What the backbone computes in.
         image_mean: Mean of each channel, RGB in [0, 1].
         image_std: Standard deviation of each channel.
+        same_padding: Whether the backbone pads as TensorFlow does; only those have it of which
+            there are checkpoints trained so.
         axis_name: The device axis that BatchNorm is synchronised over.
         freeze_batch_norm: Whether the backbone's BatchNorm keeps its running statistics.
         freeze: What of the backbone is not trained: "none", "stem", a number of stages, "all".
@@ -96,8 +93,11 @@ def create_network(
     Raises:
         UsageError: Where there is no such backbone, or no such part to freeze.
     """
+    # Where it is not asked for, a trunk need not know it.
+    padding = {"same_padding": True} if same_padding else {}
     make_backbone = functools.partial(
-        _maker(backbone),
+        catalog.find(backbone).make,
+        **padding,
         dtype=dtype,
         axis_name=axis_name,
         freeze_batch_norm=freeze_batch_norm,
@@ -132,7 +132,7 @@ def num_frozen_parts(freeze: str) -> int:
     Raises:
         UsageError: Where `freeze` is none of "none", "stem", a number of stages, "all".
     """
-    stages = resnet.NUM_STAGES
+    stages = backbone_lib.NUM_STAGES
     named = {"none": 0, "stem": 1, "all": stages + 1}
     named |= {str(number): 1 + number for number in range(1, stages + 1)}
     if freeze not in named:
@@ -160,13 +160,3 @@ def trainable(params: Any, *, freeze: str) -> Any:
         return (int(stage[1]) if stage else 0) >= num_frozen
 
     return jax.tree_util.tree_map_with_path(is_trained, params)
-
-
-def _maker(backbone: str) -> Callable[..., nn.Module]:
-    if backbone not in _MAKERS:
-        nearest = difflib.get_close_matches(backbone, BACKBONES, n=1, cutoff=0.4)
-        hint = f"did you mean {nearest[0]}? " if nearest else ""
-        raise errors.UsageError(
-            f"model.backbone={backbone!r} does not exist; {hint}There are {', '.join(BACKBONES)}"
-        )
-    return _MAKERS[backbone]

@@ -1,9 +1,10 @@
 """Pretrained weights laid over a network's variables: from the hub, or from a file."""
 
 import hashlib
+import json
 import pathlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import flax.traverse_util
@@ -11,24 +12,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from simsearch import errors, hub_access
-from simsearch.models import resnet
+from simsearch.models import backbone as backbone_lib
+from simsearch.models import catalog, weight_files
 
 _FILE = "model.safetensors"
-# ImageNet checkpoints by the name that `model.weights=imagenet` takes, as ORG/NAME of the hub.
-IMAGENET = {
-    "resnet18": "timm/resnet18.tv_in1k",
-    "resnet34": "timm/resnet34.tv_in1k",
-    "resnet50": "timm/resnet50.tv2_in1k",
-    "resnet101": "timm/resnet101.tv2_in1k",
-    "resnet152": "timm/resnet152.tv2_in1k",
-    "resnext50_32x4d": "timm/resnext50_32x4d.tv2_in1k",
-    "wide_resnet50_2": "timm/wide_resnet50_2.tv2_in1k",
-}
-_TORCH_NAMES: dict[str, Callable[[tuple[str, ...]], str]] = dict.fromkeys(
-    resnet.BACKBONES, resnet.torch_name
-)
-# What a classifier has and a trunk has not, and torch's counter of BatchNorm steps.
-_DROPPED = re.compile(r"^(fc|classifier|head)\.|\.num_batches_tracked$")
+_DESCRIPTION = "config.json"  # timm's, beside the weights
+# What a classifier has and a trunk has not, and torch's counter of BatchNorm steps. MobileNet V3
+# has a conv_head after the pooling; where it is in the trunk it is taken, so not dropped.
+_DROPPED = re.compile(r"^(fc|classifier|head|conv_head)\.|\.num_batches_tracked$")
+_NUM_PROBLEMS_SHOWN = 12
 
 
 class Weights(NamedTuple):
@@ -37,14 +29,16 @@ class Weights(NamedTuple):
     arrays: dict[str, np.ndarray]  # by torch's names
     source: str  # hf:ORG/NAME@COMMIT or an absolute path
     sha256: str  # hex, of the file
+    preprocessing: backbone_lib.Preprocessing = backbone_lib.Preprocessing()
 
 
 def read_weights(spec: str, backbone: str, *, cache_dir: str | None = None) -> Weights:
     """Returns a checkpoint's arrays.
 
     Args:
-        spec: "imagenet" is the hub's checkpoint of `IMAGENET`; "hf:ORG/NAME[@REVISION]" another of
-            the hub; "none" no array at all; else a file: .safetensors, .npz, or torch's .pth, .pt.
+        spec: "imagenet" is the backbone's own checkpoint on the hub; "hf:ORG/NAME[@REVISION]"
+            another of the hub; "none" no array at all; else a file: .safetensors, .npz, or torch's
+            .pth, .pt.
         backbone: Name of the backbone.
         cache_dir: Where checkpoints of the hub are kept; None: the hub client's own folder.
 
@@ -52,11 +46,15 @@ def read_weights(spec: str, backbone: str, *, cache_dir: str | None = None) -> W
         UsageError: Where the file is not there or is no checkpoint.
         RunError: Where the hub cannot be reached and nothing is cached.
     """
+    known = catalog.find(backbone)
     if spec == "none":
         return Weights({}, "none", "")
+    preprocessing = None
     if spec == "imagenet" or spec.startswith("hf:"):
-        repository = IMAGENET[backbone] if spec == "imagenet" else spec.removeprefix("hf:")
+        repository = known.imagenet if spec == "imagenet" else spec.removeprefix("hf:")
         path, source = _download(repository, cache_dir)
+        if spec == "imagenet":
+            preprocessing = known.preprocessing
     else:
         path = pathlib.Path(spec).expanduser().resolve()
         source = str(path)
@@ -66,44 +64,33 @@ def read_weights(spec: str, backbone: str, *, cache_dir: str | None = None) -> W
                 "and there is no such file"
             )
     try:
-        arrays = _read(path)
+        arrays = weight_files.read(path)
     except (OSError, ValueError, KeyError, EOFError) as error:
         raise errors.UsageError(
             f"model.weights={spec}: {path} could not be read as weights: {_one_line(error)}"
         ) from error
-    return Weights(arrays, source, hashlib.sha256(path.read_bytes()).hexdigest())
+    if preprocessing is None:
+        preprocessing = _read_preprocessing(path.with_name(_DESCRIPTION))
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    return Weights(arrays, source, sha256, preprocessing)
 
 
-def _read(path: pathlib.Path) -> dict[str, np.ndarray]:
-    if path.suffix == ".safetensors":
-        import safetensors
-        import safetensors.numpy
-
-        try:
-            return safetensors.numpy.load_file(path)
-        except safetensors.SafetensorError as error:
-            raise ValueError(str(error)) from error
-    if path.suffix == ".npz":
-        with np.load(path, allow_pickle=False) as stored:
-            return dict(stored)
-    if path.suffix in (".pth", ".pt"):
-        return _read_torch(path)
-    raise ValueError(f"{path.suffix or 'no suffix'} is none of .safetensors, .npz, .pth, .pt")
-
-
-def _read_torch(path: pathlib.Path) -> dict[str, np.ndarray]:
+def _read_preprocessing(path: pathlib.Path) -> backbone_lib.Preprocessing:
+    """Returns what timm's description says; ImageNet's usual where there is no such file."""
+    usual = backbone_lib.Preprocessing()
     try:
-        import torch
-    except ImportError as error:
-        raise errors.UsageError(
-            f"reading {path} needs PyTorch: `pip install torch`, or convert it to .safetensors"
-        ) from error
-    try:
-        # Arrays alone: a checkpoint must not be able to run code.
-        stored = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise ValueError(_one_line(error)) from error
-    return {name: array.float().numpy() for name, array in stored.items()}
+        described = json.loads(path.read_text())
+        facts = described["pretrained_cfg"]
+        return backbone_lib.Preprocessing(
+            image_mean=tuple(facts.get("mean", usual.image_mean)),
+            image_std=tuple(facts.get("std", usual.image_std)),
+            image_size=(facts.get("test_input_size") or facts["input_size"])[-1],
+            crop_ratio=facts.get("test_crop_pct") or facts.get("crop_pct", usual.crop_ratio),
+            # timm's word for weights that come from TensorFlow.
+            same_padding=described.get("architecture", "").startswith("tf_"),
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return usual
 
 
 def _download(repository: str, cache_dir: str | None) -> tuple[pathlib.Path, str]:
@@ -113,15 +100,14 @@ def _download(repository: str, cache_dir: str | None) -> tuple[pathlib.Path, str
 
     name, _, revision = repository.partition("@")
     endpoint = constants.ENDPOINT
+    options = {
+        "revision": revision or None,
+        "cache_dir": cache_dir,
+        # Else the client retries for half a minute, and says so each time.
+        "local_files_only": not hub_access.answers(endpoint),
+    }
     try:
-        path = huggingface_hub.hf_hub_download(
-            name,
-            _FILE,
-            revision=revision or None,
-            cache_dir=cache_dir,
-            # Else the client retries for half a minute, and says so each time.
-            local_files_only=not hub_access.answers(endpoint),
-        )
+        path = huggingface_hub.hf_hub_download(name, _FILE, **options)
     except (hub_errors.RepositoryNotFoundError, hub_errors.RevisionNotFoundError) as error:
         raise errors.UsageError(
             f"model.weights: the hub has no {repository}; check the name and the revision"
@@ -136,18 +122,22 @@ def _download(repository: str, cache_dir: str | None) -> tuple[pathlib.Path, str
             "where there is a network and pass it as --config.model.weights=FILE, or train from "
             "scratch with --config.model.weights=none"
         ) from error
+    try:
+        huggingface_hub.hf_hub_download(name, _DESCRIPTION, **options)
+    except (hub_errors.EntryNotFoundError, hub_errors.HfHubHTTPError, OSError):
+        pass  # Weights without a description are weights all the same.
     # The hub's client keeps a file under snapshots/COMMIT/.
     return pathlib.Path(path), f"hf:{name}@{pathlib.Path(path).parent.name}"
 
 
-def torch_parameter_name(backbone: str, path: tuple[str, ...]) -> str:
+def parameter_name(torch_name: backbone_lib.TorchName, path: tuple[str, ...]) -> str:
     """Returns the name in a torch state dictionary, such as "layer1.0.bn2.running_var".
 
     Args:
-        backbone: Name of the backbone.
+        torch_name: One layout's names of modules.
         path: Names from the backbone down to the array, in `params` or `batch_stats`.
     """
-    return f"{_TORCH_NAMES[backbone](path[:-1])}.{_LEAVES[path[-1]]}"
+    return f"{torch_name(path[:-1])}.{_LEAVES[path[-1]]}"
 
 
 def lay_over(variables: Mapping[str, Any], weights: Weights, backbone: str) -> dict[str, Any]:
@@ -164,30 +154,42 @@ def lay_over(variables: Mapping[str, Any], weights: Weights, backbone: str) -> d
     if weights.source == "none":
         return dict(variables)
     flat = flax.traverse_util.flatten_dict(dict(variables))
-    unused = {name for name in weights.arrays if not _DROPPED.search(name)}
-    problems, loaded = [], {}
-    for path, leaf in flat.items():
-        loaded[path] = leaf
-        if path[1] != "backbone":
-            continue
-        name = torch_parameter_name(backbone, path[2:])
-        unused.discard(name)
+    own = [path for path in flat if path[1] == "backbone"]
+    names, shift = _names(own, weights, catalog.find(backbone))
+    unused = {name for name in weights.arrays if not _DROPPED.search(name)} - set(names.values())
+    problems = []
+    for path, name in names.items():
         if name not in weights.arrays:
             problems.append(f"{name} is missing")
             continue
-        array = _from_torch(weights.arrays[name])
+        leaf = flat[path]
+        array = _from_torch(weights.arrays[name], leaf.ndim)
         if array.shape != leaf.shape:
             problems.append(f"{name} has shape {array.shape}, not {leaf.shape}")
             continue
-        loaded[path] = jnp.asarray(array, leaf.dtype)
+        flat[path] = jnp.asarray(array + shift if path[-1] == "var" else array, leaf.dtype)
     problems += [f"{name} is not of this backbone" for name in sorted(unused)]
     if problems:
-        more = f" and {len(problems) - 12} more" if len(problems) > 12 else ""
+        more = len(problems) - _NUM_PROBLEMS_SHOWN
         raise errors.UsageError(
             f"{weights.source} does not fit model.backbone={backbone}: "
-            f"{'; '.join(problems[:12])}{more}"
+            f"{'; '.join(problems[:_NUM_PROBLEMS_SHOWN])}{f' and {more} more' if more > 0 else ''}"
         )
-    return flax.traverse_util.unflatten_dict(loaded)
+    return flax.traverse_util.unflatten_dict(flat)
+
+
+def _names(
+    paths: list[tuple[str, ...]], weights: Weights, known: backbone_lib.Backbone
+) -> tuple[dict[tuple[str, ...], str], float]:
+    """Returns the checkpoint's name of each array, and what to add to its running variances."""
+    layouts = [
+        {path: parameter_name(torch_name, path[2:]) for path in paths}
+        for torch_name in known.torch_names
+    ]
+    hits = [sum(name in weights.arrays for name in names.values()) for names in layouts]
+    chosen = hits.index(max(hits))
+    own_training = chosen > 0 and not weights.preprocessing.same_padding
+    return layouts[chosen], known.timm_variance_shift if own_training else 0.0
 
 
 _LEAVES = {
@@ -199,9 +201,12 @@ _LEAVES = {
 }
 
 
-def _from_torch(array: np.ndarray) -> np.ndarray:
-    """Returns a convolution's kernel as [H, W, I, O] from torch's [O, I, H, W]; others as is."""
-    return array.transpose(2, 3, 1, 0) if array.ndim == 4 else array
+def _from_torch(array: np.ndarray, ndim: int) -> np.ndarray:
+    """Returns a kernel as [H, W, I, O], or [I, O] of a dense layer, from torch's [O, I, H, W]."""
+    if array.ndim == 4:
+        array = array.transpose(2, 3, 1, 0)
+        return array[0, 0] if ndim == 2 and array.shape[:2] == (1, 1) else array
+    return array.T if array.ndim == 2 else array
 
 
 def _one_line(error: BaseException) -> str:

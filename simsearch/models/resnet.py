@@ -16,9 +16,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from simsearch.models import layers
-
-NUM_STAGES = 4
+from simsearch.models import backbone, layers
 
 
 class ResNet(nn.Module):
@@ -65,7 +63,7 @@ class ResNet(nn.Module):
                     norm=self._norm(stage),
                     name=f"stage{stage}_block{block}",
                 )(x, train=train)
-        return jax.lax.stop_gradient(x) if self.num_frozen > NUM_STAGES else x
+        return jax.lax.stop_gradient(x) if self.num_frozen > backbone.NUM_STAGES else x
 
     def _norm(self, part: int) -> Callable[..., nn.Module]:
         return functools.partial(
@@ -114,17 +112,6 @@ class Block(nn.Module):
         return nn.relu(x + out)
 
 
-BACKBONES = {
-    "resnet18": functools.partial(ResNet, (2, 2, 2, 2), bottleneck=False),
-    "resnet34": functools.partial(ResNet, (3, 4, 6, 3), bottleneck=False),
-    "resnet50": functools.partial(ResNet, (3, 4, 6, 3)),
-    "resnet101": functools.partial(ResNet, (3, 4, 23, 3)),
-    "resnet152": functools.partial(ResNet, (3, 8, 36, 3)),
-    "resnext50_32x4d": functools.partial(ResNet, (3, 4, 6, 3), groups=32, base_width=4),
-    "wide_resnet50_2": functools.partial(ResNet, (3, 4, 6, 3), base_width=128),
-}
-
-
 def torch_name(path: tuple[str, ...]) -> str:
     """Returns the name in torchvision's and timm's state dictionaries of a module.
 
@@ -137,3 +124,27 @@ def torch_name(path: tuple[str, ...]) -> str:
     names = {"downsample_conv": "downsample.0", "downsample_norm": "downsample.1"}
     module = names.get(path[1], path[1].replace("norm", "bn"))
     return f"layer{stage}.{block}.{module}"
+
+
+def _backbone(trunk: Callable[..., nn.Module], imagenet: str) -> backbone.Backbone:
+    preprocessing = backbone.Preprocessing()
+    if ".tv2_" in imagenet:  # torchvision's second recipe crops less
+        preprocessing = preprocessing._replace(crop_ratio=0.965)
+    return backbone.Backbone(trunk, (torch_name,), imagenet, preprocessing)
+
+
+_BASIC = functools.partial(ResNet, bottleneck=False)
+BACKBONES = {
+    "resnet18": _backbone(functools.partial(_BASIC, (2, 2, 2, 2)), "timm/resnet18.tv_in1k"),
+    "resnet34": _backbone(functools.partial(_BASIC, (3, 4, 6, 3)), "timm/resnet34.tv_in1k"),
+    "resnet50": _backbone(functools.partial(ResNet, (3, 4, 6, 3)), "timm/resnet50.tv2_in1k"),
+    "resnet101": _backbone(functools.partial(ResNet, (3, 4, 23, 3)), "timm/resnet101.tv2_in1k"),
+    "resnet152": _backbone(functools.partial(ResNet, (3, 8, 36, 3)), "timm/resnet152.tv2_in1k"),
+    "resnext50_32x4d": _backbone(
+        functools.partial(ResNet, (3, 4, 6, 3), groups=32, base_width=4),
+        "timm/resnext50_32x4d.tv2_in1k",
+    ),
+    "wide_resnet50_2": _backbone(
+        functools.partial(ResNet, (3, 4, 6, 3), base_width=128), "timm/wide_resnet50_2.tv2_in1k"
+    ),
+}

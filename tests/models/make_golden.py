@@ -31,23 +31,34 @@ BACKBONES = (
     "resnet152",
     "resnext50_32x4d",
     "wide_resnet50_2",
+    "efficientnet_v2_s",
+    "mobilenet_v3_small",
+    "mobilenet_v3_large",
+    "mobilenet_v2",
 )
 MEAN = torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1)
 STD = torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1)
 
 
-def golden(backbone: str) -> dict:
-    """Returns the features of each image in eval mode, and after one forward in training mode."""
-    model = getattr(torchvision.models, backbone)()
+def create(backbone: str) -> torch.nn.Module:
+    """Returns a model that ends with the pooled features, its weights random by name."""
+    # What is left out at random cannot be compared.
+    options = {"stochastic_depth_prob": 0.0} if "efficientnet" in backbone else {}
+    model = getattr(torchvision.models, backbone)(**options)
     state = {
         name: torch.from_numpy(random_weights.array(name, tuple(value.shape)))
         for name, value in model.state_dict().items()
         if value.ndim
     }
     model.load_state_dict(state, strict=False)
-    model.fc = torch.nn.Identity()
+    setattr(model, "fc" if hasattr(model, "fc") else "classifier", torch.nn.Identity())
     # In double precision, so that only one side of the comparison rounds.
-    model = model.double()
+    return model.double()
+
+
+def golden(backbone: str) -> dict:
+    """Returns the features of each image in eval mode, and after one forward in training mode."""
+    model = create(backbone)
     images = torch.from_numpy(random_weights.images()).permute(0, 3, 1, 2).double() / 255
     pixels = (images - MEAN) / STD
     with torch.no_grad():

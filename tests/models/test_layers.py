@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from simsearch.models import layers
+from simsearch.models import depthwise, layers
 
 
 def make(side, channels, features, kernel_size, groups=1):
@@ -28,15 +28,20 @@ def assert_same(one, other, x, kernel):
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-3)
 
 
+def plain(x, *, kernel_size, stride, groups=1, same=False):
+    """Returns the library's convolution, and the options that another form takes."""
+    padding = tuple(
+        layers.zeros(size, kernel_size, stride=stride, same=same) for size in x.shape[1:3]
+    )
+    options = {"stride": stride, "padding": padding}
+    return functools.partial(layers.convolve, groups=groups, **options), options
+
+
 @pytest.mark.parametrize("stride", [1, 2])
 def test_1x1_as_a_matrix_product_is_the_convolution(stride):
     x, kernel = make(7, 5, 6, 1)
-    assert_same(
-        lambda x, w: layers.convolve_1x1(x, w[0, 0], stride=stride),
-        functools.partial(layers.convolve, stride=stride),
-        x,
-        kernel,
-    )
+    expected, _ = plain(x, kernel_size=1, stride=stride)
+    assert_same(lambda x, w: layers.convolve_1x1(x, w[0, 0], stride=stride), expected, x, kernel)
 
 
 @pytest.mark.parametrize(
@@ -44,15 +49,36 @@ def test_1x1_as_a_matrix_product_is_the_convolution(stride):
 )
 def test_patches_are_the_convolution(side, kernel_size, stride):
     x, kernel = make(side, 3, 4, kernel_size)
-    form = functools.partial(layers.convolve_patches, stride=stride)
-    assert_same(form, functools.partial(layers.convolve, stride=stride), x, kernel)
+    expected, options = plain(x, kernel_size=kernel_size, stride=stride)
+    assert_same(functools.partial(layers.convolve_patches, **options), expected, x, kernel)
 
 
-@pytest.mark.parametrize(("side", "groups"), [(2, 1), (9, 1), (2, 2), (9, 2)])
+@pytest.mark.parametrize("same", [False, True])
+@pytest.mark.parametrize(("side", "kernel_size", "stride"), [(6, 3, 1), (6, 3, 2), (5, 5, 2)])
+def test_depthwise_is_the_convolution(side, kernel_size, stride, same):
+    x, kernel = make(side, 3, 3, kernel_size, groups=3)
+    expected, options = plain(x, kernel_size=kernel_size, stride=stride, groups=3, same=same)
+
+    def form(x, kernel):
+        return depthwise.convolve(x, kernel, options["stride"], options["padding"])
+
+    assert_same(form, expected, x, kernel)
+
+
+@pytest.mark.parametrize(("size", "side", "stride"), [(7, 3, 2), (8, 3, 2), (8, 5, 2), (2, 5, 2)])
+def test_padding_is_torch_s_or_tensorflow_s(size, side, stride):
+    outputs = -(-size // stride)
+    before, after = layers.zeros(size, side, stride=stride)
+    assert before == side // 2 and size + before + after == (outputs - 1) * stride + side
+    same = layers.zeros(size, side, stride=stride, same=True)
+    assert [same] == jax.lax.padtype_to_pads((size,), (side,), (stride,), "SAME")
+
+
+@pytest.mark.parametrize(("side", "groups"), [(2, 1), (9, 1), (2, 2), (9, 2), (9, 4)])
 def test_the_chosen_form_is_the_convolution(side, groups):
-    x, kernel = make(side, 4, 6, 3, groups)
-    form = functools.partial(layers.convolve_same, groups=groups, stride=2)
-    expected = functools.partial(layers.convolve, groups=groups, stride=2)
+    x, kernel = make(side, 4, 4, 3, groups)
+    expected, options = plain(x, kernel_size=3, stride=2, groups=groups)
+    form = functools.partial(layers.convolve_fast, groups=groups, **options)
     assert_same(jax.jit(form), expected, x, kernel)
 
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from simsearch import errors, models
+from simsearch.models import backbone, catalog, pooling, resnet
 from simsearch.models import network as network_lib
-from simsearch.models import pooling, resnet
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3), np.uint8)
 
@@ -17,7 +17,8 @@ IMAGES = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3), np.uint8)
 def tiny_backbone(monkeypatch):
     """A residual network that compiles in a second."""
     tiny = functools.partial(resnet.ResNet, (1, 1, 1, 1), bottleneck=False)
-    monkeypatch.setitem(network_lib._MAKERS, "tiny", tiny)
+    entry = backbone.Backbone(tiny, (resnet.torch_name,), "")
+    monkeypatch.setitem(catalog._BY_NAME, "tiny", entry)
 
 
 def create(**changes):
@@ -126,8 +127,17 @@ def test_frozen_statistics_stay(changes):
 def test_an_unknown_name_is_refused_with_the_nearest():
     with pytest.raises(errors.UsageError, match="did you mean resnet50"):
         create(backbone="resnet5")
-    with pytest.raises(errors.UsageError, match="There are resnet18, "):
+    with pytest.raises(errors.UsageError, match=r"There are resnet18, .* mobilenet \(mobilenet_v3"):
         create(backbone="vit")
+
+
+def test_a_short_name_means_one_of_its_family():
+    assert {name: catalog.ALIASES[name] for name in ("resnext", "wide_resnet")} == {
+        "resnext": "resnext50_32x4d",
+        "wide_resnet": "wide_resnet50_2",
+    }
+    for short, name in models.ALIASES.items():
+        assert catalog.find(short) is catalog.find(name)
 
 
 def test_generalised_mean_lies_between_average_and_maximum():

@@ -7,10 +7,22 @@ import numpy as np
 import pytest
 
 from simsearch import models
-from simsearch.models import pretrained
+from simsearch.models import catalog, pretrained
 from tests.models import random_weights
 
 GOLDEN = json.loads(pathlib.Path(__file__).with_name("golden.json").read_text())
+
+
+def torchvision_name(backbone):
+    return catalog.find(backbone).torch_names[0]
+
+
+def torch_shape(shape):
+    """Returns [O, I, H, W] of a kernel, also of a dense one, which is a 1x1 convolution there."""
+    if len(shape) == 1:
+        return shape
+    *side, inputs, features = shape
+    return (features, inputs, *(side or (1, 1)))
 
 
 def create(backbone):
@@ -22,12 +34,9 @@ def create(backbone):
     flat = flax.traverse_util.flatten_dict(shapes)
     arrays = {}
     for path, leaf in flat.items():
-        name = pretrained.torch_parameter_name(backbone, path[2:])
-        shape = leaf.shape
-        if len(shape) == 4:
-            shape = (shape[3], shape[2], shape[0], shape[1])
-        array = random_weights.array(name, shape)
-        arrays[path] = array.transpose(2, 3, 1, 0) if array.ndim == 4 else array
+        name = pretrained.parameter_name(torchvision_name(backbone), path[2:])
+        array = random_weights.array(name, torch_shape(leaf.shape))
+        arrays[path] = array.transpose(2, 3, 1, 0).reshape(leaf.shape) if array.ndim == 4 else array
     return network, flax.traverse_util.unflatten_dict(arrays)
 
 
@@ -55,7 +64,7 @@ def test_features_equal_torchvision(backbone):
     unit, changed = train(variables, images)
     assert_features(np.asarray(unit), expected["train"], rtol=1e-3)
     found = {
-        pretrained.torch_parameter_name(backbone, path[1:]): np.asarray(leaf)[:3]
+        pretrained.parameter_name(torchvision_name(backbone), path[1:]): np.asarray(leaf)[:3]
         for path, leaf in flax.traverse_util.flatten_dict(changed["batch_stats"]).items()
     }
     for name, values in expected["statistics"].items():

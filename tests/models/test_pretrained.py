@@ -10,7 +10,7 @@ import pytest
 import safetensors.numpy
 
 from simsearch import errors, models
-from simsearch.models import pretrained
+from simsearch.models import catalog, pretrained, resnet
 from tests import hub_server
 from tests.models import random_weights
 
@@ -28,12 +28,12 @@ def load(path):
     return pretrained.lay_over(VARIABLES, weights, "resnet18"), weights
 
 
-def state_dict(backbone="resnet18"):
+def state_dict():
     """Returns random weights under torch's names, with the classifier and counters of a file."""
     arrays = {"fc.weight": np.zeros((1000, 512), np.float32), "fc.bias": np.zeros(1000, np.float32)}
     for path, leaf in flax.traverse_util.flatten_dict(VARIABLES).items():
         if path[1] == "backbone":
-            name = pretrained.torch_parameter_name(backbone, path[2:])
+            name = pretrained.parameter_name(resnet.torch_name, path[2:])
             shape = leaf.shape
             if len(shape) == 4:
                 shape = (shape[3], shape[2], shape[0], shape[1])
@@ -108,13 +108,14 @@ def test_a_pickle_in_an_npz_is_not_run(tmp_path):
 
 
 def test_every_backbone_has_an_imagenet_checkpoint():
-    assert set(pretrained.IMAGENET) == set(models.BACKBONES)
+    for backbone in models.BACKBONES:
+        assert catalog.find(backbone).imagenet.startswith("timm/")
 
 
 CLIENT = """
 import json, sys
 from simsearch import errors
-from simsearch.models import pretrained
+from simsearch.models import catalog, pretrained, resnet
 spec, cache = sys.argv[1:]
 try:
     weights = pretrained.read_weights(spec, "resnet18", cache_dir=cache)

@@ -1,0 +1,54 @@
+"""Files of weights, as arrays by torch's names."""
+
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from simsearch import errors
+
+_NESTED = ("state_dict", "model")  # where training scripts put a model's own dictionary
+
+
+def read(path: pathlib.Path) -> dict[str, np.ndarray]:
+    """Returns the arrays of a .safetensors, .npz, .pth or .pt file.
+
+    Raises:
+        UsageError: Where it is a torch file and there is no torch.
+        ValueError, OSError, KeyError, EOFError: Where it cannot be read.
+    """
+    if path.suffix == ".safetensors":
+        import safetensors
+        import safetensors.numpy
+
+        try:
+            return safetensors.numpy.load_file(path)
+        except safetensors.SafetensorError as error:
+            raise ValueError(str(error)) from error
+    if path.suffix == ".npz":
+        with np.load(path, allow_pickle=False) as stored:
+            return dict(stored)
+    if path.suffix in (".pth", ".pt"):
+        return _read_torch(path)
+    raise ValueError(f"{path.suffix or 'no suffix'} is none of .safetensors, .npz, .pth, .pt")
+
+
+def _read_torch(path: pathlib.Path) -> dict[str, np.ndarray]:
+    try:
+        import torch
+    except ImportError as error:
+        raise errors.UsageError(
+            f"reading {path} needs PyTorch: `pip install torch`, or convert it to .safetensors"
+        ) from error
+    try:
+        # Arrays alone: a checkpoint must not be able to run code.
+        stored: Mapping[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise ValueError(str(error)) from error
+    if not isinstance(stored, Mapping):
+        raise ValueError(f"it holds a {type(stored).__name__}, not a dictionary of arrays")
+    for key in _NESTED:
+        stored = stored[key] if isinstance(stored.get(key), Mapping) else stored
+    arrays = {key: array for key, array in stored.items() if isinstance(array, torch.Tensor)}
+    return {key.removeprefix("module."): array.float().numpy() for key, array in arrays.items()}
