@@ -63,6 +63,7 @@ def get_config() -> config_dict.ConfigDict:
 
     config.optimizer = optimizer = config_dict.ConfigDict()
     optimizer.learning_rate = 3e-4  # > 0, the peak, reached after the warm-up
+    optimizer.backbone_multiplier = 1.0  # > 0, the backbone's learning rate over the head's
     optimizer.weight_decay = 1e-4  # >= 0, decoupled (AdamW), on kernels only
     optimizer.warmup_epochs = 1.0  # epochs >= 0 of linear warm-up
     optimizer.final_fraction = 0.01  # [0, 1], where the cosine decay ends, of the peak

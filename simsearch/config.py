@@ -94,6 +94,7 @@ class Optimizer:
     """AdamW and its schedule."""
 
     learning_rate: Positive
+    backbone_multiplier: Positive
     weight_decay: NonNegative
     warmup_epochs: NonNegative
     final_fraction: Fraction
@@ -174,8 +175,12 @@ def to_json(config: Config) -> str:
     return json.dumps(dataclasses.asdict(config), indent=2) + "\n"
 
 
-def from_json(text: str) -> Config:
+def from_json(text: str, *, defaults: Mapping[str, Mapping[str, Any]] | None = None) -> Config:
     """Returns the configuration that `to_json` wrote.
+
+    Args:
+        text: What it wrote.
+        defaults: Mapping from group to field to value, for fields that came after the text.
 
     Raises:
         UsageError: As `from_dict`, or where the text is not JSON.
@@ -184,6 +189,9 @@ def from_json(text: str) -> Config:
         values = json.loads(text)
     except json.JSONDecodeError as error:
         raise errors.UsageError(f"the stored configuration is not JSON: {error}") from error
+    for group, fields in (defaults or {}).items():
+        if isinstance(values, dict) and isinstance(values.setdefault(group, {}), dict):
+            values[group] = dict(fields) | values[group]
     return from_dict(values)
 
 

@@ -33,6 +33,18 @@ def load_config(
     return config_lib.from_dict(_overridden(values, overrides or {}).to_dict())
 
 
+def load_stored(text: str) -> config_lib.Config:
+    """Returns the configuration in a version's `config.json`.
+
+    Fields that came after the version was made have the value of `configs/train.py`, which leaves
+    things as they were before.
+
+    Raises:
+        UsageError: Where the text is not JSON, or a value is out of range.
+    """
+    return config_lib.from_json(text, defaults=_read(CONFIG_DIR / "train.py").to_dict())
+
+
 def override(
     config: config_lib.Config, overrides: Mapping[str, Any], *, allowed: tuple[str, ...] = ("",)
 ) -> config_lib.Config:

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from simsearch import config as config_lib
-from simsearch import errors
+from simsearch import config_files, errors
 
 _CONFIG = "config.json"
 _NAME = re.compile(r"version_(\d+)")
@@ -40,7 +40,7 @@ class Version:
     @property
     def config(self) -> config_lib.Config:
         """The configuration that the version was trained with."""
-        return config_lib.from_json((self.path / _CONFIG).read_text())
+        return config_files.load_stored((self.path / _CONFIG).read_text())
 
     @property
     def checkpoint_dir(self) -> pathlib.Path:

@@ -1,3 +1,4 @@
+import json
 import pathlib
 import stat
 from concurrent.futures import ThreadPoolExecutor
@@ -75,3 +76,17 @@ def test_a_version_tells_the_flags_that_name_it(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert runs.create("runs", CONFIG).flags == "--version=0"
     assert runs.create("other", CONFIG).flags == "--workdir=other --version=0"
+
+
+def test_a_version_from_before_a_field_has_its_default(tmp_path):
+    version = runs.create(tmp_path, CONFIG)
+    path = version.path / "config.json"
+    stored = json.loads(path.read_text())
+    del stored["optimizer"]["backbone_multiplier"], stored["eval"]
+    path.write_text(json.dumps(stored))
+    assert version.config.optimizer.backbone_multiplier == 1.0
+    assert version.config.eval == config_files.load_config("train").eval
+    assert version.config.model == CONFIG.model
+    path.write_text("[]")
+    with pytest.raises(errors.UsageError, match="must be a group"):
+        _ = version.config

@@ -3,7 +3,8 @@
 from simsearch.models.backbone import IMAGE_MEAN, IMAGE_STD
 from simsearch.models.catalog import ALIASES
 from simsearch.models.catalog import NAMES as BACKBONES
-from simsearch.models.network import EmbeddingNetwork, create_network, initialise, trainable
+from simsearch.models.network import EmbeddingNetwork, create_network, initialise
+from simsearch.models.parts import trainable
 
 __all__ = [
     "ALIASES",

@@ -1,7 +1,6 @@
 """The embedding network: normalised pixels, backbone, pooling, head, L2 norm."""
 
 import functools
-import re
 from collections.abc import Callable
 from typing import Any
 
@@ -10,9 +9,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from simsearch import errors, keys
+from simsearch import keys
 from simsearch.models import backbone as backbone_lib
-from simsearch.models import catalog, heads, layers, pooling
+from simsearch.models import catalog, heads, layers, parts, pooling
 
 _NORM_EPSILON = 1e-12
 
@@ -101,7 +100,7 @@ def create_network(
         dtype=dtype,
         axis_name=axis_name,
         freeze_batch_norm=freeze_batch_norm,
-        num_frozen=num_frozen_parts(freeze),
+        num_frozen=parts.num_frozen_parts(freeze),
     )
     make_head = None
     if head != "none":
@@ -124,39 +123,3 @@ def initialise(network: EmbeddingNetwork, *, seed: int, image_size: int) -> Any:
     images = jnp.zeros((1, image_size, image_size, 3), jnp.uint8)
     key = keys.stream(jax.random.key(seed, impl="rbg"), "initialise")
     return jax.jit(lambda: network.init(key, images, train=False))()
-
-
-def num_frozen_parts(freeze: str) -> int:
-    """Returns how many parts are frozen, the stem counted first, then each stage.
-
-    Raises:
-        UsageError: Where `freeze` is none of "none", "stem", a number of stages, "all".
-    """
-    stages = backbone_lib.NUM_STAGES
-    named = {"none": 0, "stem": 1, "all": stages + 1}
-    named |= {str(number): 1 + number for number in range(1, stages + 1)}
-    if freeze not in named:
-        raise errors.UsageError(
-            f"model.freeze={freeze!r} must be none, stem, a number of stages from 1 to {stages}, "
-            "or all"
-        )
-    return named[freeze]
-
-
-def trainable(params: Any, *, freeze: str) -> Any:
-    """Returns a tree of the parameters' shape: False for what `freeze` leaves as it is.
-
-    Args:
-        params: A network's parameters.
-        freeze: As of `create_network`.
-    """
-    num_frozen = num_frozen_parts(freeze)
-
-    def is_trained(path: Any, _: Any) -> bool:
-        names = [key.key for key in path]
-        if names[0] != "backbone":
-            return True
-        stage = re.match(r"stage(\d+)", names[1])
-        return (int(stage[1]) if stage else 0) >= num_frozen
-
-    return jax.tree_util.tree_map_with_path(is_trained, params)

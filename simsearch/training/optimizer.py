@@ -38,6 +38,7 @@ def create_optimizer(
     epsilon: float,
     clip_norm: float,
     trainable: Any,
+    backbone_multiplier: float = 1.0,
 ) -> optax.GradientTransformation:
     """Returns AdamW; its state tells the learning rate and the weight decay that are in use.
 
@@ -49,6 +50,7 @@ def create_optimizer(
         epsilon: Added to the square root in the denominator.
         clip_norm: Largest global norm of the gradient; 0 leaves it as it is.
         trainable: Tree of the parameters' shape with a bool for each: False is left untouched.
+        backbone_multiplier: Learning rate of the parameters below "backbone" over that of the rest.
 
     References:
         Loshchilov and Hutter, Decoupled Weight Decay Regularization, 2019.
@@ -67,15 +69,21 @@ def create_optimizer(
     )
     clip = optax.clip_by_global_norm(clip_norm) if clip_norm else optax.identity()
     roles = jax.tree.map(lambda train: "trained" if train else "frozen", trainable)
-    return optax.partition(
-        {"trained": optax.chain(clip, adamw), "frozen": optax.set_to_zero()}, roles
-    )
+    steps = [clip, adamw]
+    if backbone_multiplier != 1:
+        # After AdamW, which would undo a change of the gradient; its decay is scaled as well.
+        steps.append(optax.masked(optax.scale(backbone_multiplier), _is_backbone))
+    return optax.partition({"trained": optax.chain(*steps), "frozen": optax.set_to_zero()}, roles)
 
 
 def hyperparameters(opt_state: Any) -> dict[str, jax.Array]:
     """Returns the `learning_rate` and `weight_decay` that a state of `create_optimizer` holds."""
-    _, adamw = opt_state.inner_states["trained"].inner_state
+    _, adamw, *_ = opt_state.inner_states["trained"].inner_state
     return {name: adamw.hyperparams[name] for name in ("learning_rate", "weight_decay")}
+
+
+def _is_backbone(params: Any) -> Any:
+    return jax.tree_util.tree_map_with_path(lambda path, _: path[0].key == "backbone", params)
 
 
 apply_updates = optax.apply_updates

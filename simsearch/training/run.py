@@ -10,7 +10,8 @@ from simsearch import checkpoints, parallel, progress, runs, wiring
 from simsearch.config import Config
 from simsearch.data import corrupt as corrupt_lib
 from simsearch.data import sources
-from simsearch.training import loop, stop
+from simsearch.models import parts
+from simsearch.training import loop, stop, summary
 from simsearch.training import optimizer as optimizer_lib
 from simsearch.training import records as records_lib
 from simsearch.training import state as state_lib
@@ -47,6 +48,7 @@ def fit_version(
     schedule = create_schedule(config, plan)
     shapes = wiring.abstract_variables(config)
     optimizer = create_optimizer(config, schedule, shapes["params"])
+    progress.log.info("%s", _parameters(config, shapes))
     with version.lock():
         store = checkpoints.Store(version.checkpoint_dir, monitor=config.train.monitor)
         state = _start(config, store, optimizer, shapes=shapes, initial=initial)
@@ -103,6 +105,14 @@ def _start(
     return state_lib.create(*store.restore(step, variables=shapes, optimizer=moments), step=step)
 
 
+def _parameters(config: Config, shapes: Any) -> str:
+    return summary.parameters(
+        parts.count(shapes, freeze=config.model.freeze),
+        backbone_multiplier=config.optimizer.backbone_multiplier,
+        freeze_batch_norm=config.model.freeze_batch_norm,
+    )
+
+
 def create_schedule(config: Config, plan: loop.Plan) -> Callable[[Any], Any]:
     """Returns the learning rate by step."""
     optimizer = config.optimizer
@@ -125,6 +135,7 @@ def create_optimizer(config: Config, schedule: Callable[[Any], Any], params: Any
         epsilon=optimizer.epsilon,
         clip_norm=optimizer.clip_norm,
         trainable=wiring.trainable(config, params),
+        backbone_multiplier=optimizer.backbone_multiplier,
     )
 
 

@@ -1,7 +1,9 @@
-"""The best and the last value of every figure of a run, as a table."""
+"""A run in two tables: what it trains at its start, its figures at its end."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+from simsearch.models import parts as parts_lib
 
 _NOT_FIGURES = ("split", "step", "epoch", "learning_rate", "images_per_second", "num_skipped")
 _LOWER_IS_BETTER = ("loss", "active_fraction", "gradient_norm")
@@ -29,10 +31,42 @@ def best_and_last(records: Sequence[Mapping[str, Any]]) -> str:
             rows.append(
                 (f"{split} {name}", f"{best[name]:.4f}", f"{best['epoch']:.4g}", f"{last:.4f}")
             )
+    return _aligned(rows)
+
+
+def parameters(
+    parts: Sequence[parts_lib.Part], *, backbone_multiplier: float, freeze_batch_norm: bool
+) -> str:
+    """Returns a line for each part of the network: parameters, and how fast they are trained.
+
+    Args:
+        parts: From the input on.
+        backbone_multiplier: The backbone's learning rate over that of the rest.
+        freeze_batch_norm: Whether the backbone's BatchNorm keeps its running statistics.
+    """
+    rows = [("part", "trained", "frozen", "learning rate", "BatchNorm statistics")]
+    for part in parts:
+        rate = f"x {backbone_multiplier if part.is_backbone else 1.0:g}"
+        is_kept = part.num_frozen > 0 or (part.is_backbone and freeze_batch_norm)
+        rows.append(
+            (
+                part.name,
+                f"{part.num_trained:,}",
+                f"{part.num_frozen:,}",
+                "-" if part.num_frozen else rate,
+                "kept" if is_kept else "updated" if part.has_batch_norm else "-",
+            )
+        )
+    trained, frozen = (sum(column) for column in zip(*(part[2:4] for part in parts), strict=True))
+    rows.append(("all", f"{trained:,}", f"{frozen:,}", "", ""))
+    return _aligned(rows)
+
+
+def _aligned(rows: Sequence[tuple[str, ...]]) -> str:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = []
     for first, *others in rows:
         cells = [first.ljust(widths[0])]
         cells += [text.rjust(width) for text, width in zip(others, widths[1:], strict=True)]
-        lines.append("  ".join(cells))
+        lines.append("  ".join(cells).rstrip())
     return "\n".join(lines)

@@ -15,7 +15,8 @@ CONSTANT = optax.constant_schedule(0.1)
 
 def create(schedule=CONSTANT, **changes):
     options = {"weight_decay": 0.3, "beta1": 0.9, "beta2": 0.99, "epsilon": 1e-8, "clip_norm": 0.0}
-    return optimizer_lib.create_optimizer(schedule, trainable=TRAINABLE, **options | changes)
+    options["trainable"] = TRAINABLE
+    return optimizer_lib.create_optimizer(schedule, **options | changes)
 
 
 def test_the_state_tells_the_learning_rate_and_weight_decay_that_are_used():
@@ -39,6 +40,20 @@ def test_a_step_is_adamw_on_kernels_adam_on_biases_and_nothing_on_frozen():
     np.testing.assert_allclose(updates["kernel"], -0.1 * (1 + 0.3), rtol=1e-5)
     np.testing.assert_allclose(updates["bias"], -0.1, rtol=1e-5)
     np.testing.assert_array_equal(updates["frozen"], 0.0)
+
+
+def test_the_backbone_moves_by_its_multiplier_and_its_decay_with_it():
+    params = {"backbone": {"a": jnp.ones((2, 2)), "b": jnp.ones(2)}, "head": jnp.ones((3, 2))}
+    flags = {"backbone": {"a": True, "b": False}, "head": True}
+    gradients = jax.tree.map(lambda array: jnp.full_like(array, 2.0), params)
+    for multiplier in (1.0, 0.1):
+        optimizer = create(trainable=flags, backbone_multiplier=multiplier)
+        updates, state = optimizer.update(gradients, optimizer.init(params), params)
+        expected = -0.1 * (1 + 0.3)
+        np.testing.assert_allclose(updates["backbone"]["a"], multiplier * expected, rtol=1e-5)
+        np.testing.assert_array_equal(updates["backbone"]["b"], 0.0)
+        np.testing.assert_allclose(updates["head"], expected, rtol=1e-5)
+        assert float(optimizer_lib.hyperparameters(state)["learning_rate"]) == pytest.approx(0.1)
 
 
 def test_clipping_bounds_the_norm_of_the_trained_gradient():

@@ -1,3 +1,4 @@
+from simsearch.models import parts
 from simsearch.training import summary
 
 
@@ -19,3 +20,20 @@ def test_the_best_is_the_lowest_loss_and_the_highest_figure():
 
 def test_no_records_is_a_header_alone():
     assert summary.best_and_last([]).count("\n") == 0
+
+
+def test_what_is_trained_is_told_by_part():
+    stem = parts.Part("stem", True, 0, 1000, True)
+    stage = parts.Part("stage1", True, 25_000, 0, True)
+    head = parts.Part("head", False, 300, 0, False)
+    text = summary.parameters([stem, stage, head], backbone_multiplier=0.1, freeze_batch_norm=False)
+    header, *lines = text.splitlines()
+    assert header.startswith("part")
+    assert [line.split() for line in lines] == [
+        ["stem", "0", "1,000", "-", "kept"],
+        ["stage1", "25,000", "0", "x", "0.1", "updated"],
+        ["head", "300", "0", "x", "1", "-"],
+        ["all", "25,300", "1,000"],
+    ]
+    kept = summary.parameters([stage], backbone_multiplier=1.0, freeze_batch_norm=True)
+    assert kept.splitlines()[1].endswith("kept")
