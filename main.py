@@ -10,6 +10,7 @@
 configs/train.py lists them all.
 """
 
+import importlib
 import os
 import sys
 
@@ -21,8 +22,19 @@ from simsearch import config_files, errors
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 
+# What each mode calls, module and function of simsearch.commands, and the flags that it reads.
+MODES = {
+    "train": ("training", "main", ("config", "version", "workdir")),
+    "eval": (
+        "evaluation",
+        "evaluate",
+        ("version", "workdir", "split", "num_show_similar", "query_index", "seed"),
+    ),
+    "download": ("download", "main", ("config", "output")),
+}
+
 FLAGS = flags.FLAGS
-flags.DEFINE_enum("mode", "train", ("train", "eval", "download"), "What to do.")
+flags.DEFINE_enum("mode", "train", tuple(MODES), "What to do.")
 flags.DEFINE_string("config", None, "Name of a file in configs/ (default: train), or a path.")
 flags.DEFINE_string("workdir", "runs", "Folder of the versions.")
 flags.DEFINE_integer("version", None, "Version to use; default: the newest, in training a new one.")
@@ -40,32 +52,12 @@ def run(argv: list[str]) -> None:
     if unexpected:
         raise errors.UsageError(f"unexpected argument {unexpected[0]!r}; flags begin with --")
     # Imported here so that a mistyped flag and --help are answered at once.
-    from simsearch import commands, progress
+    from simsearch import progress
 
     progress.log_to_stdout()
-    if FLAGS.mode == "eval":
-        commands.evaluate(
-            FLAGS.version,
-            workdir=FLAGS.workdir,
-            split=FLAGS.split,
-            num_show_similar=FLAGS.num_show_similar,
-            query_index=FLAGS.query_index,
-            seed=FLAGS.seed,
-            overrides=overrides,
-        )
-    elif FLAGS.mode == "download":
-        if not FLAGS.output:
-            raise errors.UsageError("--mode=download needs --output=DIR, the folder to write to")
-        commands.download(
-            config_files.load_config(FLAGS.config or "train", overrides), output=FLAGS.output
-        )
-    elif FLAGS.version is None:
-        config = config_files.load_config(FLAGS.config or "train", overrides)
-        commands.train(config, workdir=FLAGS.workdir)
-    else:
-        commands.resume(
-            FLAGS.version, workdir=FLAGS.workdir, config_name=FLAGS.config, overrides=overrides
-        )
+    module, function, names = MODES[FLAGS.mode]
+    command = getattr(importlib.import_module(f"simsearch.commands.{module}"), function)
+    command(**{name: FLAGS[name].value for name in names}, overrides=overrides)
 
 
 def main(argv: list[str]) -> int:

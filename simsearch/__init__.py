@@ -13,10 +13,10 @@ from typing import Any
 # Imported when first asked for: what only searches must not wait for what only trains.
 _HOMES = {
     "load_config": "simsearch.config_files",
-    "train": "simsearch.commands",
-    "resume": "simsearch.commands",
-    "evaluate": "simsearch.commands",
-    "download": "simsearch.commands",
+    "train": "simsearch.commands.training",
+    "resume": "simsearch.commands.training",
+    "evaluate": "simsearch.commands.evaluation",
+    "download": "simsearch.commands.download",
     "Embedder": "simsearch.retrieval.embed",
     "UsageError": "simsearch.errors",
     "RunError": "simsearch.errors",

@@ -138,6 +138,6 @@ def test_a_full_disk_is_one_line(run, monkeypatch):
     def full(*_, **__):
         raise OSError(28, "No space left on device", "runs/version_0/metrics.jsonl")
 
-    monkeypatch.setattr("simsearch.commands.train", full)
+    monkeypatch.setattr("simsearch.commands.training.train", full)
     code, message = run("--config=demo")
     assert code == 1 and "No space left on device" in message and message.count("\n") == 1

@@ -7,8 +7,6 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
-import tensorboardX
-
 from simsearch import runs
 
 
@@ -17,6 +15,9 @@ class Records:
 
     def __init__(self, version: runs.Version, *, step: int) -> None:
         """Opens the files; records of steps after `step`, left by a killed run, are dropped."""
+        # Imports PyTorch where it is installed: seconds that only a training may take.
+        import tensorboardX
+
         self._path = version.metrics_file
         self._drop_after(step)
         self._file = open(self._path, "a")

@@ -1,0 +1,140 @@
+"""`--mode=eval`: figures and pictures of what a version retrieves."""
+
+import dataclasses
+import json
+import os
+import pathlib
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from simsearch import config_files, errors, progress, runs, wiring
+from simsearch.commands import shared
+from simsearch.config import Config
+from simsearch.data import corrupt as corrupt_lib
+from simsearch.data import sources
+from simsearch.retrieval import embed, pictures
+from simsearch.retrieval import evaluate as evaluate_lib
+from simsearch.training import records as records_lib
+
+# What an evaluation may change without making another model of the version.
+_EVAL_FIELDS = ("eval.", "data.path", "data.cache_dir", "data.num_threads", "data.on_corrupt")
+
+
+class Evaluation(NamedTuple):
+    """What an evaluation found, and where it is kept."""
+
+    figures: evaluate_lib.Figures
+    json_path: pathlib.Path
+    picture_paths: list[pathlib.Path]
+
+
+def evaluate(
+    version: int | None = None,
+    *,
+    workdir: str | os.PathLike = "runs",
+    split: str = "test",
+    num_show_similar: int = 8,
+    query_index: int | None = None,
+    seed: int | None = None,
+    overrides: Mapping[str, Any] | None = None,
+) -> Evaluation:
+    """Measures and draws what a version's best checkpoint retrieves.
+
+    Args:
+        version: Its number; None: the newest.
+        workdir: Folder of the versions.
+        split: "train", "validation" or "test".
+        num_show_similar: Similar images in the pictures.
+        query_index: Row of the query to draw; None: a random one.
+        seed: Of the random queries; None: another choice each time.
+        overrides: Fields of the stored configuration to change: those that change no model.
+
+    Raises:
+        UsageError: Where the version, its checkpoint, its images or the query are not there.
+    """
+    found = runs.find(workdir, version)
+    config = config_files.override(found.config, overrides or {}, allowed=_EVAL_FIELDS)
+    shared.start_devices(config)
+    embedder = embed.Embedder.from_version(found, config=config)
+    splits = wiring.load_splits(config)
+    shared.check_queries(splits, split)
+    images = splits[split]
+    if query_index is not None and not 0 <= query_index < len(images.labels):
+        raise errors.UsageError(
+            f"--query_index={query_index} must be from 0 to {len(images.labels) - 1}, a row of "
+            f"the {split} split"
+        )
+    corrupt = corrupt_lib.CorruptLog()
+    cache = found.eval_dir / "cache"
+    queries, gallery = (
+        embed.embed_cached(embedder, splits[name], cache, corrupt=corrupt)
+        for name in (split, "train")
+    )
+    figures = _figures(config, queries, gallery, splits=splits, split=split)
+    progress.log.info(
+        "%s split, %d queries, version %d:\n%s",
+        split,
+        figures.num_queries,
+        found.number,
+        evaluate_lib.table(figures.metrics, _pixel_figures(config, splits, split, corrupt)),
+    )
+    directory = found.eval_dir if split == "test" else found.eval_dir / split
+    directory.mkdir(parents=True, exist_ok=True)
+    json_path = directory / "eval.json"
+    context = {"version": found.number, "split": split, "weights": embedder.fingerprint}
+    runs.write_text(
+        json_path, json.dumps(evaluate_lib.to_json(figures, **context), indent=2) + "\n"
+    )
+    paths = pictures.draw_all(
+        directory,
+        split=images,
+        embedded=queries,
+        figures=figures,
+        records=records_lib.read(found.metrics_file),
+        monitor=config.train.monitor,
+        num_similar=num_show_similar,
+        query_index=query_index,
+        seed=seed,
+        max_pixels=config.data.max_pixels,
+    )
+    shared.log_corrupt(corrupt)
+    progress.log.info("figures: %s\npictures:", json_path)
+    for path in paths:
+        progress.log.info("  %s", path)
+    return Evaluation(figures, json_path, paths)
+
+
+def _figures(
+    config: Config,
+    queries: embed.Embedded,
+    gallery: embed.Embedded,
+    *,
+    splits: dict[str, sources.Split],
+    split: str,
+) -> evaluate_lib.Figures:
+    """Returns the figures of one split, images that could not be read left out."""
+    options = dataclasses.asdict(config.eval)
+    del options["batch_size"], options["pixel_baseline"]
+    return evaluate_lib.measure(
+        queries.embeddings[queries.valid],
+        splits[split].labels[queries.valid],
+        gallery=gallery.embeddings[gallery.valid],
+        gallery_labels=splits["train"].labels[gallery.valid],
+        class_names=splits[split].class_names,
+        **options,
+    )
+
+
+def _pixel_figures(
+    config: Config,
+    splits: dict[str, sources.Split],
+    split: str,
+    corrupt: corrupt_lib.CorruptLog,
+) -> dict[str, evaluate_lib.Interval] | None:
+    """Returns the same figures of the raw pixels, where they are asked for."""
+    if not config.eval.pixel_baseline:
+        return None
+    queries, gallery = (
+        embed.embed_pixels(config, splits[name], corrupt=corrupt) for name in (split, "train")
+    )
+    return _figures(config, queries, gallery, splits=splits, split=split).metrics

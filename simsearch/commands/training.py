@@ -1,0 +1,159 @@
+"""`--mode=train`: a new version, or on with one that was stopped."""
+
+import dataclasses
+import os
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from simsearch import config_files, errors, parallel, progress, runs, wiring
+from simsearch.commands import shared
+from simsearch.config import Config, differences
+from simsearch.data import corrupt as corrupt_lib
+from simsearch.data import sources
+from simsearch.retrieval import embed
+from simsearch.retrieval import evaluate as evaluate_lib
+from simsearch.training import records as records_lib
+from simsearch.training import run, stop, summary
+
+
+def main(
+    *,
+    config: str | None,
+    version: int | None,
+    workdir: str | os.PathLike,
+    overrides: Mapping[str, Any],
+) -> runs.Version:
+    """Trains a new version, or goes on with the one that is named."""
+    if version is None:
+        return train(config_files.load_config(config or "train", overrides), workdir=workdir)
+    return resume(version, workdir=workdir, config_name=config, overrides=overrides)
+
+
+def train(config: Config, *, workdir: str | os.PathLike = "runs") -> runs.Version:
+    """Trains a new version and returns it.
+
+    Args:
+        config: As `load_config` returns it.
+        workdir: Folder of the versions.
+
+    Raises:
+        UsageError: Where the configuration does not fit the images, the devices or the weights.
+        RunError: Where the run could not be finished.
+    """
+    config = _with_absolute_paths(config)
+    with stop.on_signals() as stop_request:
+        splits = _prepare(config)
+        initial = wiring.initial_variables(config)
+        version = runs.create(workdir, config)
+        version.write_facts(wiring.facts(splits, initial.weights))
+        progress.log.info("version %d: %s", version.number, version.path)
+        return _fit(version, splits, initial, stop_request)
+
+
+def resume(
+    version: int,
+    *,
+    workdir: str | os.PathLike = "runs",
+    config_name: str | None = None,
+    overrides: Mapping[str, Any] | None = None,
+) -> runs.Version:
+    """Goes on with a version that was stopped; ends as if it never had been.
+
+    Args:
+        version: Its number.
+        workdir: Folder of the versions.
+        config_name: The configuration that the caller has in mind, where it should be checked.
+        overrides: Fields of it, likewise.
+
+    Raises:
+        UsageError: Where there is no such version, or its own configuration is another one.
+        RunError: Where the run could not be finished.
+    """
+    found = runs.find(workdir, version)
+    if config_name is None:
+        expected = config_files.override(found.config, overrides or {})
+    else:
+        expected = config_files.load_config(config_name, overrides)
+    changes = differences(found.config, _with_absolute_paths(expected))
+    if changes:
+        raise errors.UsageError(
+            f"version {found.number} goes on with its own configuration, and these differ: "
+            f"{'; '.join(changes)}; leave them out, or train a new version"
+        )
+    with stop.on_signals() as stop_request:
+        splits = _prepare(found.config)
+        return _fit(found, splits, None, stop_request)
+
+
+def _prepare(config: Config) -> dict[str, sources.Split]:
+    """Returns the images, after every check that can be made before work starts."""
+    shared.start_devices(config)
+    devices = parallel.local_devices(config.train.num_devices)
+    parallel.check_divisible(
+        config.train.batch_size,
+        len(devices),
+        name="train.batch_size",
+        multiple=3 if config.sampling.mode == "triplets" else 1,
+    )
+    splits = wiring.load_splits(config)
+    shared.check_queries(splits, "validation")
+    wiring.sample_rows(config, splits["train"].labels)(0)
+    counts = ", ".join(f"{len(part.labels)} {name}" for name, part in splits.items())
+    progress.log.info("%s images of %d classes", counts, len(splits["train"].class_names))
+    return splits
+
+
+def _fit(
+    version: runs.Version,
+    splits: dict[str, sources.Split],
+    initial: wiring.Initial | None,
+    stop_request: stop.StopRequest,
+) -> runs.Version:
+    config = version.config
+    corrupt = corrupt_lib.CorruptLog()
+    try:
+        run.fit_version(
+            version,
+            splits["train"],
+            initial=initial,
+            evaluate=_validation(config, splits["validation"], corrupt),
+            corrupt=corrupt,
+            stop_request=stop_request,
+        )
+    finally:
+        shared.log_corrupt(corrupt)
+    progress.log.info("%s", summary.best_and_last(records_lib.read(version.metrics_file)))
+    progress.log.info("run: %s", version.path)
+    progress.log.info("figures and pictures: python main.py --mode=eval %s", version.flags)
+    return version
+
+
+def _validation(
+    config: Config, split: sources.Split, corrupt: corrupt_lib.CorruptLog
+) -> Callable[[Any], dict[str, float]]:
+    """Returns the function from variables to validation figures that the loop calls."""
+    embed_function = embed.create_embed_function(config)
+    devices = parallel.local_devices(config.train.num_devices)
+
+    def validate(variables: Any) -> dict[str, float]:
+        embedded = embed.embed_batches(
+            embed_function,
+            variables,
+            batches=wiring.eval_batches(config, split, corrupt=corrupt),
+            devices=devices,
+            num_rows=len(split.labels),
+        )
+        kept = embedded.valid
+        return evaluate_lib.retrieval_means(embedded.embeddings[kept], split.labels[kept])
+
+    return validate
+
+
+def _with_absolute_paths(config: Config) -> Config:
+    """Returns the configuration with paths that mean the same from every working directory."""
+    data = dataclasses.replace(
+        config.data,
+        path=wiring.absolute(config.data.path),
+        cache_dir=wiring.absolute(config.data.cache_dir),
+    )
+    return dataclasses.replace(config, data=data)
