@@ -10,9 +10,11 @@ import jax
 import orbax.checkpoint as ocp
 from orbax.checkpoint.checkpoint_managers import preservation_policy
 
-from simsearch import errors
+from simsearch import errors, monitors
 
 FORMAT_VERSION = 1
+# Beside the metrics: when they were measured.
+_STEP = "step"
 
 
 class Store:
@@ -29,22 +31,27 @@ class Store:
 
         Args:
             directory: The folder; made where it is missing, unless read only.
-            monitor: Name of the metric, higher is better, that decides which checkpoint is best.
+            monitor: Name of the metric, one of `monitors.DIRECTIONS`, that decides which
+                checkpoint is best.
             read_only: Whether nothing may be changed.
         """
         self._directory = pathlib.Path(directory).absolute()
-        self._monitor = monitor
+
+        def order(metrics: Mapping[str, float]) -> tuple[float, float]:
+            # Of equal ones the first is the best, as where the patience is counted.
+            return monitors.rank(monitor, metrics), -metrics.get(_STEP, 0)
+
         newest = preservation_policy.LatestN(n=1)
         # `max_to_keep` with `best_fn` would delete the newest, and a resume would go backwards.
         best = preservation_policy.BestN(
-            get_metric_fn=lambda metrics: metrics[monitor],
+            get_metric_fn=order,
             n=1,
             keep_checkpoints_without_metrics=False,
         )
         self._manager = ocp.CheckpointManager(
             self._directory,
             options=ocp.CheckpointManagerOptions(
-                best_fn=lambda metrics: metrics[monitor],
+                best_fn=order,
                 preservation_policy=preservation_policy.AnyPreservationPolicy([newest, best]),
                 cleanup_tmp_directories=not read_only,
                 create=not read_only,
@@ -75,7 +82,7 @@ class Store:
                     optimizer=ocp.args.StandardSave(optimizer),
                     about=ocp.args.JsonSave({"format_version": FORMAT_VERSION, **about}),
                 ),
-                metrics=dict(metrics) if metrics is not None else None,
+                metrics={**metrics, _STEP: step} if metrics is not None else None,
                 force=True,
             )
         except Exception as error:
@@ -108,7 +115,8 @@ class Store:
 
     def metrics(self, step: int) -> dict[str, float]:
         """Returns the validation metrics that were stored with a step."""
-        return dict(self._manager.metrics(step) or {})
+        stored = self._manager.metrics(step) or {}
+        return {name: value for name, value in stored.items() if name != _STEP}
 
     def restore_variables(self, step: int, like: Any) -> Any:
         """Returns the network's variables of a step.

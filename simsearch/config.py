@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal, get_type_hints
 
 from simsearch import config_checks as checks
-from simsearch import errors
+from simsearch import errors, monitors
 
 Count = Annotated[int, checks.Range(at_least=0)]
 PositiveInt = Annotated[int, checks.Range(at_least=1)]
@@ -116,7 +116,8 @@ class Train:
     log_every_steps: PositiveInt
     eval_every_epochs: PositiveInt
     checkpoint_every_steps: Count
-    monitor: Literal["recall_at_1", "recall_at_5", "recall_at_10", "map_at_r", "r_precision"]
+    monitor: Literal[tuple(monitors.DIRECTIONS)]
+    patience: Count
     collapse_spread: Fraction
 
 

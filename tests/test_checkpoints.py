@@ -35,6 +35,14 @@ def test_the_newest_and_the_best_are_kept(tmp_path):
     store.close()
 
 
+def test_of_equal_ones_the_first_is_the_best(tmp_path):
+    store = checkpoints.Store(tmp_path, monitor="map_at_r")
+    for step, score in ((1, 0.5), (2, 0.9), (3, 0.9), (4, float("nan")), (5, 0.9)):
+        save(store, step, score)
+    assert store.best_step() == 2 and store.metrics(2) == {"map_at_r": 0.9, "other": 0.0}
+    store.close()
+
+
 def test_what_is_restored_is_what_was_saved(tmp_path):
     store = checkpoints.Store(tmp_path, monitor="map_at_r")
     save(store, 3)

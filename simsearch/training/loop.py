@@ -1,13 +1,14 @@
 """The training loop: steps, validation, checkpoints, and what is said about them."""
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
 
 from simsearch import checkpoints, keys, progress
 from simsearch.config import Config
+from simsearch.training import patience as patience_lib
 from simsearch.training import records as records_lib
 from simsearch.training import state as state_lib
 from simsearch.training import stop
@@ -49,8 +50,9 @@ def fit(
     about: Mapping[str, Any],
     records: records_lib.Records,
     stop_request: stop.StopRequest,
+    after_validation: Callable[[Mapping[str, Any]], None] = lambda record: None,
 ) -> state_lib.TrainState:
-    """Trains to the end of the plan and returns the last state.
+    """Trains to the end of the plan, or of the patience, and returns the last state.
 
     Args:
         state: Where to start; its step says how much of the plan is done.
@@ -64,6 +66,8 @@ def fit(
         about: What each checkpoint carries beside the arrays.
         records: Where figures go.
         stop_request: Turns true where the process was asked to end.
+        after_validation: Gets each validation's record when its checkpoint is on its way; what it
+            raises ends the run there.
 
     Raises:
         RunError: Where the loss is not finite, or a checkpoint could not be written.
@@ -74,9 +78,8 @@ def fit(
     done = int(state.step)
     stop_request.is_deferred = True
     window = window_lib.Window(config)
-    best_step = store.best_step()
-    best = store.metrics(best_step) if best_step is not None else {}
-    epoch_log = _EpochLog(plan, monitor=options.monitor, best=best.get(options.monitor, -1.0))
+    epoch_log = _EpochLog(plan, monitor=options.monitor)
+    waiting = {"monitor": options.monitor, "patience": options.patience}
 
     def save(metrics: Mapping[str, float] | None = None) -> None:
         store.save(
@@ -87,7 +90,8 @@ def fit(
         metrics = {name: float(value) for name, value in evaluate(state.variables).items()}
         records.write("validation", done, metrics, epoch=plan.epoch(done))
         save(metrics)
-        epoch_log.write(done, metrics, train=window.means)
+        epoch_log.write(records.validations, metrics, train=window.means)
+        after_validation(records.validations[-1])
         window.restart_clock()
 
     if plan.num_steps == 0 and store.newest_step() is None:
@@ -107,6 +111,10 @@ def fit(
                 _show(bar, figures, epoch=plan.epoch(done), last=plan.epoch(plan.num_steps))
             if is_validated:
                 validate()
+                is_hopeless = patience_lib.is_exhausted(records.validations, **waiting)
+                if is_hopeless and done < plan.num_steps:
+                    log_early_stop(plan, records.validations, **waiting)
+                    break
             elif options.checkpoint_every_steps and done % options.checkpoint_every_steps == 0:
                 save()
             if stop_request and done < plan.num_steps:
@@ -116,6 +124,19 @@ def fit(
                 raise stop.Stopped(stop_request.number, outcome=f"saved after step {done}")
     store.wait()
     return state
+
+
+def log_early_stop(
+    plan: Plan, validations: Sequence[Mapping[str, Any]], *, monitor: str, patience: int
+) -> None:
+    """Says where a run ended before its plan, and why."""
+    last = validations[-1]
+    progress.log.info(
+        "stopped early at epoch %.4g of %.4g: %s",
+        last["epoch"],
+        plan.epoch(plan.num_steps),
+        patience_lib.explanation(validations, monitor=monitor, patience=patience),
+    )
 
 
 def _show(bar: Any, figures: Mapping[str, float], *, epoch: float, last: float) -> None:
@@ -130,17 +151,22 @@ def _show(bar: Any, figures: Mapping[str, float], *, epoch: float, last: float) 
 class _EpochLog:
     """One line for each validation, and the best so far."""
 
-    def __init__(self, plan: Plan, *, monitor: str, best: float) -> None:
+    def __init__(self, plan: Plan, *, monitor: str) -> None:
         self._plan = plan
         self._monitor = monitor
-        self._best = best
         self._start = time.monotonic()
 
-    def write(self, step: int, metrics: Mapping[str, float], *, train: Mapping[str, float]) -> None:
-        """Logs the line of the validation after `step`."""
-        is_best = metrics[self._monitor] > self._best
-        self._best = max(self._best, metrics[self._monitor])
-        parts = [f"epoch {self._plan.epoch(step):.4g}/{self._plan.epoch(self._plan.num_steps):.4g}"]
+    def write(
+        self,
+        validations: Sequence[Mapping[str, Any]],
+        metrics: Mapping[str, float],
+        *,
+        train: Mapping[str, float],
+    ) -> None:
+        """Logs the line of the last of the validations, and a star where it is the best."""
+        best = patience_lib.standing(validations, monitor=self._monitor).best
+        epoch = validations[-1]["epoch"]
+        parts = [f"epoch {epoch:.4g}/{self._plan.epoch(self._plan.num_steps):.4g}"]
         if train:
             parts.append(f"loss {train['loss']:.4f}")
             parts.append(f"active {train['active_fraction']:.0%}")
@@ -148,6 +174,8 @@ class _EpochLog:
         if "images_per_second" in train:
             parts.append(f"{train['images_per_second']:.0f} images/s")
         parts.append("validation: " + ", ".join(f"{k} {v:.4f}" for k, v in metrics.items()))
-        parts.append(f"{time.monotonic() - self._start:.0f} s" + (" *" if is_best else ""))
+        parts.append(
+            f"{time.monotonic() - self._start:.0f} s" + (" *" if best is validations[-1] else "")
+        )
         progress.log.info("%s", "  ".join(parts))
         self._start = time.monotonic()

@@ -11,7 +11,11 @@ from simsearch import runs
 
 
 class Records:
-    """The figures of one version, written as they come."""
+    """The figures of one version, written as they come.
+
+    Attributes:
+        validations: The records of the validations so far, those before a resume among them.
+    """
 
     def __init__(self, version: runs.Version, *, step: int) -> None:
         """Opens the files; records of steps after `step`, left by a killed run, are dropped."""
@@ -20,6 +24,7 @@ class Records:
 
         self._path = version.metrics_file
         self._drop_after(step)
+        self.validations = validations(self._path)
         self._file = open(self._path, "a")
         board = version.path / "tensorboard"
         self._boards = {
@@ -43,6 +48,8 @@ class Records:
         record = {"split": split, "step": step, "epoch": round(epoch, 4), **finite}
         self._file.write(json.dumps(record) + "\n")
         self._file.flush()
+        if split == "validation":
+            self.validations.append(record)
         for name, value in values.items():
             self._boards[split].add_scalar(name, value, step)
 
@@ -70,3 +77,12 @@ def read(path: str | os.PathLike) -> list[dict[str, Any]]:
         except json.JSONDecodeError:
             break
     return records
+
+
+def validations(path: str | os.PathLike, *, last_step: int | None = None) -> list[dict[str, Any]]:
+    """Returns the records of the validations, up to a step where one is given."""
+    return [
+        record
+        for record in read(path)
+        if record["split"] == "validation" and (last_step is None or record["step"] <= last_step)
+    ]

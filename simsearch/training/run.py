@@ -11,7 +11,7 @@ from simsearch.config import Config
 from simsearch.data import corrupt as corrupt_lib
 from simsearch.data import sources
 from simsearch.models import parts
-from simsearch.training import loop, stop, summary
+from simsearch.training import loop, patience, stop, summary
 from simsearch.training import optimizer as optimizer_lib
 from simsearch.training import records as records_lib
 from simsearch.training import state as state_lib
@@ -26,6 +26,7 @@ def fit_version(
     evaluate: Callable[[Any], Mapping[str, float]],
     corrupt: corrupt_lib.CorruptLog,
     stop_request: stop.StopRequest,
+    after_validation: Callable[[Mapping[str, Any]], None] = lambda record: None,
 ) -> None:
     """Trains a version to the end.
 
@@ -36,6 +37,7 @@ def fit_version(
         evaluate: From the network's variables to validation figures.
         corrupt: Collects the rows that could not be read.
         stop_request: Turns true where the process was asked to end.
+        after_validation: Gets each validation's record; what it raises ends the run there.
 
     Raises:
         UsageError: Where another process trains this version.
@@ -53,7 +55,7 @@ def fit_version(
         store = checkpoints.Store(version.checkpoint_dir, monitor=config.train.monitor)
         state = _start(config, store, optimizer, shapes=shapes, initial=initial)
         done = int(state.step)
-        if store.newest_step() is not None and done == plan.num_steps:
+        if store.newest_step() is not None and _is_finished(version, plan, done):
             progress.log.info("%s is already trained: %d steps", version.path, done)
             store.close()
             return
@@ -79,6 +81,7 @@ def fit_version(
                 about={"config": dataclasses.asdict(config)},
                 records=records,
                 stop_request=stop_request,
+                after_validation=after_validation,
             )
         except stop.Stopped as stopped:
             raise stopped.with_advice(
@@ -87,6 +90,19 @@ def fit_version(
         finally:
             records.close()
             store.close()
+
+
+def _is_finished(version: runs.Version, plan: loop.Plan, done: int) -> bool:
+    """Returns whether nothing is left to train after `done` steps; says so of an early stop."""
+    if done == plan.num_steps:
+        return True
+    train = version.config.train
+    validations = records_lib.validations(version.metrics_file, last_step=done)
+    waiting = {"monitor": train.monitor, "patience": train.patience}
+    if not patience.is_exhausted(validations, **waiting):
+        return False
+    loop.log_early_stop(plan, validations, **waiting)
+    return True
 
 
 def _start(

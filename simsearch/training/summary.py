@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from simsearch import monitors
 from simsearch.models import parts as parts_lib
 
 _NOT_FIGURES = ("split", "step", "epoch", "learning_rate", "images_per_second", "num_skipped")
@@ -25,7 +26,8 @@ def best_and_last(records: Sequence[Mapping[str, Any]]) -> str:
             known = [record for record in of_split if record.get(name) is not None]
             if not known:
                 continue
-            choose = min if name in _LOWER_IS_BETTER else max
+            lower = name in _LOWER_IS_BETTER or monitors.DIRECTIONS.get(name) == -1
+            choose = min if lower else max
             best = choose(known, key=lambda record: record[name])
             last = known[-1][name]
             rows.append(

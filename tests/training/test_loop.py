@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from simsearch import checkpoints, config_files, runs
+from simsearch import checkpoints, config_files, errors, runs
 from simsearch.training import loop, stop
 from simsearch.training import records as records_lib
 from simsearch.training import state as state_lib
@@ -21,7 +21,9 @@ def counting_step(state, batch, key):
     return state_lib.TrainState(state.step + 1, params, {}, state.opt_state), metrics
 
 
-def run(tmp_path, *, num_images=16, until=None, **overrides):
+def run(
+    tmp_path, *, num_images=16, until=None, scores=None, watch=lambda record: None, **overrides
+):
     """Returns what a run left: final state, store, records and the states that were validated."""
     config = config_files.load_config("train", OVERRIDES | overrides)
     version = runs.find(tmp_path) if tmp_path.exists() else runs.create(tmp_path, config)
@@ -44,6 +46,8 @@ def run(tmp_path, *, num_images=16, until=None, **overrides):
 
     def evaluate(variables):
         validated.append(float(variables["params"]["total"]))
+        if scores:
+            return {"map_at_r": scores[len(records.validations)]}
         return {"map_at_r": 1.0 / len(validated)}
 
     try:
@@ -60,6 +64,7 @@ def run(tmp_path, *, num_images=16, until=None, **overrides):
                 about={},
                 records=records,
                 stop_request=request,
+                after_validation=watch,
             )
     finally:
         records.close()
@@ -112,3 +117,47 @@ def test_checkpoints_between_validations_are_resumed_from(tmp_path):
         run(tmp_path / "runs", until=2, num_images=64, **{"train.checkpoint_every_steps": 3})
     _, store, *_ = run(tmp_path / "runs", num_images=64, **{"train.checkpoint_every_steps": 3})
     assert store.newest_step() == 24
+
+
+SCORES = [0.5, 0.6, 0.4, 0.6, 0.7, 0.9]
+PATIENT = {"train.num_epochs": 6, "train.patience": 2}
+
+
+def test_a_run_stops_early_after_validations_without_improvement(tmp_path, caplog):
+    with caplog.at_level("INFO", "simsearch"):
+        state, store, records, validated = run(tmp_path / "runs", scores=SCORES, **PATIENT)
+    assert int(state.step) == 8 and len(validated) == 4
+    assert (store.best_step(), store.newest_step()) == (4, 8)
+    assert "stopped early at epoch 4 of 6: validation map_at_r has not been better" in caplog.text
+
+
+def test_without_patience_a_run_goes_to_its_end(tmp_path):
+    state, *_ = run(tmp_path / "runs", scores=SCORES, **PATIENT | {"train.patience": 0})
+    assert int(state.step) == 12
+
+
+@pytest.mark.parametrize("until", [1, 5, 6])
+def test_a_stopped_run_ends_early_where_a_straight_one_does(tmp_path, until):
+    straight, _, records, _ = run(tmp_path / "straight", scores=SCORES, **PATIENT)
+    with pytest.raises(stop.Stopped):
+        run(tmp_path / "stopped", until=until, scores=SCORES, **PATIENT)
+    resumed, _, again, _ = run(tmp_path / "stopped", scores=SCORES, **PATIENT)
+    assert float(resumed.params["total"]) == float(straight.params["total"])
+    assert [r for r in again if r["split"] == "validation"] == [
+        r for r in records if r["split"] == "validation"
+    ]
+
+
+def test_what_looks_at_the_validations_can_end_the_run(tmp_path):
+    seen = []
+
+    def watch(record):
+        seen.append((record["step"], record["map_at_r"]))
+        if len(seen) == 2:
+            raise errors.RunError("enough")
+
+    with pytest.raises(errors.RunError, match="enough"):
+        run(tmp_path / "runs", scores=SCORES, watch=watch, **PATIENT)
+    assert seen == [(2, 0.5), (4, 0.6)]
+    _, store, *_ = run(tmp_path / "runs", scores=SCORES, **PATIENT)
+    assert store.newest_step() == 8

@@ -5,6 +5,7 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from simsearch import monitors
 from simsearch.retrieval.plots import style
 
 _TRAIN = ("loss", "active_fraction", "spread", "gradient_norm", "learning_rate")
@@ -52,7 +53,7 @@ def _validation(axes: Any, records: Sequence[Mapping[str, Any]], monitor: str) -
     if not known:
         axes.text(0.5, 0.5, "no validation yet", transform=axes.transAxes, ha="center")
         return
-    best = max(known, key=lambda record: record[monitor])
+    best = max(known, key=lambda record: monitors.rank(monitor, record))
     axes.axvline(best["epoch"], color=style.FAINT, linewidth=1, linestyle=":")
     axes.plot(best["epoch"], best[monitor], marker="*", markersize=11, color=style.TEXT, zorder=5)
     axes.set_title(
