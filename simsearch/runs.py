@@ -53,6 +53,11 @@ class Version:
         return self.path / "metrics.jsonl"
 
     @property
+    def calibration_file(self) -> pathlib.Path:
+        """From cosines to probabilities, as `retrieval.calibration` stores it."""
+        return self.path / "calibration.json"
+
+    @property
     def eval_dir(self) -> pathlib.Path:
         """Evaluation figures, pictures and cached embeddings."""
         return self.path / "eval"

@@ -29,7 +29,12 @@ DOORS = {
     "orbax": ["simsearch/checkpoints.py"],
     "optax": ["simsearch/training/optimizer.py"],
     "matplotlib": ["simsearch/retrieval/plots/"],
-    "sklearn": ["simsearch/data/digits.py", "simsearch/retrieval/plots/"],
+    "sklearn": [
+        "simsearch/data/digits.py",
+        "simsearch/retrieval/calibration.py",
+        "simsearch/retrieval/metrics/clustering.py",
+        "simsearch/retrieval/plots/",
+    ],
     "PIL": ["simsearch/data/images.py"],
     "tensorboardX": ["simsearch/training/records.py"],
     "absl": ["main.py"],

@@ -5,7 +5,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from simsearch.retrieval import bootstrap, metrics
+from simsearch.retrieval import bootstrap
+from simsearch.retrieval.metrics import ranking, triplets, voting
 
 
 class Interval(NamedTuple):
@@ -33,7 +34,7 @@ def retrieval_means(embeddings: np.ndarray, labels: np.ndarray) -> dict[str, flo
         embeddings: L2-normalised, float32 [N, D].
         labels: Classes, int [N].
     """
-    scores = metrics.leave_one_out(embeddings, labels)
+    scores = ranking.leave_one_out(embeddings, labels)
     return {name: float(np.mean(values)) for name, values in scores.per_query().items()}
 
 
@@ -68,9 +69,9 @@ def measure(
         confidence: Of the intervals, such as 0.95.
         seed: Of the triplets and the resamples.
     """
-    scores = metrics.leave_one_out(embeddings, labels)
+    scores = ranking.leave_one_out(embeddings, labels)
     values: Mapping[str, np.ndarray] = scores.per_query() | {
-        "knn_accuracy": metrics.knn_accuracy(
+        "knn_accuracy": voting.knn_accuracy(
             embeddings,
             labels,
             gallery,
@@ -78,7 +79,7 @@ def measure(
             num_neighbors=num_neighbors,
             temperature=temperature,
         ),
-        "one_minus_triplet_loss": metrics.one_minus_triplet_loss(
+        "one_minus_triplet_loss": triplets.one_minus_triplet_loss(
             embeddings, labels, margin=triplet_margin, num_triplets=num_triplets, seed=seed
         ),
     }
@@ -88,8 +89,8 @@ def measure(
             name: Interval(*bootstrap.interval(column, **options))
             for name, column in values.items()
         },
-        per_class=metrics.recall_per_class(scores, labels, class_names),
-        confusion=metrics.confusion(scores, labels, num_classes=len(class_names)),
+        per_class=ranking.recall_per_class(scores, labels, class_names),
+        confusion=ranking.confusion(scores, labels, num_classes=len(class_names)),
         num_queries=int(np.sum(scores.valid)),
         num_left_out=int(np.sum(~scores.valid)),
     )

@@ -60,7 +60,7 @@ def ranked_blocks(
     most = len(gallery) - (exclude is not None)
     if not 0 < k <= most:
         raise ValueError(f"k={k} must be from 1 to {most}, the gallery rows that a query may have")
-    size = block_size or max(1, _BLOCK_ELEMENTS // len(gallery))
+    size = block_size or block_rows(len(gallery))
     for start in range(0, len(queries), size):
         scores = queries[start : start + size] @ gallery.T
         if exclude is not None:
@@ -68,6 +68,11 @@ def ranked_blocks(
             has_own = np.flatnonzero(own >= 0)
             scores[has_own, own[has_own]] = -np.inf
         yield _largest(scores, k)
+
+
+def block_rows(num_columns: int) -> int:
+    """Returns how many queries' similarities to so many images are held at a time."""
+    return max(1, _BLOCK_ELEMENTS // num_columns)
 
 
 def _largest(scores: np.ndarray, k: int) -> Neighbors:

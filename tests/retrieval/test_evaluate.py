@@ -1,6 +1,7 @@
 import numpy as np
 
-from simsearch.retrieval import evaluate, metrics
+from simsearch.retrieval import evaluate
+from simsearch.retrieval.metrics import ranking
 
 OPTIONS = {
     "num_neighbors": 3,
@@ -26,7 +27,7 @@ def measure():
 
 def test_each_figure_is_the_mean_of_its_queries_inside_its_interval():
     x, labels, figures = measure()
-    scores = metrics.leave_one_out(x, labels).per_query()
+    scores = ranking.leave_one_out(x, labels).per_query()
     for name, column in scores.items():
         assert np.isclose(figures.metrics[name].value, column.mean())
     for interval in figures.metrics.values():

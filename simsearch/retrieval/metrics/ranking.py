@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from simsearch.data import sampling
 from simsearch.retrieval import neighbors
 
 
@@ -107,68 +106,3 @@ def confusion(scores: RetrievalScores, labels: np.ndarray, *, num_classes: int) 
     labels = np.asarray(labels)
     np.add.at(counts, (labels[scores.valid], labels[scores.nearest[scores.valid]]), 1)
     return counts
-
-
-def knn_accuracy(
-    queries: np.ndarray,
-    query_labels: np.ndarray,
-    gallery: np.ndarray,
-    gallery_labels: np.ndarray,
-    *,
-    num_neighbors: int,
-    temperature: float,
-    block_size: int | None = None,
-) -> np.ndarray:
-    """Returns whether the nearest gallery images vote for the query's class, float32 [Q].
-
-    Args:
-        queries: L2-normalised, float32 [Q, D].
-        query_labels: Classes, int [Q].
-        gallery: L2-normalised, float32 [M, D]; no query is among it.
-        gallery_labels: Classes, int [M].
-        num_neighbors: Gallery images that vote; fewer where the gallery is smaller.
-        temperature: A vote weighs exp(cosine / temperature); equal sums go to the lower class.
-        block_size: Queries at a time; None: as many as fit 128 MiB.
-
-    References:
-        Wu et al., Unsupervised Feature Learning via Non-Parametric Instance Discrimination, 2018.
-    """
-    gallery_labels = np.asarray(gallery_labels)
-    num_classes = int(max(gallery_labels.max(), np.max(query_labels, initial=0))) + 1
-    k = min(num_neighbors, len(gallery))
-    predicted = []
-    for block in neighbors.ranked_blocks(queries, gallery, k=k, block_size=block_size):
-        # Relative to the nearest, whose weight is 1: no exponential overflows.
-        weights = np.exp((block.scores - block.scores[:, :1]).astype(np.float64) / temperature)
-        votes = np.zeros((len(weights), num_classes))
-        np.add.at(votes, (np.arange(len(weights))[:, None], gallery_labels[block.rows]), weights)
-        predicted.append(np.argmax(votes, axis=1))
-    return (np.concatenate(predicted) == np.asarray(query_labels)).astype(np.float32)
-
-
-def one_minus_triplet_loss(
-    embeddings: np.ndarray,
-    labels: np.ndarray,
-    *,
-    margin: float,
-    num_triplets: int,
-    seed: int,
-) -> np.ndarray:
-    """Returns 1 - max(d(a, p) - d(a, n) + margin, 0) of random triplets, float32 [T].
-
-    Distances are squared Euclidean. The mean is what some projects call accuracy.
-
-    Args:
-        embeddings: L2-normalised, float32 [N, D].
-        labels: Classes, int [N], at least two, one of them with two images.
-        margin: Of the hinge.
-        num_triplets: Triplets T; an anchor is any image whose class has another.
-        seed: Chooses them.
-    """
-    draw = sampling.triplet_drawer(labels)
-    anchors, positives, negatives = draw(np.random.default_rng(seed), num_triplets)
-
-    def squared(rows: np.ndarray) -> np.ndarray:
-        return np.sum((embeddings[anchors] - embeddings[rows]) ** 2, axis=1)
-
-    return 1.0 - np.maximum(squared(positives) - squared(negatives) + margin, 0.0)

@@ -1,0 +1,1 @@
+"""Figures of merit of embeddings, one idea a file."""

@@ -1,0 +1,87 @@
+import numpy as np
+import pytest
+
+from simsearch.retrieval.metrics import ranking
+
+
+def make(seed=0, num=40, classes=5, size=6):
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, classes, num)
+    labels[0] = classes  # a class of one image
+    x = rng.normal(size=(num, size)) + 1.5 * rng.normal(size=(classes + 1, size))[labels]
+    x[3] = x[9]  # a duplicate
+    x = x.astype(np.float32)
+    return x / np.linalg.norm(x, axis=1, keepdims=True), labels
+
+
+def order_of(embeddings, i):
+    scores = embeddings @ embeddings.T
+    others = [j for j in range(len(embeddings)) if j != i]
+    return sorted(others, key=lambda j: (-scores[i, j], j))
+
+
+@pytest.mark.parametrize("block_size", [3, None])
+def test_leave_one_out_equals_nested_loops(block_size):
+    embeddings, labels = make()
+    found = ranking.leave_one_out(embeddings, labels, block_size=block_size)
+    for i in range(len(labels)):
+        order = order_of(embeddings, i)
+        relevant = sum(labels[j] == labels[i] for j in order)
+        assert found.valid[i] == (relevant > 0)
+        assert found.nearest[i] == order[0]
+        for k in (1, 5, 10):
+            hit = any(labels[j] == labels[i] for j in order[:k])
+            assert getattr(found, f"recall_at_{k}")[i] == hit
+        if not relevant:
+            continue
+        hits, average = 0, 0.0
+        for rank, j in enumerate(order[:relevant], start=1):
+            if labels[j] == labels[i]:
+                hits += 1
+                average += hits / rank
+        assert found.r_precision[i] == pytest.approx(hits / relevant, rel=1e-6)
+        assert found.map_at_r[i] == pytest.approx(average / relevant, rel=1e-6)
+
+
+def test_figures_leave_out_images_that_are_alone_in_their_class():
+    embeddings, labels = make()
+    found = ranking.leave_one_out(embeddings, labels)
+    assert not found.valid[0] and found.valid.sum() == len(labels) - 1
+    assert all(len(column) == len(labels) - 1 for column in found.per_query().values())
+    assert list(found.per_query()) == [
+        "recall_at_1",
+        "recall_at_5",
+        "recall_at_10",
+        "map_at_r",
+        "r_precision",
+    ]
+
+
+def test_perfect_and_useless_embeddings():
+    labels = np.repeat([0, 1, 2], 4)
+    perfect = ranking.leave_one_out(np.eye(3, dtype=np.float32)[labels], labels)
+    assert all(column.mean() == 1 for column in perfect.per_query().values())
+    # Everything in one place: ties go to the lower row, so class 0 wins every vote.
+    same = ranking.leave_one_out(np.ones((12, 1), np.float32), labels)
+    assert same.per_query()["recall_at_1"].mean() == pytest.approx(4 / 12)
+
+
+def test_two_images_are_enough():
+    found = ranking.leave_one_out(np.eye(2, dtype=np.float32), np.array([0, 0]))
+    assert found.recall_at_10.tolist() == found.map_at_r.tolist() == [1, 1]
+
+
+def test_recall_per_class_and_confusion_equal_loops():
+    embeddings, labels = make()
+    scores = ranking.leave_one_out(embeddings, labels)
+    names = [f"class {i}" for i in range(7)]
+    per_class = ranking.recall_per_class(scores, labels, names)
+    counts = ranking.confusion(scores, labels, num_classes=7)
+    expected = np.zeros((7, 7), int)
+    for i in range(len(labels)):
+        if scores.valid[i]:
+            expected[labels[i], labels[order_of(embeddings, i)[0]]] += 1
+    np.testing.assert_array_equal(counts, expected)
+    assert set(per_class) == {names[i] for i in range(5)}
+    for i in range(5):
+        assert per_class[names[i]] == pytest.approx(expected[i, i] / expected[i].sum())

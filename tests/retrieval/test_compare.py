@@ -1,0 +1,75 @@
+import itertools
+
+import numpy as np
+import pytest
+
+from simsearch.retrieval import compare
+
+OPTIONS = {"num_bootstrap": 300, "confidence": 0.95, "seed": 0}
+
+
+def exact_p_value(gains):
+    sums = [
+        abs(sum(sign * gain for sign, gain in zip(signs, gains, strict=True)))
+        for signs in itertools.product((-1, 1), repeat=len(gains))
+    ]
+    return sum(value >= abs(sum(gains)) - 1e-12 for value in sums) / len(sums)
+
+
+def test_a_better_version_is_told_with_its_queries():
+    first = np.array([0.0, 1, 0, 0.5, 1, 0])
+    second = np.array([1.0, 1, 0.25, 0.75, 0, 0])
+    found = compare.paired(first, second, **OPTIONS)
+    assert found.first == pytest.approx(2.5 / 6) and found.second == pytest.approx(0.5)
+    assert found.difference == pytest.approx(0.5 / 6)
+    assert found.low <= found.difference <= found.high
+    assert found.won.tolist() == [0, 2, 3] and found.lost.tolist() == [4]
+
+
+def test_swapping_the_versions_swaps_the_signs():
+    rng = np.random.default_rng(0)
+    first, second = rng.random(80), rng.random(80) + 0.1
+    there = compare.paired(first, second, **OPTIONS)
+    back = compare.paired(second, first, **OPTIONS)
+    assert there.difference == pytest.approx(-back.difference)
+    assert (there.low, there.high) == pytest.approx((-back.high, -back.low))
+    assert there.p_value == back.p_value
+    assert there.won.tolist() == back.lost.tolist()
+
+
+@pytest.mark.parametrize("gains", [[0.3], [1, 1, -1], [1, 1, 1, 1, 1], [0.5, -0.1, 0.2, 0, 0, 0]])
+def test_few_differing_queries_have_the_exact_p_value(gains):
+    options = {"num_permutations": 10, "seed": 0}
+    expected = exact_p_value([gain for gain in gains if gain])
+    assert compare.sign_flip_p_value(np.array(gains), **options) == pytest.approx(expected)
+
+
+def test_random_signs_approach_the_exact_p_value(monkeypatch):
+    gains = np.random.default_rng(1).normal(0.3, 1, 11)
+    monkeypatch.setattr(compare, "_MOST_EXACT", 0)
+    monkeypatch.setattr(compare, "_BLOCK_ELEMENTS", 5000)
+    found = compare.sign_flip_p_value(gains, num_permutations=20_000, seed=0)
+    # Four standard deviations of a binomial share at 20,000 draws are at most 0.0142.
+    assert found == pytest.approx(exact_p_value(gains.tolist()), abs=0.0142)
+
+
+def test_equal_versions_seldom_look_different():
+    rng = np.random.default_rng(0)
+    p_values = [
+        compare.sign_flip_p_value(rng.normal(size=30), num_permutations=400, seed=seed)
+        for seed in range(200)
+    ]
+    # Uniform: 20 of 200 below 0.1 expected, four standard deviations are 17.
+    assert 3 <= np.sum(np.array(p_values) <= 0.1) <= 37
+
+
+def test_the_same_version_differs_in_nothing():
+    values = np.random.default_rng(0).random(20)
+    found = compare.paired(values, values, **OPTIONS)
+    assert (found.difference, found.low, found.high, found.p_value) == (0, 0, 0, 1)
+    assert len(found.won) == len(found.lost) == 0
+
+
+def test_other_queries_are_refused():
+    with pytest.raises(ValueError, match="the same queries"):
+        compare.paired(np.zeros(3), np.zeros(4), **OPTIONS)
