@@ -19,6 +19,7 @@ def get_config() -> config_dict.ConfigDict:
     data.valid_fraction = 0.1  # of each class's train images, where there is no validation split
     data.test_fraction = 0.1  # of each class's train images, where there is no test split
     data.split_seed = 0  # integer >= 0; which images those fractions take
+    data.drop_duplicates = True  # whether a train image that is also held out, byte by byte, goes
     data.image_size = 224  # pixels, side of the square that the network sees
     # Pixels, side (squash) or shorter side (short_side) before the crop; 256 / 224 of image_size.
     data.resize_size = data.get_ref("image_size") * 256 // 224
@@ -35,14 +36,17 @@ def get_config() -> config_dict.ConfigDict:
     sampling.samples_per_class = 4  # images >= 2 of each class in a batch (K); P = batch_size / K
 
     config.augment = augment = config_dict.ConfigDict()
-    augment.crop_scale_min = 0.3  # (0, 1], least share of the area that a random crop keeps; 1: off
-    augment.crop_ratio_max = 1.33  # >= 1, widest aspect ratio of a crop; 1: square only
-    augment.horizontal_flip = 0.5  # [0, 1], probability
-    augment.rotation_degrees = 15.0  # [0, 180], largest angle either way
-    augment.brightness = 0.2  # [0, 1], largest relative change either way
-    augment.contrast = 0.2  # [0, 1], largest relative change either way
-    augment.saturation = 0.2  # [0, 1], largest relative change either way
-    augment.hue = 0.0  # [0, 0.5], largest shift of the hue circle either way
+    augment.preset = "light"  # none | light | custom (none, to be set field by field)
+    # A field that is not set here is the preset's (simsearch/config_presets.py); set, it wins.
+    number = config_dict.placeholder
+    augment.crop_scale_min = number(float)  # (0, 1], least share of the area a crop keeps; 1: off
+    augment.crop_ratio_max = number(float)  # >= 1, widest aspect ratio of a crop; 1: square only
+    augment.horizontal_flip = number(float)  # [0, 1], probability
+    augment.rotation_degrees = number(float)  # [0, 180], largest angle either way
+    augment.brightness = number(float)  # [0, 1], largest relative change either way
+    augment.contrast = number(float)  # [0, 1], largest relative change either way
+    augment.saturation = number(float)  # [0, 1], largest relative change either way
+    augment.hue = number(float)  # [0, 0.5], largest shift of the hue circle either way
 
     config.model = model = config_dict.ConfigDict()
     model.backbone = "resnet50"  # a name of simsearch.models.BACKBONES

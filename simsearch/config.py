@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal, get_type_hints
 
 from simsearch import config_checks as checks
-from simsearch import errors, monitors
+from simsearch import config_presets, errors, monitors
 
 Count = Annotated[int, checks.Range(at_least=0)]
 PositiveInt = Annotated[int, checks.Range(at_least=1)]
@@ -31,6 +31,7 @@ class Data:
     valid_fraction: SplitFraction
     test_fraction: SplitFraction
     split_seed: Count
+    drop_duplicates: bool
     image_size: Annotated[int, checks.Range(at_least=8)]
     resize_size: Annotated[int, checks.Range(at_least=8)]
     resize_mode: Literal["squash", "short_side"]
@@ -52,8 +53,9 @@ class Sampling:
 
 @dataclasses.dataclass(frozen=True)
 class Augment:
-    """Strength of each random change to a training image."""
+    """Random changes to a training image; what is not set is the preset's."""
 
+    preset: Literal["none", "light", "custom"]
     crop_scale_min: Annotated[float, checks.Range(above=0, at_most=1)]
     crop_ratio_max: Annotated[float, checks.Range(at_least=1)]
     horizontal_flip: Fraction
@@ -154,14 +156,15 @@ def from_dict(values: Mapping[str, Any]) -> Config:
     """Returns the checked configuration.
 
     Args:
-        values: Mapping from group to field to value, such as a ConfigDict's `to_dict()`.
+        values: Mapping from group to field to value, such as a ConfigDict's `to_dict()`. None in
+            a field that `augment.preset` decides takes the preset's value.
 
     Raises:
         UsageError: With every unknown, missing, ill-typed or out-of-range field, and every
             contradiction between fields, in one message.
     """
     problems: list[str] = []
-    groups = checks.checked_fields(Config, values, problems=problems)
+    groups = checks.checked_fields(Config, config_presets.resolve(values), problems=problems)
     if problems:
         raise errors.UsageError("; ".join(problems))
     config = Config(**groups)

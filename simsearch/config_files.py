@@ -133,14 +133,15 @@ def _overridden(
         group, _, field = name.partition(".")
         if group not in values or not field or field not in values[group]:
             raise errors.UsageError(config_checks.unknown_field(name, config_lib.field_names()))
-        kind = type(values[group][field])
+        kind = values[group].get_type(field)
         parsed = _parse(value, kind) if isinstance(value, str) else value
         if kind is float and type(parsed) is int:
             parsed = float(parsed)
         if type(parsed) is not kind:
+            default = values[group][field]
+            example = "" if default is None else f", such as {default!r}"
             raise errors.UsageError(
-                f"--config.{name}={value} must be {config_checks.WORDS[kind]}, "
-                f"such as {values[group][field]!r}"
+                f"--config.{name}={value} must be {config_checks.WORDS[kind]}{example}"
             )
         values[group][field] = parsed
     return values

@@ -17,7 +17,7 @@ from simsearch import models
 from simsearch.config import Config
 from simsearch.data import batch as batch_lib
 from simsearch.data import corrupt as corrupt_lib
-from simsearch.data import evaluation, sampling, sources
+from simsearch.data import duplicates, evaluation, sampling, sources
 from simsearch.models import pretrained
 
 
@@ -35,6 +35,15 @@ def cache_dir(config: Config) -> str:
 
 def load_splits(config: Config) -> dict[str, sources.Split]:
     """Returns the splits "train", "validation" and "test" of the configured images."""
+    splits = source_splits(config)
+    if not config.data.drop_duplicates:
+        return splits
+    folder = os.path.join(cache_dir(config), "duplicates")
+    return duplicates.drop_from_train(splits, cache_dir=folder)
+
+
+def source_splits(config: Config) -> dict[str, sources.Split]:
+    """Returns the same with every image of the source, copies of held-out ones included."""
     data = config.data
     return sources.load(
         data.source,
@@ -118,7 +127,7 @@ def train_batches(
     # TensorFlow takes seconds to import, and only training needs it.
     from simsearch.data import augment, pipeline
 
-    data = config.data
+    data, names = config.data, augment.Augmentation._fields
     return pipeline.train_batches(
         split,
         sample_rows=sample_rows(config, split.labels),
@@ -129,7 +138,7 @@ def train_batches(
         resize_mode=data.resize_mode,
         resize_size=data.resize_size,
         max_pixels=data.max_pixels,
-        augmentation=augment.Augmentation(**vars(config.augment)),
+        augmentation=augment.Augmentation(*(getattr(config.augment, name) for name in names)),
         cache=data.cache,
         cache_dir=os.path.join(cache_dir(config), "images"),
         on_corrupt=data.on_corrupt,

@@ -2,7 +2,7 @@ import dataclasses
 
 import pytest
 
-from simsearch import config, config_files, errors
+from simsearch import config, config_files, config_presets, errors
 
 
 def load(**overrides):
@@ -57,6 +57,8 @@ def test_a_derived_default_follows_the_field_it_derives_from():
         ({"loss.soft_margin": "1"}, "must be True or False"),
         ({"optimizer.learning_rate": "-1"}, "must be > 0"),
         ({"optimizer.learning_rate": "1e999"}, "must be finite"),
+        ({"augment.hue": "much"}, "must be a number"),
+        ({"augment.hue": "0.6"}, "and <= 0.5"),
         ({"data.cache": "tape"}, "must be one of none, ram, disk"),
         ({"data.source": "folder"}, "needs data.path"),
         ({"data.path": "x"}, "read only with data.source=folder"),
@@ -91,3 +93,28 @@ def test_a_stored_configuration_with_a_missing_group_is_refused():
 def test_differences_name_the_fields():
     assert config.differences(load(), load()) == []
     assert config.differences(load(), load(train__seed=1)) == ["train.seed: 0 -> 1"]
+
+
+def test_a_preset_fills_what_is_not_set_and_what_is_set_wins():
+    light, none = load().augment, load(augment__preset="none").augment
+    assert (light.crop_scale_min, light.rotation_degrees) == (0.3, 15.0)
+    assert (none.crop_scale_min, none.rotation_degrees) == (1.0, 0.0)
+    mixed = load(augment__preset="none", augment__rotation_degrees="5", augment__hue=0.1).augment
+    assert dataclasses.asdict(mixed) == dataclasses.asdict(none) | {
+        "rotation_degrees": 5.0,
+        "hue": 0.1,
+    }
+    assert config.from_json(config.to_json(load(augment__hue=0.1))) == load(augment__hue=0.1)
+
+
+def test_an_unknown_preset_is_one_problem():
+    with pytest.raises(errors.UsageError) as caught:
+        load(augment__preset="heavy")
+    assert str(caught.value).count(";") == 0 and "none, light" in str(caught.value)
+
+
+def test_a_preset_has_a_value_for_every_field_that_is_left_open():
+    values = config_files._read(config_files.CONFIG_DIR / "train.py").augment.to_dict()
+    open_fields = {name for name, value in values.items() if value is None}
+    for name, preset in config_presets.AUGMENT.items():
+        assert set(preset) == open_fields, name

@@ -25,7 +25,7 @@ def download(config: Config, *, output: str | os.PathLike) -> dict[str, int]:
         config: As `load_config` returns it; only its data group is read.
         output: Folder to write to; run again, it goes on where it was.
     """
-    splits = wiring.load_splits(config)
+    splits = wiring.source_splits(config)
     corrupt = corrupt_lib.CorruptLog()
     counts = download_lib.download(splits, output, progress=progress.track, corrupt=corrupt)
     shared.log_corrupt(corrupt)

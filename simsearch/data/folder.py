@@ -130,6 +130,7 @@ def _scan(
         names=names,
         read=lambda i: _read(paths[i]),
         fingerprint=splits.digest(class_names, names, labels, stamps),
+        num_bytes=np.asarray([size for size, _ in stamps], np.int64),
     )
 
 

@@ -8,6 +8,8 @@ import re
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from simsearch import hub_access
 from simsearch.data import columns, images, splits, wording
 from simsearch.errors import RunError, UsageError
@@ -58,6 +60,7 @@ def load(
             names=splits.NumberedNames(key, len(labels[key])),
             read=_reader(tables[own], image_column),
             fingerprint=splits.digest(*parts),
+            num_bytes=_num_bytes(tables[own], image_column),
         )
     return columns.labelled(found, where=where)
 
@@ -188,6 +191,18 @@ def _reader(table: datasets.Dataset, image_column: str) -> Callable[[int], bytes
         return value
 
     return read
+
+
+def _num_bytes(table: datasets.Dataset, image_column: str) -> np.ndarray | None:
+    """Returns the length of each row's file, None where a row is kept elsewhere."""
+    import pyarrow
+    from pyarrow import compute
+
+    column = table.select_columns([image_column]).with_format("arrow")[:].column(0)
+    if pyarrow.types.is_struct(column.type):
+        column = compute.struct_field(column, "bytes")
+    lengths = compute.binary_length(column)
+    return None if lengths.null_count else lengths.to_numpy().astype(np.int64)
 
 
 def _file(path: str | None) -> bytes | None:

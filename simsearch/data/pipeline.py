@@ -80,7 +80,7 @@ def train_batches(
         # Nothing is raised through TensorFlow, whose message would bury it.
         try:
             image = load(int(row))
-            if not augmentation.moves_pixels:
+            if not augmentation.crops:
                 image = images.center_crop(image, image_size)
             return image, np.bool_(True)
         except (images.CorruptImage, OSError) as error:

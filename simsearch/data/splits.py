@@ -32,6 +32,8 @@ class Split:
         read: Returns the encoded bytes of row i; raises `images.CorruptImage` where the row
             cannot be read. Threads may call it side by side.
         fingerprint: Hex digest of what the rows are.
+        num_bytes: Length of what `read` returns for each row, int64 [N]; None where only reading
+            would tell.
     """
 
     labels: np.ndarray
@@ -39,6 +41,7 @@ class Split:
     names: Sequence[str]
     read: Callable[[int], bytes]
     fingerprint: str
+    num_bytes: np.ndarray | None = None
 
 
 class NumberedNames(Sequence):
@@ -85,6 +88,7 @@ def pick(split: Split, rows: np.ndarray) -> Split:
         names=PickedNames(split.names, rows),
         read=lambda i: split.read(int(rows[i])),
         fingerprint=digest(split.fingerprint, np.asarray(rows, np.int64).tobytes()),
+        num_bytes=None if split.num_bytes is None else split.num_bytes[rows],
     )
 
 

@@ -3,6 +3,7 @@ import math
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 
 from simsearch.data import augment as augment_lib
 from simsearch.data import images
@@ -14,7 +15,7 @@ IMAGE = RNG.integers(0, 256, (30, 40, 3), np.uint8)
 
 def augment(image=IMAGE, seed=(1, 2), size=SIZE, **strengths):
     augmentation = augment_lib.Augmentation(**strengths)
-    if not augmentation.moves_pixels:
+    if not augmentation.crops:
         image = images.center_crop(image, size)
     return augment_lib.augment(
         tf.constant(image), tf.constant(seed, tf.int32), image_size=size, augmentation=augmentation
@@ -37,7 +38,8 @@ def test_a_move_that_does_nothing_is_the_centre_crop_of_odd_sizes_too(shape):
     [
         ({}, set()),
         ({"rotation_degrees": 5.0, "crop_scale_min": 0.5}, {"ImageProjectiveTransformV3"}),
-        ({"brightness": 0.1}, {"MatMul"}),
+        ({"crop_scale_min": 0.5}, {"ResizeBilinear"}),
+        ({"saturation": 0.1}, {"MatMul"}),
         ({"hue": 0.1}, {"AdjustHue"}),
     ],
 )
@@ -51,7 +53,8 @@ def test_what_is_switched_off_is_not_in_the_graph(strengths, expected):
         tf.TensorSpec([SIZE, SIZE, 3], tf.uint8), tf.TensorSpec([2], tf.int32)
     )
     kinds = {op.type for op in graph.graph.get_operations()}
-    assert kinds & {"ImageProjectiveTransformV3", "MatMul", "AdjustHue"} == expected
+    costly = {"ImageProjectiveTransformV3", "ResizeBilinear", "MatMul", "AdjustHue"}
+    assert kinds & costly == expected
 
 
 def test_colors_equal_one_change_after_the_other():
@@ -110,7 +113,7 @@ def bilinear(image, y, x):
     return out
 
 
-def oracle(image, size, *, center, crop, angle, mirror):
+def turned(image, size, *, center, crop, angle, mirror):
     """Samples the turned crop pixel by pixel."""
     out = np.zeros((size, size, 3))
     for i in range(size):
@@ -123,42 +126,79 @@ def oracle(image, size, *, center, crop, angle, mirror):
     return np.clip(np.round(out), 0, 255)
 
 
+def draws_of(seed):
+    count = len(augment_lib._Draws._fields)
+    return augment_lib._Draws(*tf.random.stateless_uniform([count], seed).numpy())
+
+
+def crop_size(draws, strengths):
+    """Returns the height and width of the crop."""
+    height, width = IMAGE.shape[:2]
+    low = strengths["crop_scale_min"]
+    area = (low + (1 - low) * draws.area) * height * width
+    ratio = strengths.get("crop_ratio_max", 1) ** (2 * draws.ratio - 1)
+    return min(math.sqrt(area / ratio), height), min(math.sqrt(area * ratio), width)
+
+
 @pytest.mark.parametrize(
     "strengths",
     [
         {"rotation_degrees": 30.0},
-        {"crop_scale_min": 0.3, "crop_ratio_max": 1.5},
         {"crop_scale_min": 0.3, "rotation_degrees": 15.0, "horizontal_flip": 0.5},
+        {"crop_scale_min": 0.3, "crop_ratio_max": 1.5, "rotation_degrees": 15.0},
     ],
 )
 def test_crop_flip_and_rotation_equal_a_pixel_by_pixel_resampling(strengths):
-    augmentation = augment_lib.Augmentation(**strengths)
+    height, width = IMAGE.shape[:2]
     for i in range(4):
-        seed = tf.constant([7, i], tf.int32)
-        count = len(augment_lib._Draws._fields)
-        draws = augment_lib._Draws(*tf.random.stateless_uniform([count], seed).numpy())
-        height, width = IMAGE.shape[:2]
+        draws = draws_of((7, i))
         crop, center = (SIZE, SIZE), (height / 2, width / 2)
-        if augmentation.crop_scale_min < 1:
-            low = augmentation.crop_scale_min
-            area = (low + (1 - low) * draws.area) * height * width
-            ratio = augmentation.crop_ratio_max ** (2 * draws.ratio - 1)
-            crop = min(math.sqrt(area / ratio), height), min(math.sqrt(area * ratio), width)
+        if "crop_scale_min" in strengths:
+            crop = crop_size(draws, strengths)
             center = (
                 crop[0] / 2 + draws.top * (height - crop[0]),
                 crop[1] / 2 + draws.left * (width - crop[1]),
             )
-        expected = oracle(
+        expected = turned(
             IMAGE,
             SIZE,
             center=center,
             crop=crop,
-            angle=math.radians((2 * draws.angle - 1) * augmentation.rotation_degrees),
-            mirror=-1 if draws.flip < augmentation.horizontal_flip else 1,
+            angle=math.radians((2 * draws.angle - 1) * strengths["rotation_degrees"]),
+            mirror=-1 if draws.flip < strengths.get("horizontal_flip", 0) else 1,
         )
         found = augment(seed=(7, i), **strengths).astype(float)
         # Rounding to uint8 may fall either way.
         assert np.abs(found - expected).max() <= 1
+
+
+def test_crop_and_flip_without_a_rotation_equal_pil():
+    strengths = {"crop_scale_min": 0.2, "crop_ratio_max": 1.6, "horizontal_flip": 0.5}
+    # PIL smooths where it shrinks; crops of this set are enlarged only.
+    size = 44
+    for i in range(12):
+        draws = draws_of((8, i))
+        height, width = (round(float(side)) for side in crop_size(draws, strengths))
+        top = math.floor(draws.top * (IMAGE.shape[0] - height + 1))
+        left = math.floor(draws.left * (IMAGE.shape[1] - width + 1))
+        part = Image.fromarray(IMAGE[top : top + height, left : left + width])
+        expected = np.asarray(part.resize((size, size), Image.Resampling.BILINEAR), float)
+        if draws.flip < 0.5:
+            expected = expected[:, ::-1]
+        found = augment(seed=(8, i), size=size, **strengths).astype(float)
+        # PIL resizes one axis after the other and rounds in between.
+        assert np.abs(found - expected).max() <= 2
+
+
+def test_crops_take_every_size_place_and_the_whole_image():
+    ramp = np.stack(np.broadcast_arrays(*np.ogrid[:40, :40], 0), -1).astype(np.uint8)
+    found = np.array([augment(ramp, seed=(4, i), size=8, crop_scale_min=0.25) for i in range(300)])
+    height = (found[:, -1, 0, 0].astype(int) - found[:, 0, 0, 0]) * 8 / 7
+    # Squares of 20 to 40 pixels, their area uniform.
+    assert 19 < height.min() < 22 and 38 < height.max() < 41
+    assert abs(np.mean(height**2) - 0.625 * 1600) < 60
+    centers = found[:, :, :, :2].astype(float).mean((1, 2))
+    assert np.abs(centers.mean(0) - 19.5).max() < 0.7 and np.abs(np.corrcoef(centers.T)[0, 1]) < 0.2
 
 
 def test_colors_change_by_at_most_their_strength():

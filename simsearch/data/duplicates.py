@@ -1,0 +1,98 @@
+"""Train images that are also held out, byte by byte: found, counted and left out of training."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import pathlib
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+
+from simsearch import progress
+from simsearch.data import images, splits, wording
+
+
+def drop_from_train(
+    found: Mapping[str, splits.Split], *, cache_dir: str
+) -> dict[str, splits.Split]:
+    """Returns the splits without the train images whose bytes equal a held-out image's.
+
+    A copy in train would be found again, not recognised: it would flatter every figure. What was
+    found is kept, so that a large set is read through once and not at every start.
+
+    Args:
+        found: The splits "train", "validation" and "test".
+        cache_dir: Folder that the result is kept in.
+    """
+    train = found["train"]
+    rows = _remembered(found, pathlib.Path(cache_dir))
+    if not len(rows):
+        return dict(found)
+    names = wording.listed(train.names[int(row)] for row in rows)
+    progress.log.info(
+        "left out of training: %d %s to a validation or test image, %s",
+        len(rows),
+        "images identical" if len(rows) > 1 else "image identical",
+        names,
+    )
+    kept = np.setdiff1d(np.arange(len(train.labels)), rows)
+    return {**found, "train": splits.pick(train, kept)}
+
+
+def copies_in_train(found: Mapping[str, splits.Split]) -> np.ndarray:
+    """Returns the rows of train whose bytes equal those of a held-out image, sorted, int64 [n].
+
+    Only images of a length that occurs on both sides are read, where the lengths are known.
+
+    Args:
+        found: The splits "train" and others.
+    """
+    train = found["train"]
+    held_out = [split for name, split in found.items() if name != "train"]
+    if any(split.num_bytes is None for split in (train, *held_out)):
+        rows_of = [np.arange(len(split.labels)) for split in (train, *held_out)]
+    else:
+        lengths = np.concatenate([split.num_bytes for split in held_out])
+        shared = np.intersect1d(train.num_bytes, lengths)
+        rows_of = [np.flatnonzero(np.isin(s.num_bytes, shared)) for s in (train, *held_out)]
+    total = sum(map(len, rows_of))
+    with progress.bar(
+        total=total, initial=0, description="looking for copies", unit="image"
+    ) as bar:
+        seen = {
+            digest
+            for split, rows in zip(held_out, rows_of[1:], strict=True)
+            for digest in _digests(split, rows, bar)
+        }
+        copies = [digest in seen for digest in _digests(train, rows_of[0], bar)]
+    return rows_of[0][np.asarray(copies, bool)]
+
+
+def _digests(split: splits.Split, rows: np.ndarray, bar: object) -> Iterable[bytes]:
+    """Yields a digest of each row's bytes; one that cannot be read is like no other."""
+    for row in rows:
+        bar.update()
+        try:
+            yield hashlib.sha256(split.read(int(row))).digest()
+        except (images.CorruptImage, OSError):
+            yield f"{split.fingerprint} {row}".encode()
+
+
+def _remembered(found: Mapping[str, splits.Split], folder: pathlib.Path) -> np.ndarray:
+    key = splits.digest([(name, found[name].fingerprint) for name in sorted(found)])
+    path = folder / f"{key}.json"
+    try:
+        return np.asarray(json.loads(path.read_text()), np.int64)
+    except (OSError, ValueError):
+        pass  # Not looked for yet, or cut off when a process was killed.
+    rows = copies_in_train(found)
+    draft = path.with_suffix(f".{os.getpid()}.tmp")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        draft.write_text(json.dumps(rows.tolist()))
+        os.replace(draft, path)
+    except OSError as error:
+        progress.log.warning("the copies are looked for again next time: %s", error)
+    return rows
