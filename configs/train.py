@@ -101,5 +101,11 @@ def get_config() -> config_dict.ConfigDict:
     evaluation.seed = 0  # integer >= 0; of the triplets and the resamples
     evaluation.pixel_baseline = False  # whether the raw pixels' figures are printed beside
 
+    config.index = index = config_dict.ConfigDict()
+    index.exact_limit = 500_000  # images >= 0, held in memory and compared one by one; above: ann
+    index.exact_dtype = "float32"  # float32 | bfloat16: of those vectors in memory
+    index.ann = "hnsw"  # hnsw | ivf_pq (LanceDB only): the approximate index above exact_limit
+    index.thumbnail_size = 256  # pixels >= 16, longer side of what results are shown with
+
     config.lock()
     return config

@@ -18,6 +18,7 @@ _HOMES = {
     "evaluate": "simsearch.commands.evaluation",
     "download": "simsearch.commands.download",
     "Embedder": "simsearch.retrieval.embed",
+    "Index": "simsearch.index",
     "UsageError": "simsearch.errors",
     "RunError": "simsearch.errors",
 }

@@ -139,6 +139,16 @@ class Eval:
 
 
 @dataclasses.dataclass(frozen=True)
+class Index:
+    """How a collection is stored and searched."""
+
+    exact_limit: Count
+    exact_dtype: Literal["float32", "bfloat16"]
+    ann: Literal["hnsw", "ivf_pq"]
+    thumbnail_size: Annotated[int, checks.Range(at_least=16)]
+
+
+@dataclasses.dataclass(frozen=True)
 class Config:
     """Everything that decides a run. Fields and units: `configs/train.py`."""
 
@@ -150,6 +160,7 @@ class Config:
     optimizer: Optimizer
     train: Train
     eval: Eval
+    index: Index
 
 
 def from_dict(values: Mapping[str, Any]) -> Config:

@@ -14,6 +14,7 @@ FILES = sorted((ROOT / "simsearch").rglob("*.py")) + [ROOT / "main.py"]
 RANKS = [
     {"main"},
     {"simsearch.commands"},
+    {"simsearch.index"},
     {"simsearch.training", "simsearch.retrieval"},
     {"simsearch.wiring", "simsearch.checkpoints", "simsearch.runs", "simsearch.hardware"},
     {"simsearch.losses", "simsearch.models", "simsearch.data", "simsearch.parallel"},
@@ -36,6 +37,9 @@ DOORS = {
         "simsearch/retrieval/plots/",
     ],
     "PIL": ["simsearch/data/images.py"],
+    "lancedb": ["simsearch/index/lance.py"],
+    "pyarrow": ["simsearch/index/lance.py"],
+    "pymilvus": ["simsearch/index/milvus.py"],
     "tensorboardX": ["simsearch/training/records.py"],
     "absl": ["main.py"],
     "ml_collections": ["simsearch/config_files.py"],

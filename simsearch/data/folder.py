@@ -114,7 +114,7 @@ def _scan(
     paths: list[str] = []
     stamps: list[tuple[int, int]] = []
     for class_name, folder in class_folders.items():
-        files = sorted(_images(folder, seen=set()))
+        files = sorted(images_below(folder))
         if must_fill and not files:
             raise UsageError(
                 f"expected images in the class folder {folder}, found none "
@@ -134,8 +134,16 @@ def _scan(
     )
 
 
-def _images(folder: str, *, seen: set[tuple[int, int]]) -> Iterator[tuple[str, tuple[int, int]]]:
-    """Yields path, (size, mtime) of the images below a folder; `seen` ends loops of links."""
+def images_below(
+    folder: str, *, seen: set[tuple[int, int]] | None = None
+) -> Iterator[tuple[str, tuple[int, int]]]:
+    """Yields the path and (bytes, modification time in ns) of every image below a folder.
+
+    Args:
+        folder: Hidden files and files without an image's extension are left out.
+        seen: Folders, by device and inode, that are not entered; this ends loops of links.
+    """
+    seen = set() if seen is None else seen
     status = os.stat(folder)
     if (status.st_dev, status.st_ino) in seen:
         return
@@ -145,7 +153,7 @@ def _images(folder: str, *, seen: set[tuple[int, int]]) -> Iterator[tuple[str, t
     for entry in sorted(visible, key=lambda entry: entry.name):
         # os.path answers where entry.is_dir() fails: at a link that leads to itself.
         if os.path.isdir(entry.path):
-            yield from _images(entry.path, seen=seen)
+            yield from images_below(entry.path, seen=seen)
         elif os.path.splitext(entry.name)[1].lower() in EXTENSIONS and os.path.isfile(entry.path):
             status = os.stat(entry.path)
             yield entry.path, (status.st_size, status.st_mtime_ns)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import io
+import math
 import re
 import threading
 import warnings
-from typing import Literal
+from collections.abc import Callable
+from typing import Literal, TypeVar
 
 import numpy as np
 from PIL import Image
 
 ResizeMode = Literal["squash", "short_side"]
+Result = TypeVar("Result")
 
 # Only decoders that run inside this process: PIL would start Ghostscript for an EPS file.
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
@@ -48,6 +51,10 @@ class CorruptImage(ValueError):
     """Bytes that are no readable image; the message is the reason, short and in one line."""
 
 
+class EmptyRegion(ValueError):
+    """A region that holds no pixel of the image."""
+
+
 def decode(
     encoded: bytes, *, resize_mode: ResizeMode, resize_size: int, max_pixels: int
 ) -> np.ndarray:
@@ -71,24 +78,7 @@ def decode(
     Raises:
         CorruptImage: The bytes are no image, or one that is truncated, damaged or too large.
     """
-    if not encoded:
-        raise CorruptImage("the file is empty")
-    _silence_pil()
-    try:
-        with Image.open(io.BytesIO(encoded), formats=_FORMATS) as image:
-            if image.width * image.height > max_pixels:
-                raise CorruptImage(
-                    f"{image.width} x {image.height} pixels are more than {max_pixels}"
-                )
-            return _load(image, resize_mode, resize_size)
-    except (CorruptImage, MemoryError):
-        raise
-    except Image.UnidentifiedImageError as error:
-        raise CorruptImage(_unidentified(encoded)) from error
-    # Parsers of hostile bytes raise nearly anything: OSError, SyntaxError, struct.error, KeyError.
-    except Exception as error:
-        reason = " ".join(str(error).split())[:120]
-        raise CorruptImage(reason or type(error).__name__) from error
+    return _opened(encoded, max_pixels, lambda image: _load(image, resize_mode, resize_size))
 
 
 def center_crop(image: np.ndarray, size: int) -> np.ndarray:
@@ -140,11 +130,99 @@ def encode_png(array: np.ndarray) -> bytes:
     return buffer.getvalue()
 
 
+def thumbnail(encoded: bytes, *, longest: int, max_pixels: int) -> bytes:
+    """Returns a small JPEG of an encoded image, never enlarged; see `decode` for what is read.
+
+    Args:
+        encoded: Content of an image file.
+        longest: Its longer side at most, in pixels.
+        max_pixels: See `decode`.
+
+    Raises:
+        CorruptImage: See `decode`.
+    """
+
+    def shrink(image: Image.Image) -> bytes:
+        image.draft(None, (_DRAFT_GAP * longest, _DRAFT_GAP * longest))
+        small = _upright(image)
+        small.thumbnail((longest, longest), Image.Resampling.BILINEAR, reducing_gap=2.0)
+        buffer = io.BytesIO()
+        small.save(buffer, "JPEG", quality=85)
+        return buffer.getvalue()
+
+    return _opened(encoded, max_pixels, shrink)
+
+
+def crop(encoded: bytes, box: tuple[float, float, float, float], *, max_pixels: int) -> bytes:
+    """Returns the PNG file of a region of an encoded image, as a viewer shows it.
+
+    Args:
+        encoded: Content of an image file.
+        box: Left, top, width and height: as fractions of the upright image where none is above 1,
+            otherwise in its pixels. What lies outside the image is cut off.
+        max_pixels: See `decode`.
+
+    Raises:
+        CorruptImage: See `decode`.
+        EmptyRegion: Nothing of the image lies in it.
+    """
+
+    def cut(image: Image.Image) -> bytes:
+        whole = _upright(image)
+        scale = whole.size if max(box) <= 1 else (1, 1)
+        left, top = box[0] * scale[0], box[1] * scale[1]
+        right, bottom = left + box[2] * scale[0], top + box[3] * scale[1]
+        edges = (
+            max(0, math.floor(left)),
+            max(0, math.floor(top)),
+            min(whole.width, math.ceil(right)),
+            min(whole.height, math.ceil(bottom)),
+        )
+        if not (box[2] > 0 and box[3] > 0 and edges[0] < edges[2] and edges[1] < edges[3]):
+            raise EmptyRegion(
+                f"the region x, y, width, height = {', '.join(f'{edge:g}' for edge in box)} holds "
+                f"no pixel of the image, which is {whole.width} x {whole.height}"
+            )
+        return encode_png(np.asarray(whole.crop(edges)))
+
+    return _opened(encoded, max_pixels, cut)
+
+
 def sniff(encoded: bytes) -> str:
     """Returns the file extension that the content calls for, such as "jpg"; "" where unknown."""
     if encoded[:4] == b"RIFF" and encoded[8:12] == b"WEBP":
         return "webp"
     return next((name for magic, name in _EXTENSIONS if encoded.startswith(magic)), "")
+
+
+def _opened(encoded: bytes, max_pixels: int, read: Callable[[Image.Image], Result]) -> Result:
+    """Returns what `read` makes of the opened image; whatever it fails with is CorruptImage."""
+    if not encoded:
+        raise CorruptImage("the file is empty")
+    _silence_pil()
+    try:
+        with Image.open(io.BytesIO(encoded), formats=_FORMATS) as image:
+            if image.width * image.height > max_pixels:
+                raise CorruptImage(
+                    f"{image.width} x {image.height} pixels are more than {max_pixels}"
+                )
+            return read(image)
+    except (CorruptImage, EmptyRegion, MemoryError):
+        raise
+    except Image.UnidentifiedImageError as error:
+        raise CorruptImage(_unidentified(encoded)) from error
+    # Parsers of hostile bytes raise nearly anything: OSError, SyntaxError, struct.error, KeyError.
+    except Exception as error:
+        reason = " ".join(str(error).split())[:120]
+        raise CorruptImage(reason or type(error).__name__) from error
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """Returns the pixels as a viewer shows them, in RGB."""
+    image.load()
+    orientation = _orientation(image)
+    upright = _to_rgb(image)
+    return upright.transpose(_TRANSPOSES[orientation]) if orientation in _TRANSPOSES else upright
 
 
 def _load(image: Image.Image, resize_mode: ResizeMode, resize_size: int) -> np.ndarray:

@@ -78,16 +78,17 @@ class Embedder:
         images = jax.ShapeDtypeStruct((1, size, size, 3), np.uint8)
         return jax.eval_shape(self._embed, self._variables, images).shape[-1]
 
-    def embed(self, images: np.ndarray) -> np.ndarray:
+    def embed(self, images: np.ndarray, *, batch_size: int | None = None) -> np.ndarray:
         """Returns the embeddings of images that are already preprocessed.
 
         Args:
             images: uint8 [N, S, S, 3], as `preprocess` gives them.
+            batch_size: Images at a time, to which the last are padded; None: eval.batch_size.
 
         Returns:
             float32 [N, D], L2-normalised.
         """
-        size = self.config.eval.batch_size
+        size = batch_size or self.config.eval.batch_size
         parts = []
         for start in range(0, len(images), size):
             part = images[start : start + size]

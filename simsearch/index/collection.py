@@ -1,0 +1,332 @@
+"""The Index: a collection of images that is kept up to date and searched by any image."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pathlib
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from simsearch import errors
+from simsearch.index import answers, files, filters, incoming, opening, queries, sync
+from simsearch.index import metadata as metadata_lib
+from simsearch.index import rows as rows_lib
+from simsearch.index.record import Answer, Found, Hit, SyncReport, Value
+from simsearch.retrieval import embed
+
+
+class Info(NamedTuple):
+    """What an index is.
+
+    Attributes:
+        url: Where it is, without credentials.
+        engine: The engine's name.
+        version: Of the model; None where it came from no version folder.
+        fingerprint: Hex SHA-256 of the model's variables.
+        backbone: Of the model.
+        embedding_size: Dimensions of a vector.
+        is_exact: Whether every vector is compared, or an approximate index asked.
+    """
+
+    url: str
+    engine: str
+    version: int | None
+    fingerprint: str
+    backbone: str
+    embedding_size: int
+    is_exact: bool
+
+
+class Index:
+    """Images with their embeddings in a store, open for searches and changes.
+
+    Threads may share it. Other processes may have the same index open; their changes are seen.
+    """
+
+    def __init__(self, opened: opening.Opened) -> None:
+        """Takes over an open store; `open` is how to get an index."""
+        self.embedder = opened.embedder
+        self._about = opened.about
+        self._replaces = opened.replaces
+        self._calibration = opened.calibration
+        self._rows = rows_lib.Rows(
+            opened.engine,
+            embedding_size=opened.about.embedding_size,
+            config=opened.embedder.config,
+        )
+
+    @classmethod
+    def open(
+        cls,
+        url: str = "lance:./index",
+        *,
+        version: int | None = None,
+        workdir: str | os.PathLike = "runs",
+        embedder: embed.Embedder | None = None,
+        create: bool = False,
+        overrides: Mapping[str, Any] | None = None,
+    ) -> Index:
+        """Opens an index.
+
+        Args:
+            url: `lance:PATH` or `milvus:http://HOST:PORT[/COLLECTION]`.
+            version: Of the model; None: the one that the index was made by, and the newest for a
+                new index.
+            workdir: Folder of the versions.
+            embedder: The model itself, in place of a version.
+            create: Whether to make the index where there is none. Where there is one of another
+                model, a new one grows beside it and takes its place when `sync` has finished.
+            overrides: Fields of the version's configuration to change, such as
+                {"index.exact_limit": 0}.
+
+        Raises:
+            UsageError: Where there is no such index, engine or version, or the index was made by
+                another model.
+            RunError: Where the engine does not answer.
+        """
+        opened = opening.open_store(
+            url,
+            version=version,
+            workdir=workdir,
+            embedder=embedder,
+            create=create,
+            overrides=overrides,
+        )
+        try:
+            return cls(opened)
+        except BaseException:
+            opened.engine.close()
+            raise
+
+    def __enter__(self) -> Index:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def __len__(self) -> int:
+        return self.count()
+
+    def close(self) -> None:
+        """Lets go of the store."""
+        self._rows.engine.close()
+
+    @property
+    def info(self) -> Info:
+        """What this index is."""
+        about = self._about
+        return Info(
+            url=self._rows.engine.url,
+            engine=self._rows.engine.name,
+            version=about.version,
+            fingerprint=about.fingerprint,
+            backbone=about.backbone,
+            embedding_size=about.embedding_size,
+            is_exact=self._rows.is_exact,
+        )
+
+    def sync(
+        self,
+        images_dir: str | os.PathLike,
+        *,
+        labels_csv: str | os.PathLike | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> SyncReport:
+        """Makes the index hold what a folder holds.
+
+        New files are added, changed ones replaced, vanished ones deleted; files of the same size
+        and time are not opened. Images of other folders and those that `add` brought stay.
+
+        Args:
+            images_dir: The folder; its class folders are labels.
+            labels_csv: Label and metadata by path, as `metadata.read_csv` reads it.
+            progress: Called with the files done and the files there are to embed.
+
+        Raises:
+            UsageError: Where the folder or the CSV file is not there, or holds no images.
+        """
+        root = files.root_of(images_dir)
+        labels = None if labels_csv is None else metadata_lib.read_csv(labels_csv)
+        config = self.embedder.config
+        tools = sync.Tools(
+            engine=self._rows.engine,
+            load=lambda encoded: incoming.load(encoded, self.embedder),
+            embed=self.embedder.embed,
+            upsert=self._rows.upsert,
+            delete=self._rows.delete,
+            batch_size=config.eval.batch_size,
+            num_threads=config.data.num_threads or os.cpu_count() or 1,
+            on_progress=progress,
+        )
+        report = sync.run(root, labels, tools)
+        self._rows.engine.optimize()
+        if self._replaces is not None:
+            self._rows.engine.write_about(dataclasses.asdict(self._about))
+            self._rows.engine.drop_table(self._replaces)
+            self._replaces = None
+        self._rows.choose()
+        return report
+
+    def add(
+        self,
+        images: Sequence[str | os.PathLike | bytes],
+        *,
+        labels: Sequence[str | None] | None = None,
+        paths: Sequence[str | None] | None = None,
+        metadata: Sequence[Mapping[str, Value] | None] | None = None,
+    ) -> list[str]:
+        """Adds images that belong to no folder and returns their ids; searches see them at once.
+
+        An image with the same content as one that was added before takes its place.
+
+        Args:
+            images: Paths, or encoded bytes.
+            labels: Class of each; None: none.
+            paths: Name of each; None: the file's name, or the id.
+            metadata: Further columns of each.
+
+        Raises:
+            CorruptImage: Where one cannot be read; none is added then.
+            UsageError: Where a file is not there, or metadata cannot be stored.
+        """
+        count = len(images)
+        columns = []
+        for name, column in (("labels", labels), ("paths", paths), ("metadata", metadata)):
+            if column is not None and len(column) != count:
+                raise errors.UsageError(f"{count} images came with {len(column)} {name}")
+            columns.append([None] * count if column is None else column)
+        max_pixels = self.embedder.config.data.max_pixels
+        encoded = [queries.read(image, crop=None, max_pixels=max_pixels) for image in images]
+        vectors = self.embed_queries(encoded)
+        rows = []
+        for i, (label, path, extra) in enumerate(zip(*columns, strict=True)):
+            name = None if isinstance(images[i], bytes) else pathlib.Path(images[i]).name
+            rows.append(
+                incoming.row(
+                    encoded[i],
+                    vectors[i],
+                    self.embedder,
+                    path=path or name,
+                    label=label,
+                    extra=extra,
+                )
+            )
+        self._rows.upsert(list({row.record.id: row for row in rows}.values()))
+        return [row.record.id for row in rows]
+
+    def remove(self, ids: Sequence[str]) -> int:
+        """Removes images by id and returns how many there were; no search finds them any more."""
+        return self._rows.delete(list(dict.fromkeys(ids)))
+
+    def search(
+        self,
+        query: queries.Query | Sequence[queries.Query],
+        *,
+        top_k: int = 8,
+        filter: str | filters.Filter | None = None,  # noqa: A002 - the word that users know
+        crop: queries.Box | None = None,
+        unlike: queries.Query | Sequence[queries.Query] = (),
+    ) -> Answer:
+        """Returns the images most similar to a query, or to several on average.
+
+        Stored images among the queries are no results themselves.
+
+        Args:
+            query: A path, encoded bytes, or "id:…" of a stored image; or a list of them.
+            top_k: Results at most.
+            filter: Which images to search, such as "label = 'cookie' and price < 3"; see
+                `filters.parse`.
+            crop: Region x, y, width, height of the one query: fractions of the upright image where
+                none is above 1, pixels otherwise.
+            unlike: What the results should be less like, in the same forms as `query`.
+
+        Raises:
+            UsageError: Where a query, the filter or the region cannot be understood.
+            CorruptImage: Where a query is no readable image.
+        """
+        liked, unliked = queries.as_list(query), queries.as_list(unlike)
+        if not liked:
+            raise errors.UsageError("a search needs at least one query")
+        where = filters.resolve(filter)
+        options: dict[str, Any] = {
+            "embed_images": self.embed_queries,
+            "stored": self._rows.vectors,
+            "max_pixels": self.embedder.config.data.max_pixels,
+            "embedding_size": self._about.embedding_size,
+        }
+        vector = queries.combine(
+            queries.vectors(liked, crop=crop, **options),
+            queries.vectors(unliked, crop=None, **options),
+        )
+        asked = set(queries.stored_ids([*liked, *unliked]))
+        (found,) = self._rows.nearest(vector[None], top_k=top_k + len(asked), where=where)
+        return self._answer([hit for hit in found if hit.record.id not in asked][:top_k])
+
+    def embed_queries(self, images: Sequence[bytes | np.ndarray]) -> np.ndarray:
+        """Returns the embeddings of query images, float32 [N, D].
+
+        Args:
+            images: Encoded, or decoded as uint8 [H, W, 3].
+
+        Raises:
+            CorruptImage: Where one cannot be read.
+        """
+        return queries.embed_encoded(self.embedder, images)
+
+    def search_vectors(
+        self,
+        vectors: np.ndarray,
+        top_k: int,
+        filter: str | filters.Filter | None = None,  # noqa: A002 - as in `search`
+    ) -> list[Answer]:
+        """Returns the answer to each of several queries that are already embedded.
+
+        Args:
+            vectors: L2-normalised, float32 [Q, D].
+            top_k: Results of each at most.
+            filter: Which images to search; None: all.
+        """
+        found = self._rows.nearest(vectors, top_k=top_k, where=filters.resolve(filter))
+        return [self._answer(hits) for hits in found]
+
+    def get(self, id_: str) -> Hit | None:
+        """Returns a stored image as a hit of score 1; None where there is none with that id."""
+        found = self._rows.engine.get([id_]).records
+        return answers.hit(Found(found[0], 1.0), None) if found else None
+
+    def vector(self, id_: str) -> np.ndarray | None:
+        """Returns the embedding of a stored image, float32 [D]; None where there is none."""
+        return self._rows.vectors([id_]).get(id_)
+
+    def thumbnail(self, id_: str) -> bytes | None:
+        """Returns the JPEG thumbnail of a stored image; None where there is none with that id."""
+        return self._rows.engine.thumbnails([id_]).get(id_)
+
+    def count(
+        self,
+        filter: str | filters.Filter | None = None,  # noqa: A002 - as in `search`
+    ) -> int:
+        """Returns how many images pass a filter; None: how many there are."""
+        return self._rows.engine.count(filters.resolve(filter))
+
+    def ids(
+        self,
+        filter: str | filters.Filter | None = None,  # noqa: A002 - as in `search`
+    ) -> list[str]:
+        """Returns the ids of all images that pass a filter, sorted."""
+        where = filters.resolve(filter)
+        return sorted(r.id for batch in self._rows.engine.scan(where) for r in batch.records)
+
+    def labels(self) -> dict[str, int]:
+        """Returns how many images each label has, by name; images without a label are left out."""
+        records = (record for batch in self._rows.engine.scan() for record in batch.records)
+        counts = Counter(record.label for record in records if record.label)
+        return dict(sorted(counts.items()))
+
+    def _answer(self, found: Sequence[Found]) -> Answer:
+        rate = self.embedder.config.eval.false_match_rate
+        return answers.judge(found, self._calibration, false_match_rate=rate)

@@ -1,0 +1,114 @@
+"""What an index asks of an engine, and which engine a URL names."""
+
+import re
+from collections.abc import Hashable, Iterator, Sequence
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+from simsearch import errors
+from simsearch.index import filters
+from simsearch.index.record import Found, Record, Row
+
+
+class Batch(NamedTuple):
+    """Rows of a scan: N records and, where they were asked for, their vectors float32 [N, D]."""
+
+    records: list[Record]
+    vectors: np.ndarray | None
+
+
+class Engine(Protocol):
+    """Tables of rows with a vector each, and one note about the index.
+
+    Every write is there as a whole or not at all, also where the process is killed in it, and has
+    been seen by whoever reads after it returned. `open_table` comes before the rows' methods.
+
+    Attributes:
+        name: Of the engine, for people.
+        url: Where it keeps the index, without credentials.
+    """
+
+    name: str
+    url: str
+
+    def read_about(self) -> dict[str, Any] | None:
+        """Returns the note about the index; None where there is no index yet."""
+
+    def write_about(self, about: dict[str, Any]) -> None:
+        """Replaces the note."""
+
+    def open_table(self, name: str, *, embedding_size: int, create: bool) -> None:
+        """Makes a table the one that the other methods mean; makes it first where asked to."""
+
+    def drop_table(self, name: str) -> None:
+        """Removes a table, where it is there."""
+
+    def upsert(self, rows: Sequence[Row]) -> None:
+        """Writes rows, in place of those with the same ids."""
+
+    def delete(self, ids: Sequence[str]) -> int:
+        """Deletes rows by id and returns how many there were."""
+
+    def search(
+        self, vectors: np.ndarray, *, top_k: int, where: filters.Filter | None
+    ) -> list[list[Found]]:
+        """Returns the rows nearest by cosine to each of vectors [Q, D], as its index finds them."""
+
+    def count(self, where: filters.Filter | None = None) -> int:
+        """Returns how many rows pass a filter."""
+
+    def get(self, ids: Sequence[str], *, vectors: bool = False) -> Batch:
+        """Returns the rows with those ids that are there, in any order."""
+
+    def thumbnails(self, ids: Sequence[str]) -> dict[str, bytes]:
+        """Returns the thumbnails of those ids that are there."""
+
+    def scan(
+        self, where: filters.Filter | None = None, *, vectors: bool = False
+    ) -> Iterator[Batch]:
+        """Yields all rows that pass a filter."""
+
+    def version(self) -> Hashable:
+        """Returns what is another value after any process changed the table."""
+
+    def own_change(self, before: Hashable) -> Hashable:
+        """Returns the version after this process's one last write, or `before`.
+
+        Args:
+            before: The version before it; given back where another process wrote in between.
+        """
+
+    def build_index(self, kind: str) -> str:
+        """Builds the approximate index, waits until it answers, and returns its name."""
+
+    def optimize(self) -> None:
+        """Tidies up after many small writes."""
+
+    def close(self) -> None:
+        """Lets go of files and connections."""
+
+
+def connect(url: str) -> Engine:
+    """Returns the engine that a URL names; nothing is created.
+
+    Args:
+        url: `lance:PATH`, or `milvus:http://HOST:PORT[/COLLECTION]`.
+
+    Raises:
+        UsageError: Where there is no such engine, or its library is not installed.
+        RunError: Where it does not answer.
+    """
+    scheme, _, rest = url.partition(":")
+    if scheme == "lance" and rest:
+        from simsearch.index import lance
+
+        return lance.LanceEngine(rest)
+    if scheme == "milvus" and re.match(r"https?://[^/]", rest):
+        from simsearch.index import milvus
+
+        return milvus.MilvusEngine(rest)
+    raise errors.UsageError(
+        f"--index={url} names no engine; write lance:PATH, such as lance:./index, or "
+        "milvus:http://HOST:19530"
+    )

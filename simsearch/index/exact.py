@@ -1,0 +1,253 @@
+"""The exact view: all vectors resident on the devices, searched without an index, never stale."""
+
+import threading
+from collections.abc import Hashable, Iterable, Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from simsearch.index import filters, nearest
+from simsearch.index import record as record_lib
+from simsearch.index.engine import Engine
+from simsearch.index.record import Found, Record
+
+_CACHED_MASKS = 8
+
+
+class ExactView:
+    """A copy of an engine's table in memory.
+
+    Adds and deletes of this process are seen at once; those of others when `refresh` finds that
+    the engine's version is another one.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        embedding_size: int,
+        devices: Sequence[jax.Device],
+        dtype: str = "float32",
+    ) -> None:
+        """Reads the whole table.
+
+        Args:
+            engine: With its table open.
+            embedding_size: Dimensions D.
+            devices: What the rows are spread over.
+            dtype: Of the vectors in memory.
+        """
+        self._engine = engine
+        self._size = embedding_size
+        self._mesh = nearest.mesh(devices)
+        self._dtype = jnp.dtype(dtype)
+        self._lock = threading.RLock()
+        self._version: Hashable = engine.version()
+        self._load()
+
+    def __len__(self) -> int:
+        return len(self._slots)
+
+    def refresh(self) -> None:
+        """Takes over what other processes wrote since."""
+        with self._lock:
+            version = self._engine.version()
+            if version == self._version:
+                return
+            stored = {record.id: record for part in self._engine.scan() for record in part.records}
+            gone = [id_ for id_ in self._slots if id_ not in stored]
+            changed = [
+                id_
+                for id_, record in stored.items()
+                if id_ not in self._slots
+                or self._records[self._slots[id_]].revision != record.revision
+            ]
+            if len(changed) > max(1000, len(stored) // 4):
+                self._load()
+            else:
+                self.remove(gone)
+                for start in range(0, len(changed), 1000):
+                    batch = self._engine.get(changed[start : start + 1000], vectors=True)
+                    self._put(batch.records, batch.vectors)
+            self._version = version
+
+    def upsert(self, records: Sequence[Record], vectors: np.ndarray) -> None:
+        """Takes over rows that this process has just written to the engine."""
+        with self._lock:
+            self._put(records, vectors)
+            self._version = self._engine.own_change(self._version)
+
+    def delete(self, ids: Iterable[str]) -> None:
+        """Takes over that this process has just deleted rows of the engine."""
+        with self._lock:
+            self.remove(ids)
+            self._version = self._engine.own_change(self._version)
+
+    def remove(self, ids: Iterable[str]) -> None:
+        """Forgets rows."""
+        slots = [self._slots.pop(id_) for id_ in ids if id_ in self._slots]
+        for slot in slots:
+            self._records[slot] = None
+            self._free.append(slot)
+        self._allowed[slots] = False
+        self._set_columns(slots)
+
+    def get(self, id_: str) -> tuple[Record, np.ndarray] | None:
+        """Returns a record and its vector float32 [D] as they are in memory."""
+        with self._lock:
+            slot = self._slots.get(id_)
+            if slot is None:
+                return None
+            vector = np.asarray(self._matrix[slot], np.float32)
+            return self._records[slot], vector
+
+    def records(self) -> list[Record]:
+        """Returns all records."""
+        with self._lock:
+            return [self._records[slot] for slot in self._slots.values()]
+
+    def count(self, where: filters.Filter | None) -> int:
+        """Returns how many rows pass a filter."""
+        with self._lock:
+            return len(self) if where is None else int(self._mask(where).sum())
+
+    def search(
+        self, vectors: np.ndarray, *, top_k: int, where: filters.Filter | None
+    ) -> list[list[Found]]:
+        """Returns the rows nearest by cosine to each query, most similar first.
+
+        Args:
+            vectors: L2-normalised, float32 [Q, D].
+            top_k: Rows for each; fewer where fewer pass the filter.
+            where: Filter; None: all rows.
+        """
+        with self._lock:
+            allowed = self._on_devices(where)
+            each = self._capacity // self._mesh.size
+            k = nearest.bucket(max(top_k, 8), at_most=each)
+            answers: list[list[Found]] = []
+            for start in range(0, len(vectors), nearest.MAX_QUERIES):
+                part = np.asarray(vectors[start : start + nearest.MAX_QUERIES], np.float32)
+                padding = nearest.bucket(len(part), at_most=nearest.MAX_QUERIES) - len(part)
+                queries = np.pad(part, [(0, padding), (0, 0)])
+                scores, rows = jax.device_get(
+                    nearest.top_k(self._matrix, allowed, queries, k=k, devices=self._mesh)
+                )
+                answers.extend(self._found(scores[i], rows[i], top_k) for i in range(len(part)))
+            return answers
+
+    def _found(self, scores: np.ndarray, rows: np.ndarray, top_k: int) -> list[Found]:
+        # Fewer rows than asked for: the rest is -inf.
+        pairs = zip(scores[:top_k].tolist(), rows[:top_k].tolist(), strict=True)
+        return [Found(self._records[row], score) for score, row in pairs if score > -2]
+
+    def _load(self) -> None:
+        records: list[Record] = []
+        vectors = []
+        # A row that two processes added at once may be there twice: the later one counts.
+        for part in self._engine.scan(vectors=True):
+            records.extend(part.records)
+            vectors.append(part.vectors)
+        self._records: list[Record | None] = []
+        self._slots: dict[str, int] = {}
+        self._free: list[int] = []
+        self._columns: dict[str, _Column] = {}
+        self._masks: dict[str, jax.Array] = {}
+        self._capacity = nearest.capacity(len(records), self._mesh.size)
+        host = np.zeros((self._capacity, self._size), np.float32)
+        start = 0
+        for part in vectors:
+            host[start : start + len(part)] = part
+            start += len(part)
+        self._matrix = jax.device_put(jnp.asarray(host, self._dtype), nearest.over_rows(self._mesh))
+        self._records = [*records, *[None] * (self._capacity - len(records))]
+        self._allowed = np.zeros(self._capacity, bool)
+        self._slots = {record.id: slot for slot, record in enumerate(records)}
+        self._allowed[list(self._slots.values())] = True
+        self._free = list(range(self._capacity - 1, len(records) - 1, -1))
+
+    def _put(self, records: Sequence[Record], vectors: np.ndarray) -> None:
+        if not records:
+            return
+        new = sum(record.id not in self._slots for record in records)
+        if new > len(self._free):
+            self._grow(len(self._slots) + new)
+        slots = []
+        for record in records:
+            if record.id not in self._slots:
+                self._slots[record.id] = self._free.pop()
+            slots.append(self._slots[record.id])
+            self._records[slots[-1]] = record
+        self._allowed[slots] = True
+        # Rows beyond the end are left out: few shapes to compile for.
+        padding = nearest.bucket(len(slots), at_most=2**30) - len(slots)
+        rows = np.pad(np.asarray(slots, np.int32), (0, padding), constant_values=self._capacity)
+        values = np.pad(np.asarray(vectors, np.float32), [(0, padding), (0, 0)])
+        self._matrix = nearest.write(self._matrix, rows, values)
+        self._set_columns(slots)
+
+    def _grow(self, num_rows: int) -> None:
+        old = self._capacity
+        self._capacity = nearest.capacity(num_rows, self._mesh.size)
+        more = self._capacity - old
+        matrix = jnp.pad(self._matrix, [(0, more), (0, 0)])
+        self._matrix = jax.device_put(matrix, nearest.over_rows(self._mesh))
+        self._records.extend([None] * more)
+        self._allowed = np.pad(self._allowed, (0, more))
+        self._free = [*range(self._capacity - 1, old - 1, -1), *self._free]
+        self._columns.clear()
+
+    def _on_devices(self, where: filters.Filter | None) -> jax.Array:
+        """Returns which rows may be found, from the masks of the latest filters if it is there."""
+        # Trees of different sorts can be equal as tuples, but are never written alike.
+        key = repr(where)
+        if key not in self._masks:
+            while len(self._masks) >= _CACHED_MASKS:
+                del self._masks[next(iter(self._masks))]
+            # The host's array changes in place, and a device may share its memory.
+            mask = self._allowed.copy() if where is None else self._mask(where)
+            self._masks[key] = jax.device_put(mask, nearest.over_rows(self._mesh))
+        return self._masks[key]
+
+    def _mask(self, tree: filters.Filter) -> np.ndarray:
+        return self._passes(tree) & self._allowed
+
+    def _passes(self, tree: filters.Filter) -> np.ndarray:
+        match tree:
+            case filters.And(parts):
+                return np.logical_and.reduce([self._passes(part) for part in parts])
+            case filters.Or(parts):
+                return np.logical_or.reduce([self._passes(part) for part in parts])
+            case filters.Not(part):
+                return ~self._passes(part)
+            case _:
+                if tree.field not in self._columns:
+                    self._columns[tree.field] = _Column(tree.field, self._records)
+                return self._columns[tree.field].passes(tree)
+
+    def _set_columns(self, slots: Sequence[int]) -> None:
+        self._masks.clear()
+        for column in self._columns.values():
+            column.set(slots, self._records)
+
+
+class _Column:
+    """One field of all rows as codes of its different values: each is compared once."""
+
+    def __init__(self, name: str, records: Sequence[Record | None]) -> None:
+        self._name = name
+        self._codes = np.zeros(len(records), np.int32)
+        self._code_of: dict[tuple[type, record_lib.Value], int] = {(type(None), None): 0}
+        self.set(range(len(records)), records)
+
+    def set(self, slots: Iterable[int], records: Sequence[Record | None]) -> None:
+        for slot in slots:
+            record = records[slot]
+            value = None if record is None else record_lib.field(record, self._name)
+            key = (type(value), value)
+            self._codes[slot] = self._code_of.setdefault(key, len(self._code_of))
+
+    def passes(self, leaf: filters.Compare | filters.In | filters.Exists) -> np.ndarray:
+        passing = [filters.accepts(leaf, value) for _, value in self._code_of]
+        return np.asarray(passing)[self._codes]

@@ -1,0 +1,127 @@
+"""What a synchronisation has to do: the files of a folder beside the rows of an index."""
+
+import hashlib
+import os
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from simsearch import errors
+from simsearch.data import folder as folder_lib
+from simsearch.data import splits
+from simsearch.index.record import Record
+
+
+class File(NamedTuple):
+    """An image file: its row's id, its path below the root with slashes, its size and time.
+
+    `on_disk` is where to open it: a name that is no Unicode is written differently in `path`.
+    """
+
+    id: str
+    path: str
+    size: int
+    modified_ns: int
+    on_disk: str
+
+    @property
+    def label(self) -> str:
+        """The class folder that it is in; "" where it is in none.
+
+        The first folder below the root, or the one below that where the first is named as a
+        split: train, val, valid, validation, dev or test.
+        """
+        first, *rest = self.path.split("/")[:-1] or [""]
+        return rest[0] if rest and splits.standard_name(first) else first
+
+
+class Plan(NamedTuple):
+    """The files of a folder by what has to be done with them.
+
+    Attributes:
+        new: No row is theirs.
+        suspects: File and row of those with another size or time than the row: their content
+            decides.
+        untouched: Rows of the files that are as they were.
+        vanished: Ids of the rows whose files are gone.
+    """
+
+    new: list[File]
+    suspects: list[tuple[File, Record]]
+    untouched: list[Record]
+    vanished: list[str]
+
+
+def root_of(images_dir: str | os.PathLike) -> str:
+    """Returns a folder as the index names it.
+
+    Raises:
+        UsageError: Where it is no folder.
+    """
+    root = os.path.realpath(os.path.expanduser(images_dir))
+    if not os.path.isdir(root):
+        came = "is a file" if os.path.exists(root) else "does not exist"
+        raise errors.UsageError(f"--images={images_dir} must be a folder of images, and it {came}")
+    return root
+
+
+def find(root: str) -> list[File]:
+    """Returns the images below a folder, sorted by path; none is opened.
+
+    Raises:
+        RunError: Where a folder cannot be listed.
+        UsageError: Where there is no image: more likely a disk that is not there than the wish
+            to empty an index.
+    """
+    try:
+        found = sorted(folder_lib.images_below(root))
+    except OSError as error:
+        raise errors.RunError(
+            f"expected to list the images below {root}, but {error.strerror}: {error.filename}; "
+            "check its permissions"
+        ) from error
+    if not found:
+        extensions = ", ".join(sorted(folder_lib.EXTENSIONS))
+        raise errors.UsageError(f"expected images below {root}, found none ({extensions})")
+    files = []
+    for path, (size, modified_ns) in found:
+        relative = os.path.relpath(path, root).replace(os.sep, "/")
+        # A name that is no Unicode could neither be stored nor shown.
+        relative = relative.encode(errors="surrogateescape").decode(errors="backslashreplace")
+        files.append(File(file_id(root, relative), relative, size, modified_ns, path))
+    return files
+
+
+def file_id(root: str, path: str) -> str:
+    """Returns the id of an image file by its folder and its path in there."""
+    text = f"{root}\0{path}"
+    return hashlib.sha256(text.encode(errors="backslashreplace")).hexdigest()[:32]
+
+
+def content_id(encoded: bytes) -> str:
+    """Returns the id of an image that came without a folder."""
+    return content_hash(encoded)[:32]
+
+
+def content_hash(encoded: bytes) -> str:
+    """Returns the hex SHA-256 of a file's content."""
+    return hashlib.sha256(encoded).hexdigest()
+
+
+def plan(files: Sequence[File], stored: Mapping[str, Record]) -> Plan:
+    """Returns what has to be done.
+
+    Args:
+        files: Of the folder.
+        stored: The rows that came from this folder, by id.
+    """
+    new, suspects, untouched = [], [], []
+    for file in files:
+        record = stored.get(file.id)
+        if record is None:
+            new.append(file)
+        elif (file.size, file.modified_ns) == (record.size, record.modified_ns):
+            untouched.append(record)
+        else:
+            suspects.append((file, record))
+    vanished = sorted(stored.keys() - {file.id for file in files})
+    return Plan(new, suspects, untouched, vanished)

@@ -1,0 +1,296 @@
+"""Filters: a small language, parsed into a tree that each engine renders in its own words.
+
+label = 'cookie' and not (price > 3.5 or colour in ('red', 'blue'))
+
+A comparison with a value that an image does not have, or has in another type, is false; `not`
+turns that into true. Numbers compare as float64, text by code points.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Literal, NamedTuple
+
+from simsearch import errors
+from simsearch.index import record as record_lib
+
+Constant = str | float | int | bool
+Operator = Literal["=", "!=", "<", "<=", ">", ">="]
+
+_MAX_LENGTH = 20_000
+_MAX_DEPTH = 50
+_TOKEN = re.compile(
+    r"""\s*(?:
+      (?P<text>'(?:[^']|'')*'|"(?:[^"]|"")*")
+    | (?P<number>[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?(?![\w.]))
+    | (?P<name>[^\W\d]\w*)
+    | (?P<sign><=|>=|!=|<>|==|[=<>(),])
+    )""",
+    re.VERBOSE,
+)
+_SAME = {"==": "=", "<>": "!="}
+_WORDS = frozenset({"and", "or", "not", "in", "between", "is", "null", "true", "false"})
+_EXAMPLE = "write it as label = 'cookie' and price < 3"
+
+
+class Compare(NamedTuple):
+    """`field operator value`; an order holds between two numbers or two texts only."""
+
+    field: str
+    operator: Operator
+    value: Constant
+
+
+class In(NamedTuple):
+    """`field in (values)`."""
+
+    field: str
+    values: tuple[Constant, ...]
+
+
+class Exists(NamedTuple):
+    """`field is not null`: the image has a value there."""
+
+    field: str
+
+
+class And(NamedTuple):
+    """All of the parts."""
+
+    parts: tuple["Filter", ...]
+
+
+class Or(NamedTuple):
+    """Any of the parts."""
+
+    parts: tuple["Filter", ...]
+
+
+class Not(NamedTuple):
+    """Whatever the part does not let through."""
+
+    part: "Filter"
+
+
+Filter = Compare | In | Exists | And | Or | Not
+
+
+def parse(text: str) -> Filter:
+    """Returns the tree of a filter.
+
+    Args:
+        text: Such as "label = 'cookie' and not (price between 2 and 3 or sold = true)". Operators:
+            = != < <= > >= in, not in, between, is null, is not null, and, or, not, parentheses.
+            Text stands in single or double quotes, which are doubled inside.
+
+    Raises:
+        UsageError: Where it cannot be read; says at which place, and what was expected.
+    """
+    return _Parser(text).parse()
+
+
+def resolve(where: "str | Filter | None") -> Filter | None:
+    """Returns the tree of a filter given as text or as a tree; None for none or empty text."""
+    if where is None or (isinstance(where, str) and not where.strip()):
+        return None
+    if isinstance(where, str):
+        return parse(where)
+    if isinstance(where, Filter):
+        return where
+    raise errors.UsageError(f"a filter must be text or a tree of filters, not {where!r}")
+
+
+def matches(tree: Filter, record: record_lib.Record) -> bool:
+    """Returns whether a record passes."""
+    match tree:
+        case And(parts):
+            return all(matches(part, record) for part in parts)
+        case Or(parts):
+            return any(matches(part, record) for part in parts)
+        case Not(part):
+            return not matches(part, record)
+        case _:
+            return accepts(tree, record_lib.field(record, tree.field))
+
+
+def accepts(leaf: Compare | In | Exists, value: record_lib.Value) -> bool:
+    """Returns whether one comparison lets a value through."""
+    if value is None:
+        return False
+    match leaf:
+        case Exists():
+            return True
+        case In(_, values):
+            return any(_compare(value, "=", other) for other in values)
+        case Compare(_, operator, other):
+            return _compare(value, operator, other)
+
+
+def field_names(tree: Filter) -> set[str]:
+    """Returns the names of all fields in a filter."""
+    match tree:
+        case And(parts) | Or(parts):
+            return set().union(*map(field_names, parts))
+        case Not(part):
+            return field_names(part)
+        case _:
+            return {tree.field}
+
+
+def kind(value: Constant) -> Literal["text", "boolean", "number"]:
+    """Returns the type that two values must share to be compared."""
+    if isinstance(value, bool):
+        return "boolean"
+    return "text" if isinstance(value, str) else "number"
+
+
+def _compare(value: Constant, operator: str, other: Constant) -> bool:
+    if kind(value) != kind(other):
+        return False
+    if kind(value) == "number":
+        value, other = float(value), float(other)
+    if operator in ("=", "!="):
+        return (value == other) == (operator == "=")
+    if kind(value) == "boolean":
+        return False
+    return {
+        "<": value < other,
+        "<=": value <= other,
+        ">": value > other,
+        ">=": value >= other,
+    }[operator]
+
+
+class _Parser:
+    """Recursive descent over the tokens of one filter."""
+
+    def __init__(self, text: str) -> None:
+        if len(text) > _MAX_LENGTH:
+            raise errors.UsageError(
+                f"a filter may have {_MAX_LENGTH} characters and this one has {len(text)}"
+            )
+        self._text = text
+        self._tokens = list(self._split())
+        self._next = 0
+        self._depth = 0
+
+    def parse(self) -> Filter:
+        tree = self._any()
+        if self._peek()[0] != "end":
+            self._fail("`and`, `or` or the end")
+        return tree
+
+    def _split(self):
+        place = 0
+        end = len(self._text.rstrip())
+        while place < end:
+            match = _TOKEN.match(self._text, place)
+            if match is None:
+                rest = self._text[place:].lstrip()
+                what = "a text without its closing quote" if rest[0] in "'\"" else repr(rest[:20])
+                raise errors.UsageError(
+                    f"--filter: {what} at character {len(self._text) - len(rest) + 1} cannot be "
+                    f"read; {_EXAMPLE}"
+                )
+            sort, token = match.lastgroup, match.group(match.lastgroup)
+            if sort == "name" and token.lower() in _WORDS:
+                sort, token = "word", token.lower()
+            yield sort, token, match.start(match.lastgroup)
+            place = match.end()
+        yield "end", "", len(self._text)
+
+    def _peek(self) -> tuple[str, str, int]:
+        return self._tokens[self._next]
+
+    def _take(self, *tokens: str) -> str | None:
+        """Returns and passes the next token where it is one of those words or signs."""
+        sort, token, _ = self._peek()
+        if sort in ("word", "sign") and token in tokens:
+            self._next += 1
+            return token
+        return None
+
+    def _need(self, token: str) -> None:
+        if not self._take(token):
+            self._fail(f"`{token}`")
+
+    def _fail(self, expected: str) -> None:
+        sort, token, place = self._peek()
+        came = "the end" if sort == "end" else repr(token)
+        raise errors.UsageError(
+            f"--filter: expected {expected} at character {place + 1}, found {came}; {_EXAMPLE}"
+        )
+
+    def _any(self) -> Filter:
+        return self._chain("or", self._all, Or)
+
+    def _all(self) -> Filter:
+        return self._chain("and", self._not, And)
+
+    def _chain(self, word: str, part: Callable[[], Filter], join: type) -> Filter:
+        parts = [part()]
+        while self._take(word):
+            parts.append(part())
+        return parts[0] if len(parts) == 1 else join(tuple(parts))
+
+    def _not(self) -> Filter:
+        self._depth += 1
+        if self._depth > _MAX_DEPTH:
+            raise errors.UsageError(f"--filter: more than {_MAX_DEPTH} levels of not and ( )")
+        try:
+            if self._take("not"):
+                return Not(self._not())
+            if self._take("("):
+                tree = self._any()
+                self._need(")")
+                return tree
+            return self._comparison()
+        finally:
+            self._depth -= 1
+
+    def _comparison(self) -> Filter:
+        sort, field, _ = self._peek()
+        if sort != "name":
+            self._fail("a field's name")
+        self._next += 1
+        if operator := self._take("=", "==", "!=", "<>", "<", "<=", ">", ">="):
+            return Compare(field, _SAME.get(operator, operator), self._value())
+        if self._take("is"):
+            negated = self._take("not")
+            self._need("null")
+            return Exists(field) if negated else Not(Exists(field))
+        negated = self._take("not")
+        if self._take("in"):
+            tree = In(field, self._values())
+        elif self._take("between"):
+            low = self._value()
+            self._need("and")
+            tree = And((Compare(field, ">=", low), Compare(field, "<=", self._value())))
+        else:
+            self._fail("=, !=, <, <=, >, >=, in, between or is")
+        return Not(tree) if negated else tree
+
+    def _values(self) -> tuple[Constant, ...]:
+        self._need("(")
+        values = [self._value()]
+        while self._take(","):
+            values.append(self._value())
+        self._need(")")
+        return tuple(values)
+
+    def _value(self) -> Constant:
+        sort, token, _ = self._peek()
+        if sort == "text":
+            self._next += 1
+            return token[1:-1].replace(token[0] * 2, token[0])
+        if sort == "number":
+            self._next += 1
+            number = float(token)
+            return int(token) if re.fullmatch(r"[+-]?\d+", token) else number
+        if word := self._take("true", "false"):
+            return word == "true"
+        self._fail("a number, a text in quotes, true or false")
+
+
+def ids_in(ids: Sequence[str]) -> In:
+    """Returns the filter for images by id."""
+    return In("id", tuple(ids))

@@ -1,0 +1,90 @@
+"""Filters in LanceDB's SQL: every name and value is written by this file, none passed through."""
+
+from collections.abc import Collection
+
+from simsearch.index import filters
+
+# A metadata column exists once for each type, so that no image's value changes another's type.
+PREFIXES = {"text": "s_", "number": "n_", "boolean": "b_"}
+
+
+def column(name: str, kind: str) -> str:
+    """Returns the table's column of a metadata field's values of one kind."""
+    return PREFIXES[kind] + name
+
+
+def render(tree: filters.Filter, columns: Collection[str], *, fields: Collection[str]) -> str:
+    """Returns a filter as an SQL condition that is never NULL.
+
+    Args:
+        tree: The filter.
+        columns: All columns that the table has.
+        fields: The fields that are columns themselves, under their own names.
+    """
+    match tree:
+        case filters.And(parts):
+            return "(" + " AND ".join(render(p, columns, fields=fields) for p in parts) + ")"
+        case filters.Or(parts):
+            return "(" + " OR ".join(render(p, columns, fields=fields) for p in parts) + ")"
+        case filters.Not(part):
+            return f"(NOT {render(part, columns, fields=fields)})"
+        case filters.Exists(field):
+            names = [field] if field in fields else [column(field, k) for k in PREFIXES]
+            there = [f"{_quoted(name)} IS NOT NULL" for name in names if name in columns]
+            return f"({' OR '.join(there)})" if there else "(1 = 0)"
+        case filters.In(field, values):
+            by_kind: dict[str, list[filters.Constant]] = {}
+            for value in values:
+                by_kind.setdefault(filters.kind(value), []).append(value)
+            parts = [_in(field, k, v, columns, fields) for k, v in by_kind.items()]
+            return f"({' OR '.join(parts)})"
+        case filters.Compare(field, operator, value):
+            return _compare(field, operator, value, columns, fields)
+
+
+def _compare(
+    field: str,
+    operator: str,
+    value: filters.Constant,
+    columns: Collection[str],
+    fields: Collection[str],
+) -> str:
+    name = _column(field, filters.kind(value), columns, fields)
+    is_order = operator not in ("=", "!=")
+    if name is None or (is_order and isinstance(value, bool)):
+        return "(1 = 0)"
+    return f"({_quoted(name)} IS NOT NULL AND {_quoted(name)} {operator} {_constant(value)})"
+
+
+def _in(
+    field: str,
+    kind: str,
+    values: list[filters.Constant],
+    columns: Collection[str],
+    fields: Collection[str],
+) -> str:
+    name = _column(field, kind, columns, fields)
+    if name is None:
+        return "(1 = 0)"
+    listed = ", ".join(map(_constant, values))
+    return f"({_quoted(name)} IS NOT NULL AND {_quoted(name)} IN ({listed}))"
+
+
+def _column(field: str, kind: str, columns: Collection[str], fields: Collection[str]) -> str | None:
+    """Returns the column that holds a field's values of one kind; None where there is none."""
+    if field in fields:
+        return field if kind == ("number" if field == "size" else "text") else None
+    name = column(field, kind)
+    return name if name in columns else None
+
+
+def _quoted(name: str) -> str:
+    return "`" + name.replace("`", "``") + "`"
+
+
+def _constant(value: filters.Constant) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return "'" + value.replace("'", "''") + "'"
+    return f"CAST('{float(value)!r}' AS DOUBLE)"

@@ -1,0 +1,133 @@
+"""Metadata of images: a CSV file with a row for each, types told from the values."""
+
+import csv
+import math
+import os
+import re
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from simsearch import errors
+from simsearch.index.record import FIELDS, Value
+
+_PATH_COLUMNS = ("path", "file", "filename", "file_name", "image")
+_LABEL_COLUMN = "label"
+_NAME = re.compile(r"[^\W\d]\w*")
+
+
+class Labels(NamedTuple):
+    """What a CSV file says of each image, by path; label None where it has no such column."""
+
+    label: str | None
+    metadata: dict[str, Value]
+
+
+def read_csv(path: str | os.PathLike) -> dict[str, Labels]:
+    """Returns label and metadata by the images' paths below the indexed folder.
+
+    Args:
+        path: A CSV file with a header. One column is named path, file, filename, file_name or
+            image; a column label, where there is one, wins over the class folders; all others are
+            metadata. A column is of booleans (true, false), of numbers or of text; an empty cell
+            is no value.
+
+    Raises:
+        UsageError: Where it cannot be read so.
+    """
+    try:
+        # utf-8-sig: spreadsheets write a byte order mark.
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            lines = list(csv.reader(file))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise errors.UsageError(f"--labels={path} must be a CSV file in UTF-8: {reason}") from error
+    if not lines:
+        raise errors.UsageError(f"--labels={path} must have a header, and it is empty")
+    names = [_column_name(name) for name in lines[0]]
+    key = next((name for name in _PATH_COLUMNS if name in names), None)
+    if key is None or len(set(names)) < len(names):
+        raise errors.UsageError(
+            f"--labels={path} must have different columns, one of them named path (or "
+            f"{', '.join(_PATH_COLUMNS[1:])}); its columns: {', '.join(lines[0])}"
+        )
+    rows = []
+    for number, line in enumerate(lines[1:], 2):
+        if len(line) not in (0, len(names)):
+            raise errors.UsageError(
+                f"--labels={path} has {len(line)} cells in line {number} and {len(names)} columns"
+            )
+        if line:
+            rows.append(dict(zip(names, (cell.strip() for cell in line), strict=True)))
+    columns = {name: _typed([row[name] for row in rows]) for name in names}
+    metadata = [name for name in names if name not in (key, _LABEL_COLUMN)]
+    for name in metadata:
+        check_name(name)
+    found = {}
+    for i, row in enumerate(rows):
+        label = row[_LABEL_COLUMN] if _LABEL_COLUMN in names else None
+        values = {name: columns[name][i] for name in metadata if columns[name][i] is not None}
+        found[row[key].replace(os.sep, "/").removeprefix("./")] = Labels(label, values)
+    return found
+
+
+def check_name(name: str) -> None:
+    """Raises UsageError where a metadata column may not be named so."""
+    if not _NAME.fullmatch(name) or name in FIELDS or len(name) > 60:
+        raise errors.UsageError(
+            f"a metadata column must be named by letters, digits and _, and not {', '.join(FIELDS)}"
+            f"; {name!r} is not"
+        )
+
+
+def checked(metadata: Mapping[str, Value]) -> dict[str, Value]:
+    """Returns metadata without missing values.
+
+    Raises:
+        UsageError: Where a name or the type of a value cannot be stored.
+    """
+    kept = {}
+    for name, value in metadata.items():
+        check_name(name)
+        if value is None:
+            continue
+        is_finite = not isinstance(value, float) or math.isfinite(value)
+        if type(value) not in (str, int, float, bool) or not is_finite:
+            raise errors.UsageError(
+                f"metadata {name}={value!r} must be a text, a finite number, True or False"
+            )
+        kept[name] = value
+    return kept
+
+
+def _column_name(header: str) -> str:
+    return re.sub(r"\W+", "_", header.strip()).strip("_").lower()
+
+
+def _typed(cells: list[str]) -> list[Value]:
+    """Returns a column's values in the narrowest type that takes all of them."""
+    there = [cell for cell in cells if cell]
+    for convert in (_boolean, int, _number):
+        try:
+            for cell in there:
+                convert(cell)
+        except ValueError:
+            continue
+        return [_converted(convert, cell) for cell in cells]
+    return [cell or None for cell in cells]
+
+
+def _converted(convert: Callable[[str], Value], cell: str) -> Value:
+    return convert(cell) if cell else None
+
+
+def _boolean(cell: str) -> bool:
+    if cell.lower() not in ("true", "false"):
+        raise ValueError(cell)
+    return cell.lower() == "true"
+
+
+def _number(cell: str) -> float:
+    number = float(cell)
+    if not math.isfinite(number):
+        raise ValueError(cell)
+    return number

@@ -1,0 +1,112 @@
+"""Which model an index belongs to: the note that a store keeps of it, and the check against it."""
+
+import dataclasses
+import hashlib
+import os
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+from simsearch import config_files, errors, runs
+from simsearch.retrieval import embed
+
+# What a search may change without making another model of the version.
+FIELDS = ("index.", "serve.", "eval.false_match_rate", "eval.batch_size", "train.num_devices")
+FORMAT = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class About:
+    """What a store remembers of the index in it.
+
+    Attributes:
+        format: Of the store; a later one is not read.
+        table: Name of the table with the rows.
+        version: Number of the version that embedded them.
+        fingerprint: Of its network's variables.
+        preprocessing: How it takes an image, in words.
+        embedding_size: Dimensions of a vector.
+        backbone: Its network's name.
+        calibration: Of its scores, as JSON; "" where it has none.
+    """
+
+    format: int
+    table: str
+    version: int | None
+    fingerprint: str
+    preprocessing: str
+    embedding_size: int
+    backbone: str
+    calibration: str = ""
+
+    def is_same_model(self, other: "About") -> bool:
+        """Returns whether the vectors of two models may be compared."""
+        return (self.fingerprint, self.preprocessing) == (other.fingerprint, other.preprocessing)
+
+
+def load(
+    version: int | None, workdir: str | os.PathLike, overrides: Mapping[str, Any] | None
+) -> tuple[embed.Embedder, int]:
+    """Returns the embedder of a version and its number, the newest where no number is given.
+
+    Raises:
+        UsageError: Where there is none, or a field would make another model of it.
+    """
+    found = runs.find(workdir, version)
+    config = config_files.override(found.config, overrides or {}, allowed=FIELDS)
+    return embed.Embedder.from_version(found, config=config), found.number
+
+
+def describe(embedder: embed.Embedder, *, version: int | None, calibration: str = "") -> About:
+    """Returns the note about an index whose rows an embedder makes."""
+    data = embedder.config.data
+    preprocessing = f"{data.resize_mode} {data.resize_size}, middle {data.image_size}"
+    key = hashlib.sha256(f"{embedder.fingerprint} {preprocessing}".encode()).hexdigest()
+    return About(
+        format=FORMAT,
+        table=f"images_{key[:16]}",
+        version=version,
+        fingerprint=embedder.fingerprint,
+        preprocessing=preprocessing,
+        embedding_size=embedder.embedding_size,
+        backbone=embedder.config.model.backbone,
+        calibration=calibration,
+    )
+
+
+def read(stored: Mapping[str, Any], *, url: str) -> About:
+    """Returns the note that a store kept.
+
+    Raises:
+        UsageError: Where a later simsearch wrote it.
+    """
+    if stored.get("format") != FORMAT:
+        raise errors.UsageError(
+            f"the index {url} has format {stored.get('format')} and this simsearch reads "
+            f"{FORMAT}; update simsearch, or index again with another --index"
+        )
+    return About(**stored)
+
+
+def check(stored: About, asked: About, *, url: str, workdir: str | os.PathLike) -> None:
+    """Raises UsageError where the vectors of an index are another model's."""
+    if stored.is_same_model(asked):
+        return
+    number = "N" if asked.version is None else asked.version
+    raise errors.UsageError(
+        f"the index {url} was made by {_named(stored)}, and {_named(asked)} cannot search it; "
+        f"index again with `python main.py --mode=index --images=DIR --version={number}"
+        f"{place(url, workdir)}`"
+    )
+
+
+def place(url: str, workdir: str | os.PathLike) -> str:
+    """Returns the flags that name an index and its versions, where they are not the usual ones."""
+    flags = "" if url == "lance:./index" else f" --index={url}"
+    is_usual = pathlib.Path(workdir) == pathlib.Path("runs")
+    return flags if is_usual else f"{flags} --workdir={workdir}"
+
+
+def _named(about: About) -> str:
+    version = "a model of no version" if about.version is None else f"version {about.version}"
+    return f"{version} (model {about.fingerprint[:12]})"

@@ -1,0 +1,142 @@
+"""The k rows of a matrix nearest to each query, compiled: block-wise, over all devices, exact."""
+
+import functools
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+_AXIS = "rows"
+# Rows that share one maximum. The k best rows lie in the k best bins, so only those are looked at
+# again: sorting maxima costs a 32nd of sorting scores.
+_BIN = 32
+# Scores held at a time for each device: they stay in a core's cache.
+_BLOCK_ELEMENTS = 2**19
+# Below this many rows for each device all scores are sorted at once.
+_SMALL = 2**14
+_SMALLEST_CAPACITY = 1024
+MAX_QUERIES = 128
+
+
+def mesh(devices: Sequence[jax.Device]) -> Mesh:
+    """Returns the devices as a line that the rows are spread along."""
+    return Mesh(np.asarray(devices), (_AXIS,))
+
+
+def over_rows(devices: Mesh) -> NamedSharding:
+    """Returns the layout of a matrix with its rows spread over the devices."""
+    return NamedSharding(devices, P(_AXIS))
+
+
+def capacity(num_rows: int, num_devices: int) -> int:
+    """Returns how many rows to make room for, so that growth seldom compiles anything anew.
+
+    It is at most an eighth more than there are, above 8,192 rows for each device.
+    """
+    each = max(_SMALLEST_CAPACITY, -(-num_rows // num_devices))
+    step = max(_SMALLEST_CAPACITY, 2 ** (each - 1).bit_length() // 16)
+    return -(-each // step) * step * num_devices
+
+
+def bucket(number: int, *, at_most: int) -> int:
+    """Returns the power of two that is not under a number, or the bound where that is less."""
+    return min(at_most, 2 ** max(0, number - 1).bit_length())
+
+
+@functools.partial(jax.jit, donate_argnums=0)
+def write(matrix: jax.Array, rows: jax.Array, values: jax.Array) -> jax.Array:
+    """Returns a matrix [C, ...] with some rows replaced, in the same memory.
+
+    Args:
+        matrix: Given up by the caller.
+        rows: Their numbers, int32 [n]; those that are C or more are left out.
+        values: What they become, [n, ...].
+    """
+    return matrix.at[rows].set(values.astype(matrix.dtype), mode="drop")
+
+
+@functools.partial(jax.jit, static_argnames=("k", "devices"))
+def top_k(
+    matrix: jax.Array, allowed: jax.Array, queries: jax.Array, *, k: int, devices: Mesh
+) -> tuple[jax.Array, jax.Array]:
+    """Returns the scores, float32 [Q, k], and rows, int32 [Q, k], nearest to each query.
+
+    Args:
+        matrix: Vectors, [C, D] with C as `capacity` gives it, spread over the devices.
+        allowed: Whether a row may be found, bool [C], spread alike. Where fewer than k may, scores
+            of -inf fill up.
+        queries: float32 [Q, D].
+        k: At most the rows C of one device.
+        devices: As `mesh` gives them.
+    """
+    local = jax.shard_map(
+        functools.partial(_local_top_k, k=k),
+        mesh=devices,
+        in_specs=(P(_AXIS), P(_AXIS), P()),
+        out_specs=(P(None, _AXIS), P(None, _AXIS)),
+        check_vma=False,
+    )
+    scores, rows = local(matrix, allowed, queries)
+    best, places = jax.lax.top_k(scores, k)
+    return best, jnp.take_along_axis(rows, places, axis=1)
+
+
+def _local_top_k(
+    matrix: jax.Array, allowed: jax.Array, queries: jax.Array, *, k: int
+) -> tuple[jax.Array, jax.Array]:
+    """Returns the scores and global rows of the nearest in one device's part."""
+    num_rows = matrix.shape[0]
+    if num_rows <= _SMALL or k * _BIN * 2 > num_rows:
+        scores, rows = jax.lax.top_k(_scores(queries, matrix, allowed), k)
+    else:
+        candidates = _candidates(matrix, allowed, queries, k)
+
+        def rescore(query_and_rows: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+            query, near = query_and_rows
+            scores, places = jax.lax.top_k(_scores(query[None], matrix[near], allowed[near])[0], k)
+            return scores, near[places]
+
+        scores, rows = jax.lax.map(rescore, (queries, candidates))
+    return scores, rows + num_rows * jax.lax.axis_index(_AXIS)
+
+
+def _candidates(matrix: jax.Array, allowed: jax.Array, queries: jax.Array, k: int) -> jax.Array:
+    """Returns the rows of the k bins with the largest maxima, int32 [Q, k * _BIN]."""
+    num_rows, num_queries = matrix.shape[0], queries.shape[0]
+    block = _block_rows(num_rows, num_queries)
+    per_block = block // _BIN
+
+    def maxima(part: tuple[jax.Array, jax.Array]) -> jax.Array:
+        # A bin takes every per_block-th row of its block: the maximum runs over whole lines.
+        scores = _scores(queries, *part).reshape(num_queries, _BIN, per_block)
+        return scores.max(axis=1)
+
+    parts = matrix.reshape(-1, block, matrix.shape[1]), allowed.reshape(-1, block)
+    by_bin = jax.lax.map(maxima, parts).swapaxes(0, 1).reshape(num_queries, -1)
+    bins = jax.lax.top_k(by_bin, k)[1]
+    first = bins // per_block * block + bins % per_block
+    rows = first[:, :, None] + per_block * jnp.arange(_BIN)
+    return rows.reshape(num_queries, -1)
+
+
+def _block_rows(num_rows: int, num_queries: int) -> int:
+    """Returns the rows of a block: the largest divisor that keeps its scores in the cache."""
+    units = num_rows // _SMALLEST_CAPACITY
+    wanted = max(1, _BLOCK_ELEMENTS // num_queries // _SMALLEST_CAPACITY)
+    most = next(n for n in range(min(units, wanted), 0, -1) if units % n == 0)
+    return most * _SMALLEST_CAPACITY
+
+
+def _scores(queries: jax.Array, vectors: jax.Array, allowed: jax.Array) -> jax.Array:
+    """Returns cosines, float32 [Q, n]; -inf where a row is not allowed."""
+    scores = jax.lax.dot_general(
+        queries.astype(vectors.dtype),
+        vectors,
+        (((1,), (1,)), ((), ())),
+        precision=jax.lax.Precision.HIGHEST,
+        preferred_element_type=jnp.float32,
+    )
+    return jnp.where(allowed, scores, -jnp.inf)

@@ -1,0 +1,89 @@
+"""The rows of an index: one engine, with the exact view in front of it where they fit."""
+
+import threading
+from collections.abc import Sequence
+
+import numpy as np
+
+from simsearch import errors, parallel
+from simsearch.config import Config
+from simsearch.index import engine as engine_lib
+from simsearch.index import exact, filters
+from simsearch.index.record import Found, Row
+
+_WRITE_ROWS = 512
+
+
+class Rows:
+    """Writes to the engine and the view alike; threads may share it."""
+
+    def __init__(self, engine: engine_lib.Engine, *, embedding_size: int, config: Config) -> None:
+        """Reads the vectors into memory where there are at most `index.exact_limit`.
+
+        Args:
+            engine: With its table open.
+            embedding_size: Dimensions D.
+            config: The model's configuration.
+        """
+        self.engine = engine
+        self._size = embedding_size
+        self._config = config
+        self._lock = threading.RLock()
+        self._view: exact.ExactView | None = None
+        self.choose()
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether every vector is compared, or the engine's own index asked."""
+        return self._view is not None
+
+    def choose(self) -> None:
+        """Holds the vectors in memory where there are few enough, otherwise leaves them."""
+        with self._lock:
+            if self.engine.count() > self._config.index.exact_limit:
+                self._view = None
+            elif self._view is None:
+                self._view = exact.ExactView(
+                    self.engine,
+                    embedding_size=self._size,
+                    devices=parallel.local_devices(self._config.train.num_devices),
+                    dtype=self._config.index.exact_dtype,
+                )
+
+    def upsert(self, rows: Sequence[Row]) -> None:
+        """Writes rows, in place of those with the same ids."""
+        for start in range(0, len(rows), _WRITE_ROWS):
+            part = rows[start : start + _WRITE_ROWS]
+            with self._lock:
+                self.engine.upsert(part)
+                if self._view is not None:
+                    vectors = np.stack([row.vector for row in part])
+                    self._view.upsert([row.record for row in part], vectors)
+
+    def delete(self, ids: Sequence[str]) -> int:
+        """Deletes rows by id and returns how many there were."""
+        deleted = 0
+        for start in range(0, len(ids), _WRITE_ROWS):
+            part = ids[start : start + _WRITE_ROWS]
+            with self._lock:
+                deleted += self.engine.delete(part)
+                if self._view is not None:
+                    self._view.delete(part)
+        return deleted
+
+    def nearest(
+        self, vectors: np.ndarray, *, top_k: int, where: filters.Filter | None
+    ) -> list[list[Found]]:
+        """Returns the rows most similar to each of vectors, float32 [Q, D], best first."""
+        if top_k < 1:
+            raise errors.UsageError(f"top_k={top_k} must be at least 1")
+        with self._lock:
+            if self._view is None:
+                return self.engine.search(vectors, top_k=top_k, where=where)
+            self._view.refresh()
+            return self._view.search(vectors, top_k=top_k, where=where)
+
+    def vectors(self, ids: Sequence[str]) -> dict[str, np.ndarray]:
+        """Returns the vectors of those ids that are there, float32 [D]."""
+        batch = self.engine.get(ids, vectors=True)
+        return {r.id: v for r, v in zip(batch.records, batch.vectors, strict=True)}

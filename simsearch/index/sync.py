@@ -1,0 +1,241 @@
+"""Makes an index hold what a folder holds: reads, embeds and writes only what changed."""
+
+import hashlib
+import pathlib
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent import futures
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from simsearch import progress
+from simsearch.data import images as images_lib
+from simsearch.index import files, filters
+from simsearch.index.engine import Engine
+from simsearch.index.incoming import Loaded
+from simsearch.index.metadata import Labels
+from simsearch.index.record import Record, Row, SyncReport, new_revision
+
+# What is embedded is written after so many images or seconds, whichever comes first: that much is
+# done again after a kill.
+_WRITE_ROWS = 512
+_WRITE_SECONDS = 10.0
+_READ_ROWS = 500
+
+
+class Tools(NamedTuple):
+    """What a synchronisation works with.
+
+    Attributes:
+        engine: With its table open.
+        load: From the bytes of a file to what is embedded and stored of it; threads call it.
+        embed: From uint8 [N, S, S, 3] to float32 [N, D].
+        upsert: Writes rows.
+        delete: Deletes rows by id.
+        batch_size: Images embedded at a time.
+        num_threads: That read and decode.
+        on_progress: Called with the files done and the files there are.
+    """
+
+    engine: Engine
+    load: Callable[[bytes], Loaded]
+    embed: Callable[[np.ndarray], np.ndarray]
+    upsert: Callable[[Sequence[Row]], None]
+    delete: Callable[[Sequence[str]], Any]
+    batch_size: int
+    num_threads: int
+    on_progress: Callable[[int, int], None] | None
+
+
+def run(root: str, labels: Mapping[str, Labels] | None, tools: Tools) -> SyncReport:
+    """Brings the index up to date with a folder and returns what changed.
+
+    Rows go in whole, with the state of their files: killed anywhere, the next run goes on.
+
+    Args:
+        root: The folder, as `files.root_of` names it.
+        labels: Label and metadata by path; None: labels from class folders, and the metadata that
+            a row has stays.
+        tools: What reads, embeds and writes.
+    """
+    start = time.perf_counter()
+    of_root = filters.Compare("source", "=", root)
+    stored = {r.id: r for batch in tools.engine.scan(of_root) for r in batch.records}
+    found = files.find(root)
+    plan = files.plan(found, stored)
+    tools.delete(plan.vanished)
+    changed, same = _told_apart(plan.suspects)
+    relabelled = _relabelled(same, plan.untouched, found, labels)
+    _rewrite(relabelled, tools)
+    unreadable: list[tuple[str, str]] = []
+    todo = [*plan.new, *changed]
+    written = _embed_all(root, todo, stored, labels, tools, unreadable)
+    bad = {path for path, _ in unreadable}
+    lost = [file.id for file in changed if file.path in bad]
+    tools.delete(lost)
+    seconds = time.perf_counter() - start
+    said_anew = sum(_said(record) != _said(stored[record.id]) for record in relabelled)
+    return SyncReport(
+        added=sum(file.path not in bad for file in plan.new),
+        replaced=len(changed) - len(lost) + said_anew,
+        deleted=len(plan.vanished) + len(lost),
+        untouched=len(plan.untouched) + len(same) - said_anew,
+        unreadable=unreadable,
+        images_per_second=written / seconds,
+    )
+
+
+def _told_apart(
+    suspects: Sequence[tuple[files.File, Record]],
+) -> tuple[list[files.File], list[tuple[files.File, Record]]]:
+    """Returns the files with another content than their rows, and the others with their rows."""
+    changed, same = [], []
+    for file, record in suspects:
+        try:
+            with open(file.on_disk, "rb") as stream:
+                content = hashlib.file_digest(stream, "sha256").hexdigest()
+        except OSError:
+            content = ""  # Reading it again says why.
+        if content == record.content:
+            same.append((file, record))
+        else:
+            changed.append(file)
+    return changed, same
+
+
+def _relabelled(
+    same: Sequence[tuple[files.File, Record]],
+    untouched: Sequence[Record],
+    found: Sequence[files.File],
+    labels: Mapping[str, Labels] | None,
+) -> list[Record]:
+    """Returns the records that change without their images."""
+    by_id = {file.id: file for file in found}
+    records = []
+    for file, record in same:
+        stamped = record._replace(size=file.size, modified_ns=file.modified_ns)
+        records.append(_labelled(stamped, file, labels))
+    if labels is not None:
+        for record in untouched:
+            new = _labelled(record, by_id[record.id], labels)
+            if new != record:
+                records.append(new)
+    return records
+
+
+def _labelled(record: Record, file: files.File, labels: Mapping[str, Labels] | None) -> Record:
+    if labels is None:
+        return record
+    said = labels.get(file.path, Labels(None, {}))
+    label = file.label if said.label is None else said.label
+    return record._replace(label=label, metadata=dict(said.metadata))
+
+
+def _said(record: Record) -> tuple[Any, ...]:
+    return record.label, record.metadata
+
+
+def _rewrite(records: Sequence[Record], tools: Tools) -> None:
+    """Writes records in place of those with the same ids, with the vectors that are there."""
+    for start in range(0, len(records), _READ_ROWS):
+        part = {record.id: record for record in records[start : start + _READ_ROWS]}
+        batch = tools.engine.get(list(part), vectors=True)
+        thumbnails = tools.engine.thumbnails(list(part))
+        tools.upsert(
+            [
+                Row(part[old.id]._replace(revision=new_revision()), vector, thumbnails[old.id])
+                for old, vector in zip(batch.records, batch.vectors, strict=True)
+            ]
+        )
+
+
+def _embed_all(
+    root: str,
+    todo: Sequence[files.File],
+    stored: Mapping[str, Record],
+    labels: Mapping[str, Labels] | None,
+    tools: Tools,
+    unreadable: list[tuple[str, str]],
+) -> int:
+    """Embeds and writes files, and returns how many."""
+    waiting: list[Row] = []
+    written, last_write = 0, time.monotonic()
+    bar = progress.bar(total=len(todo), description="index", unit="image")
+    with bar, _Reader(tools) as reader:
+        for group in _chunks(reader.loaded(todo), tools.batch_size):
+            good = [(file, loaded) for file, loaded in group if isinstance(loaded, Loaded)]
+            unreadable.extend((f.path, why) for f, why in group if not isinstance(why, Loaded))
+            if good:
+                vectors = tools.embed(np.stack([loaded.pixels for _, loaded in good]))
+                for (file, loaded), vector in zip(good, vectors, strict=True):
+                    record = _record(root, file, loaded.content, stored.get(file.id))
+                    record = _labelled(record, file, labels)
+                    waiting.append(Row(record, vector, loaded.thumbnail))
+            is_due = time.monotonic() - last_write > _WRITE_SECONDS
+            if len(waiting) >= _WRITE_ROWS or (waiting and is_due):
+                tools.upsert(waiting)
+                written, last_write = written + len(waiting), time.monotonic()
+                waiting = []
+            bar.update(len(group))
+            if tools.on_progress:
+                tools.on_progress(int(bar.n), len(todo))
+        tools.upsert(waiting)
+    return written + len(waiting)
+
+
+class _Reader:
+    """Threads that read and decode files a little ahead of the network."""
+
+    def __init__(self, tools: Tools) -> None:
+        self._load = tools.load
+        self._ahead = 3 * tools.batch_size
+        self._pool = futures.ThreadPoolExecutor(tools.num_threads)
+
+    def __enter__(self) -> "_Reader":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def loaded(self, todo: Sequence[files.File]) -> Iterator[tuple[files.File, Loaded | str]]:
+        """Yields each file with what was read, or the reason why not, in order."""
+        running: list[futures.Future] = []
+        for i, file in enumerate(todo):
+            while len(running) < min(len(todo), i + self._ahead):
+                running.append(self._pool.submit(self._read, todo[len(running)]))
+            yield file, running[i].result()
+            running[i] = None  # Its pixels are not kept.
+
+    def _read(self, file: files.File) -> Loaded | str:
+        try:
+            return self._load(pathlib.Path(file.on_disk).read_bytes())
+        except images_lib.CorruptImage as error:
+            return str(error)
+        except OSError as error:
+            return f"cannot be read: {error.strerror}"
+
+
+def _record(root: str, file: files.File, content: str, old: Record | None) -> Record:
+    return Record(
+        id=file.id,
+        path=file.path,
+        label=file.label if old is None else old.label,
+        metadata={} if old is None else old.metadata,
+        source=root,
+        size=file.size,
+        modified_ns=file.modified_ns,
+        content=content,
+        revision=new_revision(),
+    )
+
+
+def _chunks(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
+    chunk = []
+    for item in items:
+        chunk.append(item)
+        if len(chunk) == size:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk
