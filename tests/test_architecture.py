@@ -38,7 +38,6 @@ DOORS = {
     ],
     "PIL": ["simsearch/data/images.py"],
     "lancedb": ["simsearch/index/lance.py"],
-    "pyarrow": ["simsearch/index/lance.py"],
     "pymilvus": ["simsearch/index/milvus.py"],
     "tensorboardX": ["simsearch/training/records.py"],
     "absl": ["main.py"],

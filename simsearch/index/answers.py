@@ -1,29 +1,33 @@
 """From what was found to an answer for people: probabilities, and whether it is any match."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 
 from simsearch.index.record import Answer, Found, Hit
+from simsearch.retrieval import calibration as calibration_lib
 
 
-def judge(found: Sequence[Found], calibration: Any, *, false_match_rate: float) -> Answer:
-    """Returns the answer that is made of what was found, best first.
+class Judge(NamedTuple):
+    """What turns cosines into something that a person can weigh.
 
-    Args:
-        found: Records with their cosines.
-        calibration: With `probability` of cosines and `threshold`; None: scores stay cosines
-            alone, and whatever was found is a match.
-        false_match_rate: Share of pairs of different classes that may be taken for a match.
+    Attributes:
+        calibration: From cosines to probabilities; None: scores stay cosines alone.
+        threshold: Cosine under which nothing is a match; None: whatever is found is one.
     """
-    if calibration is None:
-        return Answer([hit(each, None) for each in found], bool(found), None)
-    scores = np.array([each.score for each in found], np.float32)
-    probabilities = np.asarray(calibration.probability(scores)).tolist()
-    threshold = float(calibration.threshold(false_match_rate))
-    hits = [hit(each, p) for each, p in zip(found, probabilities, strict=True)]
-    return Answer(hits, bool(hits) and hits[0].score >= threshold, threshold)
+
+    calibration: calibration_lib.Calibration | None = None
+    threshold: float | None = None
+
+    def answer(self, found: Sequence[Found]) -> Answer:
+        """Returns the answer that is made of what was found, best first."""
+        if self.calibration is None:
+            return Answer([hit(each, None) for each in found], bool(found), None)
+        scores = np.array([each.score for each in found], np.float32)
+        probabilities = self.calibration.probability(scores).tolist()
+        hits = [hit(each, p) for each, p in zip(found, probabilities, strict=True)]
+        return Answer(hits, bool(hits) and hits[0].score >= self.threshold, self.threshold)
 
 
 def hit(found: Found, probability: float | None) -> Hit:

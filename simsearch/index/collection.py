@@ -52,7 +52,7 @@ class Index:
         self.embedder = opened.embedder
         self._about = opened.about
         self._replaces = opened.replaces
-        self._calibration = opened.calibration
+        self._judge = opened.judge
         self._rows = rows_lib.Rows(
             opened.engine,
             embedding_size=opened.about.embedding_size,
@@ -264,7 +264,7 @@ class Index:
         )
         asked = set(queries.stored_ids([*liked, *unliked]))
         (found,) = self._rows.nearest(vector[None], top_k=top_k + len(asked), where=where)
-        return self._answer([hit for hit in found if hit.record.id not in asked][:top_k])
+        return self._judge.answer([hit for hit in found if hit.record.id not in asked][:top_k])
 
     def embed_queries(self, images: Sequence[bytes | np.ndarray]) -> np.ndarray:
         """Returns the embeddings of query images, float32 [N, D].
@@ -291,7 +291,7 @@ class Index:
             filter: Which images to search; None: all.
         """
         found = self._rows.nearest(vectors, top_k=top_k, where=filters.resolve(filter))
-        return [self._answer(hits) for hits in found]
+        return [self._judge.answer(hits) for hits in found]
 
     def get(self, id_: str) -> Hit | None:
         """Returns a stored image as a hit of score 1; None where there is none with that id."""
@@ -326,7 +326,3 @@ class Index:
         records = (record for batch in self._rows.engine.scan() for record in batch.records)
         counts = Counter(record.label for record in records if record.label)
         return dict(sorted(counts.items()))
-
-    def _answer(self, found: Sequence[Found]) -> Answer:
-        rate = self.embedder.config.eval.false_match_rate
-        return answers.judge(found, self._calibration, false_match_rate=rate)

@@ -16,9 +16,9 @@ _NAME = re.compile(r"[^\W\d]\w*")
 
 
 class Labels(NamedTuple):
-    """What a CSV file says of each image, by path; label None where it has no such column."""
+    """What a CSV file says of an image; label "" where it says none."""
 
-    label: str | None
+    label: str
     metadata: dict[str, Value]
 
 
@@ -27,7 +27,7 @@ def read_csv(path: str | os.PathLike) -> dict[str, Labels]:
 
     Args:
         path: A CSV file with a header. One column is named path, file, filename, file_name or
-            image; a column label, where there is one, wins over the class folders; all others are
+            image; a label in a column of that name wins over the class folder; all others are
             metadata. A column is of booleans (true, false), of numbers or of text; an empty cell
             is no value.
 
@@ -64,7 +64,7 @@ def read_csv(path: str | os.PathLike) -> dict[str, Labels]:
         check_name(name)
     found = {}
     for i, row in enumerate(rows):
-        label = row[_LABEL_COLUMN] if _LABEL_COLUMN in names else None
+        label = row.get(_LABEL_COLUMN, "")
         values = {name: columns[name][i] for name in metadata if columns[name][i] is not None}
         found[row[key].replace(os.sep, "/").removeprefix("./")] = Labels(label, values)
     return found

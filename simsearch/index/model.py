@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from simsearch import config_files, errors, runs
+from simsearch.retrieval import calibration as calibration_lib
 from simsearch.retrieval import embed
 
 # What a search may change without making another model of the version.
@@ -46,15 +47,20 @@ class About:
 
 def load(
     version: int | None, workdir: str | os.PathLike, overrides: Mapping[str, Any] | None
-) -> tuple[embed.Embedder, int]:
-    """Returns the embedder of a version and its number, the newest where no number is given.
+) -> tuple[embed.Embedder, int, str]:
+    """Returns a version's embedder, number and calibration; None: the newest version's.
+
+    The calibration is JSON, "" where there is none of the network that embeds.
 
     Raises:
         UsageError: Where there is none, or a field would make another model of it.
     """
     found = runs.find(workdir, version)
     config = config_files.override(found.config, overrides or {}, allowed=FIELDS)
-    return embed.Embedder.from_version(found, config=config), found.number
+    embedder = embed.Embedder.from_version(found, config=config)
+    calibration = calibration_lib.load(found)
+    is_own = calibration is not None and calibration.weights == embedder.fingerprint
+    return embedder, found.number, calibration.to_json() if is_own else ""
 
 
 def describe(embedder: embed.Embedder, *, version: int | None, calibration: str = "") -> About:

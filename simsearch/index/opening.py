@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from simsearch import errors
+from simsearch.index import answers, model
 from simsearch.index import engine as engine_lib
-from simsearch.index import model
+from simsearch.retrieval import calibration as calibration_lib
 from simsearch.retrieval import embed
 
 
@@ -19,14 +20,14 @@ class Opened(NamedTuple):
         embedder: Of the model that the rows are of.
         about: The note about the index.
         replaces: Table of another model that makes room when this one is complete.
-        calibration: With `probability` and `threshold`; None: there is none.
+        judge: Of scores, by the model's calibration where it has one.
     """
 
     engine: engine_lib.Engine
     embedder: embed.Embedder
     about: model.About
     replaces: str | None
-    calibration: Any
+    judge: answers.Judge
 
 
 def open_store(
@@ -48,17 +49,29 @@ def open_store(
                 f"`python main.py --mode=index --images=DIR{model.place(engine.url, workdir)}`"
             )
         old = None if stored is None else model.read(stored, url=engine.url)
+        calibration = ""
         if embedder is None:
             version = old.version if version is None and old is not None else version
-            embedder, version = model.load(version, workdir, overrides)
-        about = model.describe(embedder, version=version)
+            embedder, version, calibration = model.load(version, workdir, overrides)
+        about = model.describe(embedder, version=version, calibration=calibration)
         if old is not None and not create:
             model.check(old, about, url=engine.url, workdir=workdir)
         is_other = old is not None and not old.is_same_model(about)
+        if old is not None and not is_other and not about.calibration:
+            about = dataclasses.replace(about, calibration=old.calibration)
         engine.open_table(about.table, embedding_size=about.embedding_size, create=create)
         if create and not is_other and old != about:
             engine.write_about(dataclasses.asdict(about))
-        return Opened(engine, embedder, about, old.table if is_other else None, None)
+        replaces = old.table if is_other else None
+        return Opened(engine, embedder, about, replaces, _judge(about, embedder))
     except BaseException:
         engine.close()
         raise
+
+
+def _judge(about: model.About, embedder: embed.Embedder) -> answers.Judge:
+    if not about.calibration:
+        return answers.Judge()
+    calibration = calibration_lib.Calibration.from_json(about.calibration)
+    rate = embedder.config.eval.false_match_rate
+    return answers.Judge(calibration, calibration.threshold(rate))

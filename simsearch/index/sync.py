@@ -127,9 +127,8 @@ def _relabelled(
 def _labelled(record: Record, file: files.File, labels: Mapping[str, Labels] | None) -> Record:
     if labels is None:
         return record
-    said = labels.get(file.path, Labels(None, {}))
-    label = file.label if said.label is None else said.label
-    return record._replace(label=label, metadata=dict(said.metadata))
+    said = labels.get(file.path, Labels("", {}))
+    return record._replace(label=said.label or file.label, metadata=dict(said.metadata))
 
 
 def _said(record: Record) -> tuple[Any, ...]:

@@ -1,0 +1,41 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+import simsearch
+from tests.index import model
+
+
+def write_image(path, seed):
+    """Writes an image of noise whose quarters have colours of their own."""
+    rng = np.random.default_rng(seed)
+    pixels = rng.integers(0, 256, (2, 2, 3)).repeat(8, 0).repeat(8, 1)
+    noise = rng.integers(-20, 20, pixels.shape)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.clip(pixels + noise, 0, 255).astype(np.uint8)).save(path)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Twelve images in two class folders."""
+    for i in range(12):
+        write_image(tmp_path / "images" / "ab"[i % 2] / f"{i}.png", i)
+    return tmp_path / "images"
+
+
+@pytest.fixture
+def url(tmp_path):
+    return f"lance:{tmp_path / 'store'}"
+
+
+@pytest.fixture
+def embedder():
+    return model.CornerEmbedder()
+
+
+@pytest.fixture
+def index(url, embedder, folder):
+    """An index of the folder."""
+    with simsearch.Index.open(url, embedder=embedder, create=True) as opened:
+        opened.sync(folder)
+        yield opened

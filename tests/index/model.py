@@ -1,0 +1,46 @@
+"""A model for tests of the index: colours of the four corners, nothing to compile or to train."""
+
+import hashlib
+
+import numpy as np
+
+from simsearch import config_files
+from simsearch.data import images as images_lib
+
+CONFIG = config_files.load_config(
+    "demo", {"data.image_size": 8, "data.resize_size": 8, "eval.batch_size": 8}
+)
+SIZE = 12
+
+
+class CornerEmbedder:
+    """Embeds an image as the mean colour of each quarter; takes an `Embedder`'s place."""
+
+    class_names = ("circle", "square")
+
+    def __init__(self, config=CONFIG, *, fingerprint="f" * 64):
+        self.config = config
+        self.fingerprint = fingerprint
+        self.embedding_size = SIZE
+        self.decoded = 0
+
+    def preprocess(self, encoded):
+        self.decoded += 1
+        return images_lib.load_for_eval(
+            encoded, resize_mode="squash", resize_size=8, image_size=8, max_pixels=10**6
+        )
+
+    def embed(self, images, *, batch_size=None):
+        quarters = images.reshape(-1, 2, 4, 2, 4, 3).mean(axis=(2, 4)).reshape(-1, SIZE)
+        vectors = quarters - 127.5
+        norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+        return (vectors / np.maximum(norms, 1e-9)).astype(np.float32)
+
+
+def unit_vectors(rng, count, size=SIZE):
+    vectors = rng.normal(size=(count, size)).astype(np.float32)
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def hex_id(name):
+    return hashlib.sha256(str(name).encode()).hexdigest()[:32]

@@ -1,0 +1,172 @@
+import os
+
+import numpy as np
+import pytest
+
+import simsearch
+from simsearch import errors
+from simsearch.data import images as images_lib
+from tests.index import model
+from tests.index.conftest import write_image
+
+
+def paths(answer):
+    return [hit.path for hit in answer.hits]
+
+
+def by_hand(folder, query, embedder):
+    """Returns paths and cosines of all images, most similar first."""
+    files = sorted(folder.rglob("*.png"))
+    pixels = np.stack([embedder.preprocess(file.read_bytes()) for file in [query, *files]])
+    vectors = embedder.embed(pixels)
+    scores = vectors[1:] @ vectors[0]
+    order = np.argsort(-scores, kind="stable")
+    return [str(files[i].relative_to(folder)) for i in order], scores[order]
+
+
+def test_a_search_ranks_all_images_by_cosine(index, folder, tmp_path, embedder):
+    write_image(tmp_path / "query.png", 99)
+    expected, scores = by_hand(folder, tmp_path / "query.png", embedder)
+    answer = index.search(tmp_path / "query.png", top_k=20)
+    assert paths(answer) == expected
+    # Summed in another order.
+    np.testing.assert_allclose([hit.score for hit in answer.hits], scores, atol=1e-5)
+    assert {hit.label for hit in answer.hits} == {"a", "b"}
+    assert (answer.is_match, answer.threshold, answer.hits[0].probability) == (True, None, None)
+    assert paths(index.search(str(tmp_path / "query.png"), top_k=3)) == expected[:3]
+    assert paths(index.search((tmp_path / "query.png").read_bytes(), top_k=3)) == expected[:3]
+    only_a = index.search(tmp_path / "query.png", top_k=20, filter="label = 'a'")
+    assert paths(only_a) == [path for path in expected if path.startswith("a/")]
+    vectors = index.embed_queries([(tmp_path / "query.png").read_bytes()] * 3)
+    assert [paths(found) for found in index.search_vectors(vectors, 4)] == [expected[:4]] * 3
+
+
+def test_a_sync_touches_only_what_changed(index, folder, embedder):
+    embedder.decoded = 0
+    assert index.sync(folder)[:4] == (0, 0, 0, 12) and embedder.decoded == 0
+    write_image(folder / "b" / "new.png", 50)
+    write_image(folder / "a" / "0.png", 51)
+    (folder / "b" / "1.png").unlink()
+    os.utime(folder / "a" / "2.png", (1, 1))
+    (folder / "b" / "3.png").write_bytes(b"<svg>")
+    (folder / "a" / "broken.jpg").write_bytes(b"\xff\xd8\xff")
+    report = index.sync(folder)
+    assert report[:4] == (1, 1, 2, 9)
+    assert [name for name, _ in report.unreadable] == ["a/broken.jpg", "b/3.png"]
+    assert embedder.decoded == 4, "two good and two bad; what only looks older is not decoded"
+    answer = index.search(folder / "a" / "0.png", top_k=20)
+    assert paths(answer) == by_hand_paths(folder, embedder)
+    again = index.sync(folder)
+    assert again[:4] == (0, 0, 0, 11) and len(again.unreadable) == 1
+
+
+def by_hand_paths(folder, embedder):
+    (folder / "b" / "3.png").unlink()
+    return by_hand(folder, folder / "a" / "0.png", embedder)[0]
+
+
+def test_a_csv_file_gives_metadata_without_embedding_again(index, folder, embedder, tmp_path):
+    embedder.decoded = 0
+    table = tmp_path / "labels.csv"
+    table.write_text(
+        "Path,price,colour,sold,label\na/0.png,2,it's,true,c\na/2.png,2.5,,false,\nno.png,1,x,true,\n"
+    )
+    assert index.sync(folder, labels_csv=table)[:4] == (0, 2, 0, 10)
+    assert embedder.decoded == 0
+    (hit,) = index.search(folder / "a" / "0.png", filter="colour = 'it''s'").hits
+    assert (hit.label, hit.metadata) == ("c", {"price": 2.0, "colour": "it's", "sold": True})
+    assert index.count("price >= 2 and not sold = true") == 1
+    assert index.labels() == {"a": 5, "b": 6, "c": 1}, "no label said: that of the folder"
+    assert index.sync(folder)[:4] == (0, 0, 0, 12), "without the file, what it said stays"
+    assert index.count("sold = true") == 1
+
+
+def test_adds_and_removals_are_seen_at_once_and_by_other_processes(index, folder, url, tmp_path):
+    write_image(tmp_path / "x.png", 70)
+    with simsearch.Index.open(url, embedder=model.CornerEmbedder()) as other:
+        (id_,) = index.add([tmp_path / "x.png"], labels=["x"], metadata=[{"price": 3}])
+        for one in (index, other):
+            hit = one.search(tmp_path / "x.png", top_k=1).hits[0]
+            assert hit.id == id_ and hit.score == pytest.approx(1, abs=1e-5)
+            assert (hit.label, hit.path, hit.metadata) == ("x", "x.png", {"price": 3})
+            assert one.get(id_) == hit._replace(score=1.0)
+            assert len(one) == 13
+        assert index.sync(folder)[:4] == (0, 0, 0, 12), "a folder's sync leaves it alone"
+        assert index.remove([id_, "0" * 32]) == 1
+        for one in (index, other):
+            assert one.get(id_) is None and one.thumbnail(id_) is None
+            assert id_ not in [hit.id for hit in one.search(tmp_path / "x.png", top_k=20).hits]
+
+
+def test_stored_images_are_queries_and_not_their_own_results(index, folder, embedder):
+    ids = index.ids("label = 'a'")
+    answer = index.search([f"id:{ids[0]}", f"id:{ids[1]}"], top_k=20, unlike=f"id:{ids[2]}")
+    assert len(answer.hits) == 9 and not {hit.id for hit in answer.hits} & set(ids[:3])
+    good, bad = (index.vector(ids[0]) + index.vector(ids[1])) / 2, index.vector(ids[2])
+    wanted = good - 0.5 * bad
+    wanted /= np.linalg.norm(wanted)
+    for hit in answer.hits:
+        assert hit.score == pytest.approx(float(index.vector(hit.id) @ wanted), abs=1e-5)
+    with pytest.raises(errors.UsageError, match="holds no image with --query=id:abc"):
+        index.search("id:abc")
+
+
+def test_a_region_is_searched_as_if_it_were_the_image(index, tmp_path):
+    left, right = (np.asarray(images_lib.Image.new("RGB", (20, 20), c)) for c in ("red", "blue"))
+    both = images_lib.encode_png(np.concatenate([left, right], axis=1))
+    (id_,) = index.add([images_lib.encode_png(right)])
+    for box in ((20, 0, 20, 20), (0.5, 0, 0.5, 1), (0.5, 0, 1, 1), (21, 5, 400, 10)):
+        hit = index.search(both, top_k=1, crop=box).hits[0]
+        assert hit.id == id_ and hit.score == pytest.approx(1, abs=1e-5)
+    for box in ((40, 0, 5, 5), (0, 0, 0, 5), (-9, 0, 5, 5)):
+        with pytest.raises(errors.UsageError, match="holds no pixel"):
+            index.search(both, crop=box)
+    with pytest.raises(errors.UsageError, match="exactly one query"):
+        index.search([both, both], crop=(0, 0, 1, 1))
+
+
+def test_another_model_is_refused_and_can_take_over(index, folder, url):
+    other = model.CornerEmbedder(fingerprint="e" * 64)
+    with pytest.raises(errors.UsageError, match="--mode=index --images=DIR --version=N"):
+        simsearch.Index.open(url, embedder=other)
+    with simsearch.Index.open(url, embedder=other, create=True) as new:
+        # Until it is complete the old one answers.
+        with simsearch.Index.open(url, embedder=model.CornerEmbedder()) as old:
+            assert len(old) == 12
+        assert new.sync(folder).added == 12
+    assert len(simsearch.Index.open(url, embedder=other)) == 12
+    with pytest.raises(errors.UsageError, match="cannot search it"):
+        simsearch.Index.open(url, embedder=model.CornerEmbedder())
+
+
+def test_mistakes_are_told_in_one_line(index, folder, tmp_path):
+    with pytest.raises(errors.UsageError, match="there is no index at lance:.*--mode=index"):
+        simsearch.Index.open(f"lance:{tmp_path / 'none'}", embedder=model.CornerEmbedder())
+    assert not (tmp_path / "none").exists(), "only looking creates nothing"
+    (tmp_path / "empty").mkdir()
+    mistakes = [
+        (lambda: index.sync(tmp_path / "empty"), "found none"),
+        (lambda: index.sync(tmp_path / "missing"), "does not exist"),
+        (lambda: index.search("no.png"), "--query=no.png must be an image file"),
+        (lambda: index.search([]), "at least one query"),
+        (lambda: index.search(b"x", top_k=0), "not an image"),
+        (lambda: index.search(folder / "a" / "0.png", filter="label ="), "expected a number"),
+        (lambda: index.add([folder / "a" / "0.png"], metadata=[{"path": 1}]), "metadata column"),
+        (lambda: index.add([folder / "a" / "0.png"], labels=[]), "1 images came with 0 labels"),
+        (lambda: simsearch.Index.open("pickle:x"), "names no engine"),
+    ]
+    for act, message in mistakes:
+        with pytest.raises(ValueError, match=message) as caught:
+            act()
+        assert "\n" not in str(caught.value)
+    assert len(index) == 12
+
+
+def test_thumbnails_are_small_jpegs(index):
+    for id_ in index.ids()[:3]:
+        thumbnail = index.thumbnail(id_)
+        assert images_lib.sniff(thumbnail) == "jpg"
+        image = images_lib.decode(
+            thumbnail, resize_mode="short_side", resize_size=16, max_pixels=10**6
+        )
+        assert image.shape == (16, 16, 3)
