@@ -98,7 +98,11 @@ def get_config() -> config_dict.ConfigDict:
     evaluation.num_triplets = 10_000  # random triplets >= 1 of one_minus_triplet_loss
     evaluation.num_bootstrap = 1_000  # resamples >= 1 behind each interval
     evaluation.confidence = 0.95  # (0, 1), of the intervals
-    evaluation.seed = 0  # integer >= 0; of the triplets and the resamples
+    evaluation.seed = 0  # integer >= 0; of everything that an evaluation draws at random
+    evaluation.max_pairs = 20_000_000  # pairs of images >= 1 behind verification and calibration
+    evaluation.calibration = "isotonic"  # isotonic | logistic: from cosines to probabilities
+    # [0, 1], share of the pairs of two classes that the threshold of "similar" lets through.
+    evaluation.false_match_rate = 1e-3
     evaluation.pixel_baseline = False  # whether the raw pixels' figures are printed beside
 
     config.index = index = config_dict.ConfigDict()

@@ -135,6 +135,9 @@ class Eval:
     num_bootstrap: PositiveInt
     confidence: SplitFraction
     seed: Count
+    max_pairs: PositiveInt
+    calibration: Literal["isotonic", "logistic"]
+    false_match_rate: Fraction
     pixel_baseline: bool
 
 

@@ -114,7 +114,8 @@ def _figures(
 ) -> evaluate_lib.Figures:
     """Returns the figures of one split, images that could not be read left out."""
     options = dataclasses.asdict(config.eval)
-    del options["batch_size"], options["pixel_baseline"]
+    for name in ("batch_size", "pixel_baseline", "calibration", "false_match_rate", "max_pairs"):
+        del options[name]
     return evaluate_lib.measure(
         queries.embeddings[queries.valid],
         splits[split].labels[queries.valid],

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from simsearch import config_files, errors, parallel, progress, runs, wiring
-from simsearch.commands import shared
+from simsearch.commands import calibration, shared
 from simsearch.config import Config, differences
 from simsearch.data import corrupt as corrupt_lib
 from simsearch.data import sources
@@ -120,6 +120,7 @@ def _fit(
             corrupt=corrupt,
             stop_request=stop_request,
         )
+        calibration.store(version, splits, corrupt=corrupt)
     finally:
         shared.log_corrupt(corrupt)
     progress.log.info("%s", summary.best_and_last(records_lib.read(version.metrics_file)))

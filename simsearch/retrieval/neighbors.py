@@ -1,12 +1,18 @@
 """Exact nearest neighbours by cosine, block by block: the memory does not grow with N x N."""
 
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
+from concurrent import futures
 from typing import NamedTuple
 
 import numpy as np
 
 # Similarities held at a time; 128 MiB of float32.
 _BLOCK_ELEMENTS = 2**25
+# Rows that one thread takes at a time, and from which on it is worth a thread.
+_THREAD_ROWS = 16
+# A row's k largest are sought among so many times k maxima first, where it is that much longer.
+_MAXIMA = 6
 
 
 class Neighbors(NamedTuple):
@@ -19,6 +25,18 @@ class Neighbors(NamedTuple):
 
     scores: np.ndarray
     rows: np.ndarray
+
+
+class Block(NamedTuple):
+    """The similarities of consecutive queries with the whole gallery.
+
+    Attributes:
+        start: The first query.
+        scores: Cosines, float32 [b, N]; -inf where a query may not have the row.
+    """
+
+    start: int
+    scores: np.ndarray
 
 
 def top_k(
@@ -37,22 +55,6 @@ def top_k(
         k: Neighbours of each; at most the gallery rows that a query may have.
         exclude: The gallery row that each query may not have, itself as a rule, int [Q]; -1: none.
         block_size: Queries at a time; None: as many as fit 128 MiB.
-    """
-    blocks = list(ranked_blocks(queries, gallery, k=k, exclude=exclude, block_size=block_size))
-    if not blocks:
-        return Neighbors(np.zeros((0, k), np.float32), np.zeros((0, k), np.int64))
-    return Neighbors(*(np.concatenate(part) for part in zip(*blocks, strict=True)))
-
-
-def ranked_blocks(
-    queries: np.ndarray,
-    gallery: np.ndarray,
-    *,
-    k: int,
-    exclude: np.ndarray | None = None,
-    block_size: int | None = None,
-) -> Iterator[Neighbors]:
-    """Yields `top_k` of consecutive queries, a block at a time; arguments as there.
 
     Raises:
         ValueError: Where there are fewer than k rows to have.
@@ -60,14 +62,42 @@ def ranked_blocks(
     most = len(gallery) - (exclude is not None)
     if not 0 < k <= most:
         raise ValueError(f"k={k} must be from 1 to {most}, the gallery rows that a query may have")
+    found = Neighbors(
+        np.empty((len(queries), k), np.float32), np.empty((len(queries), k), np.int64)
+    )
+    for block in blocks(queries, gallery, exclude=exclude, block_size=block_size):
+
+        def rank(i: int, block: Block = block) -> None:
+            row = block.scores[i]
+            chosen = largest(row, k)
+            found.rows[block.start + i] = chosen
+            found.scores[block.start + i] = row[chosen]
+
+        for_each_row(rank, len(block.scores))
+    return found
+
+
+def blocks(
+    queries: np.ndarray,
+    gallery: np.ndarray,
+    *,
+    exclude: np.ndarray | None = None,
+    block_size: int | None = None,
+) -> Iterator[Block]:
+    """Yields the similarities of all queries, a block at a time; arguments as for `top_k`.
+
+    A block is overwritten by the next.
+    """
     size = block_size or block_rows(len(gallery))
+    memory = np.empty((min(size, len(queries)), len(gallery)), np.float32)
     for start in range(0, len(queries), size):
-        scores = queries[start : start + size] @ gallery.T
+        part = queries[start : start + size]
+        scores = np.matmul(part, gallery.T, out=memory[: len(part)])
         if exclude is not None:
             own = np.asarray(exclude[start : start + size])
             has_own = np.flatnonzero(own >= 0)
             scores[has_own, own[has_own]] = -np.inf
-        yield _largest(scores, k)
+        yield Block(start, scores)
 
 
 def block_rows(num_columns: int) -> int:
@@ -75,12 +105,42 @@ def block_rows(num_columns: int) -> int:
     return max(1, _BLOCK_ELEMENTS // num_columns)
 
 
-def _largest(scores: np.ndarray, k: int) -> Neighbors:
-    """Returns the k largest of each row of float32 [b, N], equal ones by lower column."""
-    thresholds = np.partition(scores, scores.shape[1] - k, axis=1)[:, scores.shape[1] - k]
-    rows = np.empty((len(scores), k), np.int64)
-    for i, threshold in enumerate(thresholds):
-        # All that reach the threshold, in column order: a stable sort keeps it among equals.
-        candidates = np.flatnonzero(scores[i] >= threshold)
-        rows[i] = candidates[np.argsort(-scores[i, candidates], kind="stable")[:k]]
-    return Neighbors(np.take_along_axis(scores, rows, axis=1), rows)
+def for_each_row(work: Callable[[int], None], num_rows: int) -> None:
+    """Calls `work` with every row's number, on all cores where there are many rows."""
+    starts = range(0, num_rows, _THREAD_ROWS)
+
+    def work_on(start: int) -> None:
+        for i in range(start, min(start + _THREAD_ROWS, num_rows)):
+            work(i)
+
+    with futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        for _ in pool.map(work_on, starts):
+            pass
+
+
+def largest(row: np.ndarray, k: int) -> np.ndarray:
+    """Returns the columns of a row's k largest scores, largest first, equal ones by lower column.
+
+    Args:
+        row: float32 [N].
+        k: From 1 to N.
+    """
+    columns = np.flatnonzero(row >= _at_most_kth_largest(row, k))
+    # One integer for each candidate, whose order is: higher score, then lower column. Sorting
+    # integers needs no stable, slower sort, and -0 becomes 0 as they are equal.
+    bits = (row[columns] + np.float32(0)).view(np.int32)
+    ascending = (bits ^ ((bits >> 31) & np.int32(0x7FFFFFFF))).astype(np.int64)
+    keys = (~ascending << 32) | columns
+    keys.sort()
+    return keys[:k] & 0xFFFFFFFF
+
+
+def _at_most_kth_largest(row: np.ndarray, k: int) -> np.float32:
+    """Returns a score that at least k of the row reach, and not many more."""
+    count = _MAXIMA * k
+    depth = len(row) // count
+    if depth >= 2:
+        # The k-th largest of these maxima: each is reached once at least. Their rows are
+        # contiguous, so that the processor compares many at a time.
+        row = row[: depth * count].reshape(depth, count).max(axis=0)
+    return np.partition(row, len(row) - k)[len(row) - k]

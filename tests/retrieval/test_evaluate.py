@@ -45,5 +45,5 @@ def test_the_stored_form_and_the_table_show_every_figure():
     assert stored["version"] == 3 and stored["num_queries"] == 6
     assert set(stored["metrics"]["recall_at_1"]) == {"value", "low", "high"}
     lines = evaluate.table(figures.metrics, figures.metrics).splitlines()
-    assert len(lines) == len(figures.metrics) == 7
+    assert len(lines) == len(figures.metrics) == 10
     assert all("raw pixels" in line for line in lines)

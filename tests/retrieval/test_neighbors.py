@@ -62,3 +62,21 @@ def test_more_neighbors_than_there_are_is_refused():
 def test_no_query_has_no_neighbor():
     found = neighbors.top_k(np.zeros((0, 3), np.float32), np.eye(3, dtype=np.float32), k=2)
     assert found.rows.shape == found.scores.shape == (0, 2)
+
+
+@pytest.mark.parametrize("k", [1, 3, 50, 299, 300])
+def test_the_largest_of_a_long_row_come_in_order_ties_and_signed_zeros_too(k):
+    rng = np.random.default_rng(k)
+    row = rng.integers(-20, 20, 300).astype(np.float32) / 20
+    row[::7] *= -0.0
+    row[5] = -np.inf
+    expected = sorted(range(300), key=lambda j: (-row[j], j))[:k]
+    assert neighbors.largest(row, k).tolist() == expected
+
+
+def test_every_row_is_worked_on_once_and_a_failure_is_told():
+    seen = []
+    neighbors.for_each_row(seen.append, 100)
+    assert sorted(seen) == list(range(100))
+    with pytest.raises(ZeroDivisionError):
+        neighbors.for_each_row(lambda i: 1 // (i - 70), 100)

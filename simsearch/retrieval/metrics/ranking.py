@@ -11,31 +11,45 @@ import numpy as np
 
 from simsearch.retrieval import neighbors
 
+# How many of each query's nearest are kept, for pictures and calibration.
+NUM_KEPT = 10
+
 
 class RetrievalScores(NamedTuple):
     """Leave-one-out figures of N images, each the query once and among the gallery otherwise.
 
     Attributes:
         valid: Whether another image shares the class, bool [N]; the others are no queries.
-        nearest: Row of each image's nearest neighbour, int64 [N].
+        nearest: Rows of each image's nearest neighbours, int64 [N, min(10, N - 1)].
+        nearest_scores: Their cosines, float32, likewise.
         recall_at_1: Whether the nearest is of the query's class, float32 [N].
         recall_at_5: Whether one of the nearest 5 is.
         recall_at_10: Whether one of the nearest 10 is.
+        precision_at_5: Share of the class among the nearest 5.
+        precision_at_10: Share of the class among the nearest 10.
+        mrr: 1 / the rank of the first of the query's class; the mean is the mean reciprocal rank.
         map_at_r: Mean average precision at R, the other images of the class.
         r_precision: Share of the class among the nearest R.
     """
 
     valid: np.ndarray
     nearest: np.ndarray
+    nearest_scores: np.ndarray
     recall_at_1: np.ndarray
     recall_at_5: np.ndarray
     recall_at_10: np.ndarray
+    precision_at_5: np.ndarray
+    precision_at_10: np.ndarray
+    mrr: np.ndarray
     map_at_r: np.ndarray
     r_precision: np.ndarray
 
     def per_query(self) -> dict[str, np.ndarray]:
         """Returns the figures by name, float32 [Q], of the queries alone."""
-        return {name: getattr(self, name)[self.valid] for name in self._fields[2:]}
+        return {name: getattr(self, name)[self.valid] for name in FIGURES}
+
+
+FIGURES = RetrievalScores._fields[3:]
 
 
 def leave_one_out(
@@ -43,37 +57,73 @@ def leave_one_out(
 ) -> RetrievalScores:
     """Returns the figures of images against each other; a query is left out by its identity.
 
+    Only a query's R nearest are put in order, R the other images of its class: what comes after
+    counts for nothing but the rank of the first right one, which is counted instead.
+
     Args:
         embeddings: L2-normalised, float32 [N, D], N >= 2.
         labels: Classes, int [N].
         block_size: Queries at a time; None: as many as fit 128 MiB.
     """
     labels = np.asarray(labels)
+    num_images = len(labels)
     num_relevant = np.bincount(labels)[labels] - 1
-    k = min(max(10, int(num_relevant.max())), len(labels) - 1)
-    columns: list[tuple[np.ndarray, ...]] = []
-    start = 0
-    for block in neighbors.ranked_blocks(
-        embeddings, embeddings, k=k, exclude=np.arange(len(labels)), block_size=block_size
+    num_kept = min(NUM_KEPT, num_images - 1)
+    nearest = np.empty((num_images, num_kept), np.int64)
+    nearest_scores = np.empty((num_images, num_kept), np.float32)
+    figures = np.empty((num_images, len(FIGURES)), np.float32)
+    for block in neighbors.blocks(
+        embeddings, embeddings, exclude=np.arange(num_images), block_size=block_size
     ):
-        own = slice(start, start + len(block.rows))
-        start = own.stop
-        hits = labels[block.rows] == labels[own, None]
-        columns.append((block.rows[:, 0], *_figures(hits, num_relevant[own])))
-    joined = (np.concatenate(parts) for parts in zip(*columns, strict=True))
-    return RetrievalScores(num_relevant > 0, *joined)
+
+        def rank(i: int, block: neighbors.Block = block) -> None:
+            row, query = block.scores[i], block.start + i
+            relevant = int(num_relevant[query])
+            order = neighbors.largest(row, max(num_kept, relevant))
+            is_same = labels == labels[query]
+            nearest[query] = order[:num_kept]
+            nearest_scores[query] = row[order[:num_kept]]
+            figures[query] = _figures(row, is_same, order=order, num_relevant=relevant)
+
+        neighbors.for_each_row(rank, len(block.scores))
+    return RetrievalScores(num_relevant > 0, nearest, nearest_scores, *figures.T.copy())
 
 
-def _figures(hits: np.ndarray, num_relevant: np.ndarray) -> list[np.ndarray]:
-    """Returns the five figures, float32 [b] each, of ranked hits, bool [b, k]."""
-    ranks = np.arange(1, hits.shape[1] + 1)
-    within = hits & (ranks <= num_relevant[:, None])
-    precision = np.cumsum(hits, axis=1) / ranks
-    size = np.maximum(num_relevant, 1)
-    figures = [hits[:, :n].any(axis=1) for n in (1, 5, 10)]
-    figures.append(np.sum(precision * within, axis=1) / size)
-    figures.append(np.sum(within, axis=1) / size)
-    return [np.asarray(figure, np.float32) for figure in figures]
+def _figures(
+    row: np.ndarray, is_same: np.ndarray, *, order: np.ndarray, num_relevant: int
+) -> tuple[float, ...]:
+    """Returns the eight figures of one query.
+
+    Args:
+        row: Its cosines with all images, float32 [N]; -inf with itself.
+        is_same: Which images are of its class, itself among them, bool [N].
+        order: Its nearest images in order, at least R of them.
+        num_relevant: The other images of its class, R.
+    """
+    if not num_relevant:
+        return (0.0,) * len(FIGURES)
+    ranks = np.flatnonzero(is_same[order]) + 1
+    first = ranks[0] if len(ranks) else _first_rank(row, is_same)
+    at_5, at_10 = np.searchsorted(ranks, (5, 10), side="right")
+    within = ranks[: np.searchsorted(ranks, num_relevant, side="right")]
+    precisions = np.arange(1, len(within) + 1) / within
+    return (
+        first == 1,
+        first <= 5,
+        first <= 10,
+        at_5 / 5,
+        at_10 / 10,
+        1 / first,
+        precisions.sum() / num_relevant,
+        len(within) / num_relevant,
+    )
+
+
+def _first_rank(row: np.ndarray, is_same: np.ndarray) -> int:
+    """Returns the rank of the nearest image of the query's class, equal scores by lower column."""
+    candidates = np.flatnonzero(is_same & np.isfinite(row))
+    best = candidates[np.argmax(row[candidates])]
+    return 1 + np.count_nonzero(row > row[best]) + np.count_nonzero(row[:best] == row[best])
 
 
 def recall_per_class(
@@ -104,5 +154,5 @@ def confusion(scores: RetrievalScores, labels: np.ndarray, *, num_classes: int) 
     """
     counts = np.zeros((num_classes, num_classes), np.int64)
     labels = np.asarray(labels)
-    np.add.at(counts, (labels[scores.valid], labels[scores.nearest[scores.valid]]), 1)
+    np.add.at(counts, (labels[scores.valid], labels[scores.nearest[scores.valid, 0]]), 1)
     return counts

@@ -4,6 +4,9 @@ import numpy as np
 
 from simsearch.retrieval import neighbors
 
+# Queries whose votes are counted at a time: as many sums of all classes are held.
+_VOTE_ROWS = 1024
+
 
 def knn_accuracy(
     queries: np.ndarray,
@@ -32,11 +35,14 @@ def knn_accuracy(
     gallery_labels = np.asarray(gallery_labels)
     num_classes = int(max(gallery_labels.max(), np.max(query_labels, initial=0))) + 1
     k = min(num_neighbors, len(gallery))
-    predicted = []
-    for block in neighbors.ranked_blocks(queries, gallery, k=k, block_size=block_size):
-        # Relative to the nearest, whose weight is 1: no exponential overflows.
-        weights = np.exp((block.scores - block.scores[:, :1]).astype(np.float64) / temperature)
-        votes = np.zeros((len(weights), num_classes))
-        np.add.at(votes, (np.arange(len(weights))[:, None], gallery_labels[block.rows]), weights)
-        predicted.append(np.argmax(votes, axis=1))
-    return (np.concatenate(predicted) == np.asarray(query_labels)).astype(np.float32)
+    nearest = neighbors.top_k(queries, gallery, k=k, block_size=block_size)
+    # Relative to the nearest, whose weight is 1: no exponential overflows.
+    weights = np.exp((nearest.scores - nearest.scores[:, :1]).astype(np.float64) / temperature)
+    voters = gallery_labels[nearest.rows]
+    predicted = np.empty(len(queries), np.int64)
+    for start in range(0, len(queries), _VOTE_ROWS):
+        part = slice(start, start + _VOTE_ROWS)
+        votes = np.zeros((len(weights[part]), num_classes))
+        np.add.at(votes, (np.arange(len(votes))[:, None], voters[part]), weights[part])
+        predicted[part] = np.argmax(votes, axis=1)
+    return (predicted == np.asarray(query_labels)).astype(np.float32)

@@ -20,20 +20,29 @@ def order_of(embeddings, i):
     return sorted(others, key=lambda j: (-scores[i, j], j))
 
 
-@pytest.mark.parametrize("block_size", [3, None])
-def test_leave_one_out_equals_nested_loops(block_size):
-    embeddings, labels = make()
+@pytest.mark.parametrize(
+    ("num", "classes", "block_size"), [(40, 5, 3), (40, 5, None), (60, 29, 17), (130, 1, None)]
+)
+def test_leave_one_out_equals_nested_loops(num, classes, block_size):
+    embeddings, labels = make(num=num, classes=classes)
     found = ranking.leave_one_out(embeddings, labels, block_size=block_size)
     for i in range(len(labels)):
         order = order_of(embeddings, i)
         relevant = sum(labels[j] == labels[i] for j in order)
         assert found.valid[i] == (relevant > 0)
-        assert found.nearest[i] == order[0]
+        assert found.nearest[i].tolist() == order[:10]
+        scores = embeddings[order[:10]] @ embeddings[i]
+        np.testing.assert_allclose(found.nearest_scores[i], scores, atol=1e-6)
         for k in (1, 5, 10):
             hit = any(labels[j] == labels[i] for j in order[:k])
             assert getattr(found, f"recall_at_{k}")[i] == hit
         if not relevant:
             continue
+        for k in (5, 10):
+            share = sum(labels[j] == labels[i] for j in order[:k]) / k
+            assert getattr(found, f"precision_at_{k}")[i] == pytest.approx(share)
+        first = next(rank for rank, j in enumerate(order, 1) if labels[j] == labels[i])
+        assert found.mrr[i] == pytest.approx(1 / first)
         hits, average = 0, 0.0
         for rank, j in enumerate(order[:relevant], start=1):
             if labels[j] == labels[i]:
@@ -52,6 +61,9 @@ def test_figures_leave_out_images_that_are_alone_in_their_class():
         "recall_at_1",
         "recall_at_5",
         "recall_at_10",
+        "precision_at_5",
+        "precision_at_10",
+        "mrr",
         "map_at_r",
         "r_precision",
     ]
@@ -59,8 +71,9 @@ def test_figures_leave_out_images_that_are_alone_in_their_class():
 
 def test_perfect_and_useless_embeddings():
     labels = np.repeat([0, 1, 2], 4)
-    perfect = ranking.leave_one_out(np.eye(3, dtype=np.float32)[labels], labels)
-    assert all(column.mean() == 1 for column in perfect.per_query().values())
+    perfect = ranking.leave_one_out(np.eye(3, dtype=np.float32)[labels], labels).per_query()
+    best = dict.fromkeys(perfect, 1) | {"precision_at_5": 3 / 5, "precision_at_10": 3 / 10}
+    assert {name: column.mean() for name, column in perfect.items()} == pytest.approx(best)
     # Everything in one place: ties go to the lower row, so class 0 wins every vote.
     same = ranking.leave_one_out(np.ones((12, 1), np.float32), labels)
     assert same.per_query()["recall_at_1"].mean() == pytest.approx(4 / 12)

@@ -1,0 +1,66 @@
+"""A version's calibration: fitted when training ends, or where an evaluation finds none."""
+
+from collections.abc import Mapping
+
+from simsearch import progress, runs
+from simsearch.config import Config
+from simsearch.data import corrupt as corrupt_lib
+from simsearch.data import sources
+from simsearch.retrieval import calibration as calibration_lib
+from simsearch.retrieval import embed
+from simsearch.retrieval.metrics import pairs
+
+
+def store(
+    version: runs.Version,
+    splits: Mapping[str, sources.Split],
+    *,
+    corrupt: corrupt_lib.CorruptLog,
+) -> None:
+    """Fits the calibration of a version's best checkpoint and stores it with the version.
+
+    Args:
+        version: Trained to its end.
+        splits: Its images; the validation split is embedded.
+        corrupt: Collects the rows that could not be read.
+    """
+    embedder = embed.Embedder.from_version(version)
+    found = of(version, embedder, splits, config=version.config, corrupt=corrupt)
+    if found is not None:
+        runs.write_text(version.calibration_file, found.to_json())
+
+
+def of(
+    version: runs.Version,
+    embedder: embed.Embedder,
+    splits: Mapping[str, sources.Split],
+    *,
+    config: Config,
+    corrupt: corrupt_lib.CorruptLog,
+) -> calibration_lib.Calibration | None:
+    """Returns the calibration of an embedder, None where the validation images allow none.
+
+    Args:
+        version: Whose stored calibration is taken, where it is of this embedder and as configured.
+        embedder: Of the version; embeds the validation split where nothing fits that is stored.
+        splits: The version's images.
+        config: The version's configuration, with what the caller overrides.
+        corrupt: Collects the rows that could not be read.
+    """
+    options, weights = config.eval, embedder.fingerprint
+    stored = calibration_lib.load(version)
+    if stored and (stored.weights, stored.method) == (weights, options.calibration):
+        return stored
+    split = splits["validation"]
+    embedded = embed.embed_cached(embedder, split, version.eval_dir / "cache", corrupt=corrupt)
+    counts = pairs.count(
+        embedded.embeddings[embedded.valid],
+        split.labels[embedded.valid],
+        max_pairs=options.max_pairs,
+        seed=options.seed,
+    )
+    try:
+        return calibration_lib.fit(counts, method=options.calibration, weights=weights)
+    except ValueError as error:
+        progress.log.warning("scores are shown without a probability: %s", error)
+        return None
