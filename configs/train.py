@@ -36,7 +36,7 @@ def get_config() -> config_dict.ConfigDict:
     sampling.samples_per_class = 4  # images >= 2 of each class in a batch (K); P = batch_size / K
 
     config.augment = augment = config_dict.ConfigDict()
-    augment.preset = "light"  # none | light | custom (none, to be set field by field)
+    augment.preset = "light"  # none | light | trivial | rand | custom (none, to set field by field)
     # A field that is not set here is the preset's (simsearch/config_presets.py); set, it wins.
     number = config_dict.placeholder
     augment.crop_scale_min = number(float)  # (0, 1], least share of the area a crop keeps; 1: off
@@ -47,6 +47,21 @@ def get_config() -> config_dict.ConfigDict:
     augment.contrast = number(float)  # [0, 1], largest relative change either way
     augment.saturation = number(float)  # [0, 1], largest relative change either way
     augment.hue = number(float)  # [0, 0.5], largest shift of the hue circle either way
+    # none | trivial (TrivialAugment: magnitude at random) | rand (RandAugment: a fixed magnitude)
+    augment.policy = config_dict.placeholder(str)
+    # The strengths of a policy that are not set here are its paper's.
+    augment.policy_num_ops = number(int)  # operations >= 0 in a row; 1 (trivial), 2 (rand)
+    augment.policy_magnitude = number(int)  # 0 … 30; up to 30 (trivial), always 9 (rand)
+    augment.policy_shear = number(float)  # [0, 1], of the side, at magnitude 30; 0.99, 0.3
+    augment.policy_translate = number(float)  # [0, 1], of the side, at 30; 32 / 224, 150 / 331
+    augment.policy_degrees = number(float)  # [0, 180], rotation at magnitude 30; 135, 30
+    augment.policy_enhance = number(float)  # [0, 1], of colour and sharpness, at 30; 0.99, 0.9
+    augment.policy_posterize_bits = number(int)  # 0 … 8, lost at magnitude 30; 6, 4
+    augment.erase_probability = 0.0  # [0, 1], of a rectangle of noise (random erasing)
+    augment.erase_area_min = 0.02  # [0, 1], least share of the image that is erased
+    augment.erase_area_max = 0.33  # [0, 1], largest share of the image that is erased
+    augment.erase_ratio_max = 3.3  # >= 1, widest aspect ratio of the rectangle
+    augment.mixup_alpha = 0.0  # >= 0, of the Beta distribution that images are mixed by; 0: off
 
     config.model = model = config_dict.ConfigDict()
     model.backbone = "resnet50"  # a name of simsearch.models.BACKBONES

@@ -55,7 +55,7 @@ class Sampling:
 class Augment:
     """Random changes to a training image; what is not set is the preset's."""
 
-    preset: Literal["none", "light", "custom"]
+    preset: Literal["none", "light", "trivial", "rand", "custom"]
     crop_scale_min: Annotated[float, checks.Range(above=0, at_most=1)]
     crop_ratio_max: Annotated[float, checks.Range(at_least=1)]
     horizontal_flip: Fraction
@@ -64,6 +64,19 @@ class Augment:
     contrast: Fraction
     saturation: Fraction
     hue: Annotated[float, checks.Range(at_least=0, at_most=0.5)]
+    policy: Literal["none", "trivial", "rand"]
+    policy_num_ops: Count
+    policy_magnitude: Annotated[int, checks.Range(at_least=0, at_most=30)]
+    policy_shear: Fraction
+    policy_translate: Fraction
+    policy_degrees: Annotated[float, checks.Range(at_least=0, at_most=180)]
+    policy_enhance: Fraction
+    policy_posterize_bits: Annotated[int, checks.Range(at_least=0, at_most=8)]
+    erase_probability: Fraction
+    erase_area_min: Fraction
+    erase_area_max: Fraction
+    erase_ratio_max: Annotated[float, checks.Range(at_least=1)]
+    mixup_alpha: NonNegative
 
 
 @dataclasses.dataclass(frozen=True)
@@ -247,6 +260,11 @@ def _contradictions(config: Config) -> Iterator[str]:
         )
     if data.valid_fraction + data.test_fraction >= 1:
         yield "data.valid_fraction + data.test_fraction must be under 1, or no image is left"
+    if config.augment.erase_area_min > config.augment.erase_area_max:
+        yield (
+            f"augment.erase_area_min={config.augment.erase_area_min} must be at most "
+            f"augment.erase_area_max={config.augment.erase_area_max}"
+        )
     if sampling.mode == "triplets" and train.batch_size % 3:
         yield (
             f"train.batch_size={train.batch_size} counts images and sampling.mode=triplets takes "

@@ -4,7 +4,7 @@ import types
 from collections.abc import Mapping
 from typing import Any
 
-_OFF = {
+_NONE = {
     "crop_scale_min": 1.0,
     "crop_ratio_max": 1.0,
     "horizontal_flip": 0.0,
@@ -13,25 +13,63 @@ _OFF = {
     "contrast": 0.0,
     "saturation": 0.0,
     "hue": 0.0,
+    "policy": "none",
 }
-_LIGHT = {
-    "crop_scale_min": 0.3,
-    "crop_ratio_max": 1.33,
-    "horizontal_flip": 0.5,
+_CROP = _NONE | {"crop_scale_min": 0.3, "crop_ratio_max": 1.33, "horizontal_flip": 0.5}
+_LIGHT = _CROP | {
     "rotation_degrees": 15.0,
     "brightness": 0.2,
     "contrast": 0.2,
     "saturation": 0.2,
-    "hue": 0.0,
 }
-AUGMENT = types.MappingProxyType({"none": _OFF, "light": _LIGHT, "custom": _OFF})
+AUGMENT = types.MappingProxyType(
+    {
+        "none": _NONE,
+        "light": _LIGHT,
+        "trivial": _CROP | {"policy": "trivial"},
+        "rand": _CROP | {"policy": "rand"},
+        "custom": _NONE,
+    }
+)
+# The papers' strengths, their 32 and 150 / 331 pixels as shares of a side of 224 and 331.
+POLICIES = types.MappingProxyType(
+    {
+        "none": {
+            "policy_num_ops": 0,
+            "policy_magnitude": 0,
+            "policy_shear": 0.0,
+            "policy_translate": 0.0,
+            "policy_degrees": 0.0,
+            "policy_enhance": 0.0,
+            "policy_posterize_bits": 0,
+        },
+        "trivial": {
+            "policy_num_ops": 1,
+            "policy_magnitude": 30,
+            "policy_shear": 0.99,
+            "policy_translate": 32 / 224,
+            "policy_degrees": 135.0,
+            "policy_enhance": 0.99,
+            "policy_posterize_bits": 6,
+        },
+        "rand": {
+            "policy_num_ops": 2,
+            "policy_magnitude": 9,
+            "policy_shear": 0.3,
+            "policy_translate": 150 / 331,
+            "policy_degrees": 30.0,
+            "policy_enhance": 0.9,
+            "policy_posterize_bits": 4,
+        },
+    }
+)
 
 
 def resolve(values: Any) -> Any:
-    """Returns a configuration's groups with the preset's value for each field that is None.
+    """Returns a configuration's groups with a value for each augmentation field that is None.
 
-    A value that was set wins over the preset's; a preset that does not exist is left for the
-    checks to tell.
+    The preset gives it, and the strengths of the policy that is then in force give the rest. A
+    value that was set wins; a preset or policy that does not exist is left for the checks to tell.
 
     Args:
         values: Mapping from group to field to value; anything else comes back as it is.
@@ -39,8 +77,10 @@ def resolve(values: Any) -> Any:
     augment = values.get("augment") if isinstance(values, Mapping) else None
     if not isinstance(augment, Mapping):
         return values
-    preset = AUGMENT.get(augment.get("preset"), _OFF)
-    resolved = {
-        name: preset.get(name) if value is None else value for name, value in augment.items()
-    }
-    return {**values, "augment": resolved}
+    resolved = _filled(augment, AUGMENT.get(augment.get("preset"), _NONE))
+    strengths = POLICIES.get(resolved.get("policy"), POLICIES["none"])
+    return {**values, "augment": _filled(resolved, strengths)}
+
+
+def _filled(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: defaults.get(name) if v is None else v for name, v in values.items()}

@@ -125,9 +125,17 @@ def train_batches(
 ) -> Iterator[batch_lib.Batch]:
     """Yields the augmented batches from `start_step` to the plan's end."""
     # TensorFlow takes seconds to import, and only training needs it.
-    from simsearch.data import augment, pipeline
+    from simsearch.data import pipeline
 
-    data, names = config.data, augment.Augmentation._fields
+    data = config.data
+    load = pipeline.loader(
+        split,
+        resize_mode=data.resize_mode,
+        resize_size=data.resize_size,
+        max_pixels=data.max_pixels,
+        cache=data.cache,
+        cache_dir=os.path.join(cache_dir(config), "images"),
+    )
     return pipeline.train_batches(
         split,
         sample_rows=sample_rows(config, split.labels),
@@ -135,16 +143,28 @@ def train_batches(
         start_step=start_step,
         num_steps=num_steps - start_step,
         image_size=data.image_size,
-        resize_mode=data.resize_mode,
-        resize_size=data.resize_size,
-        max_pixels=data.max_pixels,
-        augmentation=augment.Augmentation(*(getattr(config.augment, name) for name in names)),
-        cache=data.cache,
-        cache_dir=os.path.join(cache_dir(config), "images"),
+        augmentation=_augmentation(config),
+        load=load,
         on_corrupt=data.on_corrupt,
         corrupt=corrupt,
+        mixup_alpha=config.augment.mixup_alpha,
         prefetch=data.prefetch_batches,
     )
+
+
+def _augmentation(config: Config) -> Any:
+    from simsearch.data import augment, erasing, policies
+
+    values = vars(config.augment)
+
+    def fields(kind: Any, prefix: str = "") -> dict[str, Any]:
+        return {name: values[prefix + name] for name in kind._fields if prefix + name in values}
+
+    parts = {
+        "policy": policies.Policy(name=values["policy"], **fields(policies.Policy, "policy_")),
+        "erasing": erasing.Erasing(**fields(erasing.Erasing, "erase_")),
+    }
+    return augment.Augmentation(**fields(augment.Augmentation) | parts)
 
 
 def eval_batches(

@@ -24,7 +24,13 @@ RANKS = [
     {"simsearch.errors"},
 ]
 DOORS = {
-    "tensorflow": ["simsearch/data/augment.py", "simsearch/data/pipeline.py"],
+    "tensorflow": [
+        "simsearch/data/augment.py",
+        "simsearch/data/erasing.py",
+        "simsearch/data/image_ops.py",
+        "simsearch/data/pipeline.py",
+        "simsearch/data/policies.py",
+    ],
     "tensorflow_datasets": ["simsearch/data/tensorflow_sets.py"],
     "datasets": ["simsearch/data/hub.py"],
     "orbax": ["simsearch/checkpoints.py"],

@@ -58,6 +58,9 @@ def test_a_derived_default_follows_the_field_it_derives_from():
         ({"optimizer.learning_rate": "-1"}, "must be > 0"),
         ({"optimizer.learning_rate": "1e999"}, "must be finite"),
         ({"augment.hue": "much"}, "must be a number"),
+        ({"augment.policy": "auto"}, "must be one of none, trivial, rand"),
+        ({"augment.policy_num_ops": "1.5"}, "must be an integer"),
+        ({"augment.erase_area_min": "0.5"}, "augment.erase_area_max=0.33"),
         ({"augment.hue": "0.6"}, "and <= 0.5"),
         ({"data.cache": "tape"}, "must be one of none, ram, disk"),
         ({"data.source": "folder"}, "needs data.path"),
@@ -113,8 +116,20 @@ def test_an_unknown_preset_is_one_problem():
     assert str(caught.value).count(";") == 0 and "none, light" in str(caught.value)
 
 
-def test_a_preset_has_a_value_for_every_field_that_is_left_open():
+def test_presets_and_policies_have_a_value_for_every_field_that_is_left_open():
     values = config_files._read(config_files.CONFIG_DIR / "train.py").augment.to_dict()
     open_fields = {name for name, value in values.items() if value is None}
-    for name, preset in config_presets.AUGMENT.items():
-        assert set(preset) == open_fields, name
+    for preset in config_presets.AUGMENT.values():
+        for strengths in config_presets.POLICIES.values():
+            assert set(preset) | set(strengths) == open_fields and not set(preset) & set(strengths)
+
+
+def test_a_policy_that_is_set_brings_its_own_strengths():
+    trivial = load(augment__preset="trivial").augment
+    assert (trivial.policy, trivial.policy_magnitude, trivial.policy_degrees) == (
+        "trivial",
+        30,
+        135.0,
+    )
+    mixed = load(augment__policy="rand", augment__policy_num_ops="3").augment
+    assert (mixed.policy_num_ops, mixed.policy_magnitude, mixed.rotation_degrees) == (3, 9, 15.0)

@@ -5,8 +5,11 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-# Weights of red, green and blue in the grey value that contrast and saturation blend with.
-_LUMA = (0.299, 0.587, 0.114)
+from simsearch.data import erasing as erasing_lib
+from simsearch.data import image_ops, policies
+
+# Streams of random numbers that must not repeat each other; the crop and the colours have another.
+_POLICY, _ERASING = range(2)
 
 
 class Augmentation(NamedTuple):
@@ -21,6 +24,8 @@ class Augmentation(NamedTuple):
         contrast: Largest relative change either way.
         saturation: Largest relative change either way.
         hue: Largest shift either way, in turns of the hue circle, [0, 0.5].
+        policy: Drawn operations, after all these.
+        erasing: Rectangles of noise, at the end.
     """
 
     crop_scale_min: float = 1.0
@@ -31,6 +36,8 @@ class Augmentation(NamedTuple):
     contrast: float = 0.0
     saturation: float = 0.0
     hue: float = 0.0
+    policy: policies.Policy = policies.Policy()
+    erasing: erasing_lib.Erasing = erasing_lib.Erasing()
 
     @property
     def crops(self) -> bool:
@@ -83,16 +90,10 @@ def augment(
         pixels = tf.cond(is_flipped, lambda: tf.reverse(pixels, [1]), lambda: pixels)
     if augmentation.changes_colors:
         pixels = _recolor(tf.cast(pixels, tf.float32), draws, augmentation)
-    return tf.ensure_shape(to_uint8(pixels), [image_size, image_size, 3])
-
-
-def to_uint8(pixels: tf.Tensor) -> tf.Tensor:
-    """Returns pixels of any number type rounded into 0 … 255."""
-    if pixels.dtype == tf.uint8:
-        return pixels
-    # The cast cuts off the fraction; one clip does the work of a minimum and a maximum.
-    clipped = tf.raw_ops.ClipByValue(t=pixels + 0.5, clip_value_min=0.0, clip_value_max=255.0)
-    return tf.cast(clipped, tf.uint8)
+    pixels = tf.ensure_shape(image_ops.to_uint8(pixels), [image_size, image_size, 3])
+    fold_in = tf.random.experimental.stateless_fold_in
+    pixels = policies.apply(pixels, fold_in(seed, _POLICY), policy=augmentation.policy)
+    return erasing_lib.apply(pixels, fold_in(seed, _ERASING), erasing=augmentation.erasing)
 
 
 def _cut(image: tf.Tensor, draws: _Draws, image_size: int, augmentation: Augmentation) -> tf.Tensor:
@@ -185,7 +186,7 @@ def _recolor(pixels: tf.Tensor, draws: _Draws, augmentation: Augmentation) -> tf
         contrast = factor(draws.contrast, augmentation.contrast)
         saturation = factor(draws.saturation, augmentation.saturation)
         # Saturation blends with each pixel's grey, contrast with the mean grey; both are linear.
-        luma = tf.constant(_LUMA)[:, None]
+        luma = tf.constant(image_ops.LUMA)[:, None]
         shift = 0.0
         if augmentation.contrast:
             mean = tf.reduce_mean(pixels, [0, 1])[None]

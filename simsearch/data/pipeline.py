@@ -5,6 +5,7 @@ TensorFlow's door in training; it works on the CPU alone.
 
 import contextlib
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -13,7 +14,7 @@ from simsearch.data import augment as augment_lib
 from simsearch.data import batch as batch_lib
 from simsearch.data import cache as cache_lib
 from simsearch.data import corrupt as corrupt_lib
-from simsearch.data import images, sampling, splits
+from simsearch.data import image_ops, images, sampling, splits
 
 
 def train_batches(
@@ -24,14 +25,11 @@ def train_batches(
     start_step: int,
     num_steps: int,
     image_size: int,
-    resize_mode: str,
-    resize_size: int,
-    max_pixels: int,
     augmentation: augment_lib.Augmentation,
-    cache: str,
-    cache_dir: str,
+    load: cache_lib.Load,
     on_corrupt: str,
     corrupt: corrupt_lib.CorruptLog,
+    mixup_alpha: float = 0.0,
     shard: tuple[int, int] = (0, 1),
     prefetch: int = 2,
 ) -> Iterator[batch_lib.Batch]:
@@ -44,15 +42,12 @@ def train_batches(
         start_step: The first batch.
         num_steps: How many batches.
         image_size: Side S of the square that the network sees, in pixels.
-        resize_mode: "squash" or "short_side".
-        resize_size: Side, or shorter side, before the crop.
-        max_pixels: A larger image is not decoded.
         augmentation: What is changed at random.
-        cache: Where resized images are kept: "none", "ram" or "disk".
-        cache_dir: Where the disk cache is.
+        load: From a row to its decoded and resized image, as `loader` returns it.
         on_corrupt: "skip" replaces an image that cannot be read by the first of its batch that
             can, with `valid` False, so that BatchNorm sees an image; "fail" stops.
         corrupt: Collects the names of those.
+        mixup_alpha: Of the Beta distribution that images of a batch are mixed by; 0: not mixed.
         shard: This host's number and how many hosts take consecutive parts of each batch.
         prefetch: Batches made ahead.
 
@@ -60,19 +55,6 @@ def train_batches(
         RunError: Where an image cannot be read and `on_corrupt` is "fail".
     """
     _hide_gpus()
-
-    def steps() -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        for step in range(start_step, start_step + num_steps):
-            yield _rows_and_seeds(sample_rows(step), seed=seed, step=step, shard=shard)
-
-    load = _loader(
-        split,
-        resize_mode=resize_mode,
-        resize_size=resize_size,
-        max_pixels=max_pixels,
-        cache=cache,
-        cache_dir=cache_dir,
-    )
 
     failures: list[Exception] = []
 
@@ -89,45 +71,90 @@ def train_batches(
             failures.append(error)
         return np.zeros((image_size, image_size, 3), np.uint8), np.bool_(False)
 
-    def make(row: tf.Tensor, image_seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    def make(row: tf.Tensor, image_seed: tf.Tensor, partner: tf.Tensor, share: tf.Tensor) -> _Rows:
         image, is_valid = tf.numpy_function(read, [row], [tf.uint8, tf.bool], stateful=False)
         image = tf.ensure_shape(image, [None, None, 3])
         image = augment_lib.augment(
             image, image_seed, image_size=image_size, augmentation=augmentation
         )
-        return image, row, tf.ensure_shape(is_valid, [])
+        return _Rows(image, row, tf.ensure_shape(is_valid, []), partner, share)
+
+    def steps() -> Iterator[tuple[np.ndarray, ...]]:
+        for step in range(start_step, start_step + num_steps):
+            yield _draws(
+                sample_rows(step), seed=seed, step=step, shard=shard, mixup_alpha=mixup_alpha
+            )
 
     if num_steps <= 0:
         return
-    batch_size = len(next(steps())[0])
-    signature = (
-        tf.TensorSpec([None], tf.int64),
-        tf.TensorSpec([None, 2], tf.int32),
-    )
     dataset = (
-        tf.data.Dataset.from_generator(steps, output_signature=signature)
+        tf.data.Dataset.from_generator(steps, output_signature=_SIGNATURE)
         .unbatch()
         .map(make, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-        .batch(batch_size)
+        .batch(len(next(steps())[0]))
+        .map(_finish, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
         .prefetch(prefetch)
     )
-    for pixels, rows, valid in dataset.as_numpy_iterator():
+    for rows in dataset.as_numpy_iterator():
         if failures:
             raise failures[0]
         corrupt.check(on_corrupt)
-        if not valid.all() and valid.any():
-            pixels = pixels[np.where(valid, np.arange(len(valid)), np.argmax(valid))]
-        yield batch_lib.Batch(pixels, split.labels[rows].astype(np.int32), valid)
+        labels = split.labels[rows.row].astype(np.int32)
+        mixed = (labels[rows.partner], rows.share) if mixup_alpha else ()
+        yield batch_lib.Batch(rows.image, labels, rows.valid, *mixed)
 
 
-def _rows_and_seeds(
-    rows: np.ndarray, *, seed: int, step: int, shard: tuple[int, int]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Returns this host's part of a batch: rows int64 [b] and augmentation seeds int32 [b, 2]."""
+class _Rows(NamedTuple):
+    """A row of a batch, or all of them, with its augmented image."""
+
+    image: tf.Tensor  # uint8 [S, S, 3]
+    row: tf.Tensor  # int64 []
+    valid: tf.Tensor  # bool []
+    partner: tf.Tensor  # int64 [], whose image is mixed in, as a place in the batch
+    share: tf.Tensor  # float32 [], of the own image
+
+
+_SIGNATURE = (
+    tf.TensorSpec([None], tf.int64),
+    tf.TensorSpec([None, 2], tf.int32),
+    tf.TensorSpec([None], tf.int64),
+    tf.TensorSpec([None], tf.float32),
+)
+
+
+def _draws(
+    rows: np.ndarray, *, seed: int, step: int, shard: tuple[int, int], mixup_alpha: float
+) -> tuple[np.ndarray, ...]:
+    """Returns this host's part of a batch: rows, augmentation seeds [b, 2], partners, shares."""
     seeds = sampling.augment_seeds(seed=seed, step=step, batch_size=len(rows))
     index, num_shards = shard
     own = np.array_split(np.arange(len(rows)), num_shards)[index]
-    return rows[own], seeds[own]
+    # A host mixes what it has; hosts that drew alike would still mix different images.
+    mixed = sampling.mixup(seed=seed, step=step, batch_size=len(own), alpha=mixup_alpha)
+    return rows[own], seeds[own], *mixed
+
+
+def _finish(rows: _Rows) -> _Rows:
+    """Puts a readable image where one is not, and mixes the images that both are readable."""
+    place = tf.range(tf.shape(rows.valid)[0], dtype=tf.int64)
+    first = tf.argmax(tf.cast(rows.valid, tf.int32))
+    image = tf.cond(
+        tf.reduce_all(rows.valid),
+        lambda: rows.image,
+        lambda: tf.gather(rows.image, tf.where(rows.valid, place, first)),
+    )
+    is_mixed = rows.valid & tf.gather(rows.valid, rows.partner) & (rows.partner != place)
+    share = tf.where(is_mixed, rows.share, 1.0)
+    image = tf.cond(
+        tf.reduce_any(share < 1.0), lambda: _mix(image, rows.partner, share), lambda: image
+    )
+    return rows._replace(image=image, partner=tf.where(is_mixed, rows.partner, place), share=share)
+
+
+def _mix(images: tf.Tensor, partners: tf.Tensor, shares: tf.Tensor) -> tf.Tensor:
+    shares = shares[:, None, None, None]
+    own, others = tf.cast(images, tf.float32), tf.cast(tf.gather(images, partners), tf.float32)
+    return image_ops.to_uint8(others + shares * (own - others))
 
 
 def _hide_gpus() -> None:
@@ -136,7 +163,7 @@ def _hide_gpus() -> None:
         tf.config.set_visible_devices([], "GPU")
 
 
-def _loader(
+def loader(
     split: splits.Split,
     *,
     resize_mode: str,
@@ -145,6 +172,17 @@ def _loader(
     cache: str,
     cache_dir: str,
 ) -> cache_lib.Load:
+    """Returns the function from a row to its image, decoded, resized and not yet augmented.
+
+    Args:
+        split: The images.
+        resize_mode: "squash" or "short_side".
+        resize_size: Side, or shorter side, in pixels.
+        max_pixels: A larger image is not decoded.
+        cache: Where images are kept: "none", "ram" or "disk".
+        cache_dir: Where the disk cache is.
+    """
+
     def load(row: int) -> np.ndarray:
         return images.decode(
             split.read(row),

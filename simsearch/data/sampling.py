@@ -12,7 +12,7 @@ import numpy as np
 from simsearch import errors
 
 # Streams of random numbers that must not repeat each other.
-_TRIPLETS, _CLASSES, _REPEATS, _ROWS, _AUGMENT = range(5)
+_TRIPLETS, _CLASSES, _REPEATS, _ROWS, _AUGMENT, _MIXUP = range(6)
 
 
 def classes_by_samples(
@@ -187,6 +187,23 @@ def triplet_drawer(
 def augment_seeds(*, seed: int, step: int, batch_size: int) -> np.ndarray:
     """Returns a seed for each image of a batch, int32 [B, 2]."""
     return _rng(seed, _AUGMENT, step).integers(0, 2**31 - 1, (batch_size, 2), np.int32)
+
+
+def mixup(*, seed: int, step: int, batch_size: int, alpha: float) -> tuple[np.ndarray, np.ndarray]:
+    """Returns which image of a batch is mixed into each, int64 [B], and the own share, float32 [B].
+
+    The shares are drawn from Beta(alpha, alpha) and turned so that the own image has the larger
+    one: MixUp is symmetric in the two, and an image keeps its class. Alpha 0 mixes nothing.
+
+    References:
+        Zhang, Cisse, Dauphin and Lopez-Paz, mixup: Beyond Empirical Risk Minimization, 2018.
+    """
+    if alpha == 0:
+        return np.arange(batch_size), np.ones(batch_size, np.float32)
+    rng = _rng(seed, _MIXUP, step)
+    partners = rng.permutation(batch_size)
+    shares = rng.beta(alpha, alpha, batch_size)
+    return partners, np.maximum(shares, 1 - shares).astype(np.float32)
 
 
 def _rows_by_class(labels: np.ndarray) -> list[np.ndarray]:

@@ -4,15 +4,24 @@ import numpy as np
 import pytest
 
 from simsearch import errors
-from simsearch.data import augment, pipeline, sampling
+from simsearch.data import augment, erasing, pipeline, policies, sampling
 from simsearch.data import corrupt as corrupt_lib
 from tests.data import sets
 
 STRONG = augment.Augmentation(crop_scale_min=0.5, horizontal_flip=0.5, brightness=0.3)
 
 
-def batches(split, *, tmp_path="", **changes):
+def batches(split, *, tmp_path="", cache="none", **changes):
+    load = pipeline.loader(
+        split,
+        resize_mode="squash",
+        resize_size=12,
+        max_pixels=10_000,
+        cache=cache,
+        cache_dir=str(tmp_path),
+    )
     options = {
+        "load": load,
         "sample_rows": sampling.classes_by_samples(
             split.labels, seed=3, batch_size=6, samples_per_class=2
         ),
@@ -20,12 +29,7 @@ def batches(split, *, tmp_path="", **changes):
         "start_step": 0,
         "num_steps": 5,
         "image_size": 10,
-        "resize_mode": "squash",
-        "resize_size": 12,
-        "max_pixels": 10_000,
         "augmentation": STRONG,
-        "cache": "none",
-        "cache_dir": str(tmp_path),
         "on_corrupt": "skip",
         "corrupt": corrupt_lib.CorruptLog(),
     }
@@ -68,7 +72,8 @@ def test_hosts_take_consecutive_parts_of_the_same_batch():
     whole = list(batches(split))
     parts = [list(batches(split, shard=(i, 2))) for i in range(2)]
     for batch, *halves in zip(whole, *parts, strict=True):
-        for array, *pieces in zip(batch, *halves, strict=True):
+        assert batch.mixed_labels is batch.mix_weights is None
+        for array, *pieces in zip(batch[:3], *(half[:3] for half in halves), strict=True):
             np.testing.assert_array_equal(np.concatenate(pieces), array)
 
 
@@ -125,3 +130,44 @@ def test_stopping_early_ends_the_threads():
 
 def test_no_step_is_no_batch():
     assert list(batches(sets.make_split(), num_steps=0)) == []
+
+
+def test_mixup_mixes_the_images_of_a_batch_by_the_weights_it_tells():
+    split = sets.make_split(broken=(5,))
+    plain = list(batches(split, num_steps=8))
+    mixed = list(batches(split, num_steps=8, mixup_alpha=0.4))
+    assert_equal(batches(split, start_step=3, num_steps=5, mixup_alpha=0.4), mixed[3:])
+    num_mixed = num_broken = 0
+    for step, (batch, own) in enumerate(zip(mixed, plain, strict=True)):
+        partners, _ = sampling.mixup(seed=3, step=step, batch_size=6, alpha=0.4)
+        np.testing.assert_array_equal(batch.labels, own.labels)
+        np.testing.assert_array_equal(batch.valid, own.valid)
+        assert batch.mixed_labels.dtype == np.int32 and batch.mix_weights.dtype == np.float32
+        for i, partner in enumerate(partners):
+            share = batch.mix_weights[i]
+            if share == 1:
+                assert batch.mixed_labels[i] == batch.labels[i]
+                np.testing.assert_array_equal(batch.images[i], own.images[i])
+                continue
+            assert 0.5 <= share and own.valid[i] and own.valid[partner] and partner != i
+            assert batch.mixed_labels[i] == own.labels[partner]
+            expected = share * own.images[i] + (1.0 - share) * own.images[partner]
+            assert np.abs(batch.images[i] - expected).max() < 0.51
+            num_mixed += 1
+        num_broken += np.sum(~batch.valid)
+    assert num_mixed > 20 and num_broken > 0
+
+
+def test_everything_switched_on_repeats_whatever_the_threads_do():
+    everything = STRONG._replace(
+        rotation_degrees=10.0,
+        policy=policies.Policy("trivial", 2, 30, 0.99, 0.14, 135.0, 0.99, 6),
+        erasing=erasing.Erasing(0.5, 0.02, 0.3, 3.0),
+    )
+    split = sets.make_split()
+    one, two = (
+        list(batches(split, augmentation=everything, mixup_alpha=0.2, num_steps=6))
+        for _ in range(2)
+    )
+    assert_equal(one, two)
+    assert len({batch.images.tobytes() for batch in one}) == 6

@@ -145,3 +145,24 @@ def test_augment_seeds_differ_by_image_step_and_seed():
     assert all(array.shape == (5, 2) and array.dtype == np.int32 for array in seeds)
     assert len({row.tobytes() for array in seeds for row in array}) == 20
     np.testing.assert_array_equal(seeds[0], sampling.augment_seeds(seed=0, step=0, batch_size=5))
+
+
+def test_mixup_shares_follow_the_folded_beta_distribution():
+    shares = np.concatenate(
+        [sampling.mixup(seed=0, step=step, batch_size=50, alpha=0.4)[1] for step in range(200)]
+    )
+    assert shares.dtype == np.float32 and shares.min() >= 0.5 and shares.max() <= 1
+    # max(x, 1 - x) of Beta(0.4, 0.4), by another generator.
+    drawn = np.random.default_rng(1).beta(0.4, 0.4, 200_000)
+    quantiles = np.linspace(0.05, 0.95, 19)
+    expected = np.quantile(np.maximum(drawn, 1 - drawn), quantiles)
+    np.testing.assert_allclose(np.quantile(shares, quantiles), expected, atol=0.015)
+
+
+def test_mixup_partners_are_a_permutation_and_alpha_0_mixes_nothing():
+    partners, _ = sampling.mixup(seed=0, step=3, batch_size=50, alpha=1.0)
+    assert sorted(partners.tolist()) == list(range(50)) and np.sum(partners == range(50)) < 5
+    other, _ = sampling.mixup(seed=0, step=4, batch_size=50, alpha=1.0)
+    assert not np.array_equal(partners, other)
+    partners, shares = sampling.mixup(seed=0, step=3, batch_size=5, alpha=0.0)
+    assert partners.tolist() == list(range(5)) and shares.tolist() == [1.0] * 5
