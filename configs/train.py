@@ -18,7 +18,12 @@ def get_config() -> config_dict.ConfigDict:
     data.label_column = ""  # column of an hf: or tfds: set; empty: found by its type
     data.valid_fraction = 0.1  # of each class's train images, where there is no validation split
     data.test_fraction = 0.1  # of each class's train images, where there is no test split
-    data.split_seed = 0  # integer >= 0; which images those fractions take
+    data.split = "image"  # image | class: validate and test on classes that were never trained on
+    data.valid_class_fraction = 0.15  # (0, 1), of the classes, two at least (split=class)
+    data.test_class_fraction = 0.25  # (0, 1), of the classes, two at least (split=class)
+    data.valid_classes = ""  # names, comma between, in place of that fraction (split=class)
+    data.test_classes = ""  # names, comma between, in place of that fraction (split=class)
+    data.split_seed = 0  # integer >= 0; which images or classes those fractions take
     data.drop_duplicates = True  # whether a train image that is also held out, byte by byte, goes
     data.image_size = 224  # pixels, side of the square that the network sees
     # Pixels, side (squash) or shorter side (short_side) before the crop; 256 / 224 of image_size.

@@ -30,6 +30,11 @@ class Data:
     label_column: str
     valid_fraction: SplitFraction
     test_fraction: SplitFraction
+    split: Literal["image", "class"]
+    valid_class_fraction: SplitFraction
+    test_class_fraction: SplitFraction
+    valid_classes: str
+    test_classes: str
     split_seed: Count
     drop_duplicates: bool
     image_size: Annotated[int, checks.Range(at_least=8)]
@@ -260,6 +265,13 @@ def _contradictions(config: Config) -> Iterator[str]:
         )
     if data.valid_fraction + data.test_fraction >= 1:
         yield "data.valid_fraction + data.test_fraction must be under 1, or no image is left"
+    if data.valid_class_fraction + data.test_class_fraction >= 1:
+        yield (
+            "data.valid_class_fraction + data.test_class_fraction must be under 1, or no class is "
+            "left to train on"
+        )
+    if data.split == "image" and (data.valid_classes or data.test_classes):
+        yield "data.valid_classes and data.test_classes are read only with data.split=class"
     if config.augment.erase_area_min > config.augment.erase_area_max:
         yield (
             f"augment.erase_area_min={config.augment.erase_area_min} must be at most "

@@ -16,8 +16,8 @@ import numpy as np
 from simsearch import models
 from simsearch.config import Config
 from simsearch.data import batch as batch_lib
+from simsearch.data import class_splits, duplicates, evaluation, sampling, sources
 from simsearch.data import corrupt as corrupt_lib
-from simsearch.data import duplicates, evaluation, sampling, sources
 from simsearch.models import pretrained
 
 
@@ -45,7 +45,7 @@ def load_splits(config: Config) -> dict[str, sources.Split]:
 def source_splits(config: Config) -> dict[str, sources.Split]:
     """Returns the same with every image of the source, copies of held-out ones included."""
     data = config.data
-    return sources.load(
+    found = sources.load(
         data.source,
         path=data.path,
         valid_fraction=data.valid_fraction,
@@ -55,6 +55,25 @@ def source_splits(config: Config) -> dict[str, sources.Split]:
         label_column=data.label_column,
         cache_dir=os.path.join(cache_dir(config), "datasets"),
     )
+    if data.split == "image":
+        return found
+    return class_splits.by_class(
+        found,
+        valid_class_fraction=data.valid_class_fraction,
+        test_class_fraction=data.test_class_fraction,
+        valid_classes=_names(data.valid_classes),
+        test_classes=_names(data.test_classes),
+        split_seed=data.split_seed,
+    )
+
+
+def describe_splits(config: Config, splits: Mapping[str, sources.Split]) -> str:
+    """Returns one line: images and classes of each split, and whether classes are shared."""
+    return class_splits.describe(splits, config.data.split)
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
 
 
 def create_network(config: Config, *, axis_name: str | None = None) -> nn.Module:
@@ -184,12 +203,16 @@ def eval_batches(
     )
 
 
-def facts(split: Mapping[str, sources.Split], weights: Mapping[str, Any]) -> dict[str, Any]:
+def facts(
+    config: Config, splits: Mapping[str, sources.Split], weights: Mapping[str, Any]
+) -> dict[str, Any]:
     """Returns what a version remembers of its images and weights."""
     return {
-        "class_names": list(split["train"].class_names),
-        "num_images": {name: len(part.labels) for name, part in split.items()},
-        "train_fingerprint": split["train"].fingerprint,
+        "class_names": list(splits["train"].class_names),
+        "split": config.data.split,
+        "classes": {name: class_splits.classes_of(part) for name, part in splits.items()},
+        "num_images": {name: len(part.labels) for name, part in splits.items()},
+        "train_fingerprint": splits["train"].fingerprint,
         "weights": dict(weights),
     }
 

@@ -45,7 +45,7 @@ def train(config: Config, *, workdir: str | os.PathLike = "runs") -> runs.Versio
         splits = _prepare(config)
         initial = wiring.initial_variables(config)
         version = runs.create(workdir, config)
-        version.write_facts(wiring.facts(splits, initial.weights))
+        version.write_facts(wiring.facts(config, splits, initial.weights))
         progress.log.info("version %d: %s", version.number, version.path)
         return _fit(version, splits, initial, stop_request)
 
@@ -98,8 +98,7 @@ def _prepare(config: Config) -> dict[str, sources.Split]:
     splits = wiring.load_splits(config)
     shared.check_queries(splits, "validation")
     wiring.sample_rows(config, splits["train"].labels)(0)
-    counts = ", ".join(f"{len(part.labels)} {name}" for name, part in splits.items())
-    progress.log.info("%s images of %d classes", counts, len(splits["train"].class_names))
+    progress.log.info("%s", wiring.describe_splits(config, splits))
     return splits
 
 

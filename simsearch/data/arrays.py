@@ -37,7 +37,7 @@ def from_arrays(
         The splits "train", "validation" and "test".
 
     Raises:
-        UsageError: The arrays do not fit together, or a class has a single image.
+        UsageError: The arrays do not fit together.
     """
     images, labels = np.asarray(images), np.asarray(labels)
     _check(images, labels)

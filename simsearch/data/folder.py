@@ -28,7 +28,7 @@ def load(
         split_seed: Chooses those images.
 
     Raises:
-        UsageError: The folder is missing or not laid out so, or a class has too few images.
+        UsageError: The folder is missing or not laid out so.
         RunError: The folder cannot be listed.
     """
     if not path:

@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from simsearch.data import wording
 from simsearch.errors import UsageError
 
 SPLITS = ("train", "validation", "test")
@@ -103,7 +102,7 @@ def standardise(
     """Returns the splits train, validation and test of what a source found.
 
     Classes are sorted by name and those without any image dropped; rows are sorted by class; a
-    split that is missing is taken out of train.
+    split that is missing is taken out of train, which keeps two images of each class.
 
     Args:
         found: Splits by standard name, "train" among them, all with the same class names.
@@ -113,7 +112,7 @@ def standardise(
         where: What the set is called in messages.
 
     Raises:
-        UsageError: There are fewer than two classes, or a class has a single train image.
+        UsageError: There are fewer than two classes.
     """
     splits = _in_class_order(found)
     train = splits["train"]
@@ -122,12 +121,6 @@ def standardise(
         raise UsageError(
             f"expected at least 2 classes with images in {where}, found "
             f"{np.count_nonzero(counts)}: a triplet needs images of two classes"
-        )
-    lonely = [train.class_names[label] for label in np.flatnonzero(counts == 1)]
-    if lonely:
-        raise UsageError(
-            f"expected at least {_MIN_TRAIN_IMAGES} train images of every class in {where}, found "
-            f"1 of {wording.listed(lonely)}: add images or remove the class"
         )
     fractions = {"test": test_fraction, "validation": valid_fraction}
     missing = {name: share for name, share in fractions.items() if name not in splits}
@@ -160,7 +153,7 @@ def _hold_out(labels: np.ndarray, shares: Mapping[str, float], seed: int) -> dic
         spare = len(rows) - _MIN_TRAIN_IMAGES
         for name, share in shares.items():
             wanted = max(1, round(share * len(rows))) if share > 0 else 0
-            taken = min(wanted, spare)
+            taken = max(0, min(wanted, spare))
             parts[name].append(shuffled[:taken])
             shuffled, spare = shuffled[taken:], spare - taken
         parts["train"].append(shuffled)

@@ -58,7 +58,8 @@ def measure(
     Args:
         embeddings: L2-normalised, float32 [N, D].
         labels: Classes, int [N].
-        gallery: Embeddings of the train images that vote in `knn_accuracy`, float32 [M, D].
+        gallery: Embeddings of the train images that vote in `knn_accuracy`, which is left out where
+            they share no class with the split, float32 [M, D].
         gallery_labels: Their classes, int [M].
         class_names: Names of all classes.
         num_neighbors: Train images that vote.
@@ -70,19 +71,20 @@ def measure(
         seed: Of the triplets and the resamples.
     """
     scores = ranking.leave_one_out(embeddings, labels)
-    values: Mapping[str, np.ndarray] = scores.per_query() | {
-        "knn_accuracy": voting.knn_accuracy(
+    values: dict[str, np.ndarray] = dict(scores.per_query())
+    # Neighbours of other classes alone, as after a split by class, cannot vote for the right one.
+    if np.isin(labels, gallery_labels).any():
+        values["knn_accuracy"] = voting.knn_accuracy(
             embeddings,
             labels,
             gallery,
             gallery_labels,
             num_neighbors=num_neighbors,
             temperature=temperature,
-        ),
-        "one_minus_triplet_loss": triplets.one_minus_triplet_loss(
-            embeddings, labels, margin=triplet_margin, num_triplets=num_triplets, seed=seed
-        ),
-    }
+        )
+    values["one_minus_triplet_loss"] = triplets.one_minus_triplet_loss(
+        embeddings, labels, margin=triplet_margin, num_triplets=num_triplets, seed=seed
+    )
     options = {"num_samples": num_bootstrap, "confidence": confidence, "seed": seed}
     return Figures(
         metrics={

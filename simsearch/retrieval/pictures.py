@@ -76,9 +76,12 @@ def draw_all(
         rows = [sheet.row(row) for row in worst]
         paths.append(neighbors_plot.draw_page(mistakes, rows, title=title))
     paths.append(curves.draw(directory / "curves.png", records, monitor=monitor))
+    there = np.unique(split.labels)
     paths.append(
         confusion.draw(
-            directory / "confusion.png", figures.confusion, class_names=split.class_names
+            directory / "confusion.png",
+            figures.confusion[np.ix_(there, there)],
+            class_names=[split.class_names[label] for label in there],
         )
     )
     paths.append(

@@ -14,13 +14,18 @@ OPTIONS = {
 }
 
 
-def measure():
+def measure(gallery_shift=0):
     rng = np.random.default_rng(0)
     labels = np.array([0, 0, 0, 1, 1, 1, 2])
     x = np.eye(3)[labels] + 0.4 * rng.normal(size=(7, 3))
     x = (x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float32)
     figures = evaluate.measure(
-        x, labels, gallery=x, gallery_labels=labels, class_names=("a", "b", "c", "d"), **OPTIONS
+        x,
+        labels,
+        gallery=x,
+        gallery_labels=labels + gallery_shift,
+        class_names=("a", "b", "c", "d"),
+        **OPTIONS,
     )
     return x, labels, figures
 
@@ -37,6 +42,16 @@ def test_each_figure_is_the_mean_of_its_queries_inside_its_interval():
     assert figures.confusion.shape == (4, 4) and figures.confusion.sum() == 6
     means = evaluate.retrieval_means(x, labels)
     assert means == {name: float(np.mean(column)) for name, column in scores.items()}
+
+
+def test_train_images_of_other_classes_have_no_vote():
+    _, _, shared = measure()
+    _, _, apart = measure(gallery_shift=3)
+    assert list(shared.metrics) == [
+        *list(apart.metrics)[:-1],
+        "knn_accuracy",
+        list(apart.metrics)[-1],
+    ]
 
 
 def test_the_stored_form_and_the_table_show_every_figure():
