@@ -25,10 +25,14 @@ def get_config() -> config_dict.ConfigDict:
     data.test_classes = ""  # names, comma between, in place of that fraction (split=class)
     data.split_seed = 0  # integer >= 0; which images or classes those fractions take
     data.drop_duplicates = True  # whether a train image that is also held out, byte by byte, goes
-    data.image_size = 224  # pixels, side of the square that the network sees
-    # Pixels, side (squash) or shorter side (short_side) before the crop; 256 / 224 of image_size.
-    data.resize_size = data.get_ref("image_size") * 256 // 224
-    data.resize_mode = "short_side"  # squash (to a square) | short_side (aspect ratio kept)
+    # How images are made ready belongs to the weights: what is open here is theirs, or where they
+    # say nothing, ImageNet's usual (224 pixels from 256).
+    data.image_size = 0  # pixels >= 8, side of the square that the network sees; 0: the weights'
+    data.resize_size = 0  # pixels, (shorter) side before the crop; 0: by the weights' crop ratio
+    data.resize_mode = "auto"  # squash (to a square) | short_side (aspect ratio kept) | auto
+    data.interpolation = "auto"  # bilinear | bicubic | auto
+    data.image_mean = ()  # three numbers in [0, 1], of red, green, blue in [0, 1]; (): the weights'
+    data.image_std = ()  # three numbers in (0, 1], likewise; (): the weights'
     data.max_pixels = 100_000_000  # pixels; a larger image counts as corrupt and is not decoded
     data.cache = "none"  # none | ram | disk: where resized, not yet augmented images are kept
     data.cache_dir = ""  # folder of downloads and of the disk cache; empty: ~/.cache/simsearch
@@ -76,6 +80,7 @@ def get_config() -> config_dict.ConfigDict:
     model.pooling = "average"  # average | max | gem
     model.freeze = "none"  # none | stem | a number of stages | all: what is not trained
     model.freeze_batch_norm = False  # whether BatchNorm keeps its running statistics in training
+    model.padding = "auto"  # of convolutions: torch | tensorflow | auto (the weights')
     model.dtype = "float32"  # float32 | bfloat16: of the backbone; all else is float32
 
     config.loss = loss = config_dict.ConfigDict()

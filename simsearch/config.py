@@ -17,6 +17,7 @@ Positive = Annotated[float, checks.Range(above=0)]
 NonNegative = Annotated[float, checks.Range(at_least=0)]
 Fraction = Annotated[float, checks.Range(at_least=0, at_most=1)]
 SplitFraction = Annotated[float, checks.Range(above=0, below=1)]
+_MIN_PIXELS = 8
 Decay = Annotated[float, checks.Range(at_least=0, below=1)]
 
 
@@ -37,9 +38,12 @@ class Data:
     test_classes: str
     split_seed: Count
     drop_duplicates: bool
-    image_size: Annotated[int, checks.Range(at_least=8)]
-    resize_size: Annotated[int, checks.Range(at_least=8)]
-    resize_mode: Literal["squash", "short_side"]
+    image_size: Count
+    resize_size: Count
+    resize_mode: Literal["auto", "squash", "short_side"]
+    interpolation: Literal["auto", "bilinear", "bicubic"]
+    image_mean: Annotated[tuple[float, ...], checks.Range(at_least=0, at_most=1)]
+    image_std: Annotated[tuple[float, ...], checks.Range(above=0, at_most=1)]
     max_pixels: PositiveInt
     cache: Literal["none", "ram", "disk"]
     cache_dir: str
@@ -95,6 +99,7 @@ class Model:
     pooling: Literal["average", "max", "gem"]
     freeze: str
     freeze_batch_norm: bool
+    padding: Literal["auto", "torch", "tensorflow"]
     dtype: Literal["float32", "bfloat16"]
 
 
@@ -258,7 +263,13 @@ def _contradictions(config: Config) -> Iterator[str]:
         yield "data.source=folder needs data.path, the folder of class folders"
     if data.source != "folder" and data.path:
         yield f"data.path={data.path!r} is read only with data.source=folder, not {data.source}"
-    if data.resize_size < data.image_size:
+    for name, size in (("image_size", data.image_size), ("resize_size", data.resize_size)):
+        if 0 < size < _MIN_PIXELS:
+            yield f"data.{name}={size} must be at least {_MIN_PIXELS}, or 0 for the weights' own"
+    for name, values in (("image_mean", data.image_mean), ("image_std", data.image_std)):
+        if len(values) not in (0, 3):
+            yield f"data.{name}={values} must be three numbers, or () for the weights' own"
+    if 0 < data.resize_size < data.image_size:
         yield (
             f"data.resize_size={data.resize_size} must be at least "
             f"data.image_size={data.image_size}, which is cropped from it"

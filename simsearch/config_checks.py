@@ -27,7 +27,13 @@ class Range:
 
 
 WORDS = types.MappingProxyType(
-    {int: "an integer", float: "a number", bool: "True or False", str: "text"}
+    {
+        int: "an integer",
+        float: "a number",
+        bool: "True or False",
+        str: "text",
+        tuple: "numbers between brackets, with commas",
+    }
 )
 
 
@@ -83,6 +89,8 @@ def _value(hint: Any, value: Any, name: str, problems: list[str]) -> Any:
             problems.append(f"{name}={value!r} must be one of {', '.join(map(str, choices))}")
         return value
     kind, *bounds = get_args(hint) if get_origin(hint) is Annotated else (hint,)
+    if get_origin(kind) is tuple:
+        return _numbers(bounds, value, name, problems)
     if kind is float and type(value) is int:
         value = float(value)
     if type(value) is not kind:
@@ -92,3 +100,13 @@ def _value(hint: Any, value: Any, name: str, problems: list[str]) -> Any:
     else:
         problems.extend(f"{name}={value} must be {bound}" for bound in bounds if value not in bound)
     return value
+
+
+def _numbers(bounds: list[Range], value: Any, name: str, problems: list[str]) -> Any:
+    """Returns a tuple of floats; JSON gives a list."""
+    if not isinstance(value, list | tuple) or any(type(item) not in (int, float) for item in value):
+        problems.append(f"{name}={value!r} must be {WORDS[tuple]}")
+        return value
+    for bound in bounds:
+        problems.extend(f"{name}={item} must be {bound}" for item in value if item not in bound)
+    return tuple(map(float, value))

@@ -14,6 +14,17 @@ from simsearch import config as config_lib
 from simsearch import config_checks, errors
 
 CONFIG_DIR = pathlib.Path(__file__).resolve().parent.parent / "configs"
+# What was done before there were these fields, where it is not today's default.
+_BEFORE = {
+    "data": {
+        "drop_duplicates": False,
+        "interpolation": "bilinear",
+        "image_mean": (0.485, 0.456, 0.406),
+        "image_std": (0.229, 0.224, 0.225),
+    },
+    "model": {"padding": "torch"},
+    "train": {"patience": 0},
+}
 
 
 def load_config(
@@ -36,13 +47,16 @@ def load_config(
 def load_stored(text: str) -> config_lib.Config:
     """Returns the configuration in a version's `config.json`.
 
-    Fields that came after the version was made have the value of `configs/train.py`, which leaves
-    things as they were before.
+    Fields that came after the version was made have what the program did before there was a field,
+    which is the value of `configs/train.py` for most.
 
     Raises:
         UsageError: Where the text is not JSON, or a value is out of range.
     """
-    return config_lib.from_json(text, defaults=_read(CONFIG_DIR / "train.py").to_dict())
+    defaults = _read(CONFIG_DIR / "train.py").to_dict()
+    for group, fields in _BEFORE.items():
+        defaults[group] |= fields
+    return config_lib.from_json(text, defaults=defaults)
 
 
 def override(
@@ -137,6 +151,8 @@ def _overridden(
         parsed = _parse(value, kind) if isinstance(value, str) else value
         if kind is float and type(parsed) is int:
             parsed = float(parsed)
+        if kind is tuple and type(parsed) is list:
+            parsed = tuple(parsed)
         if type(parsed) is not kind:
             default = values[group][field]
             example = "" if default is None else f", such as {default!r}"

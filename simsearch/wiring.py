@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from simsearch import models
+from simsearch import models, preprocessing
 from simsearch.config import Config
 from simsearch.data import batch as batch_lib
 from simsearch.data import class_splits, duplicates, evaluation, sampling, sources
@@ -83,6 +83,7 @@ def create_network(config: Config, *, axis_name: str | None = None) -> nn.Module
         config: The run's configuration.
         axis_name: The device axis that a training batch is spread over; None to embed.
     """
+    config = preprocessing.resolve(config)
     model = config.model
     return models.create_network(
         backbone=model.backbone,
@@ -90,8 +91,9 @@ def create_network(config: Config, *, axis_name: str | None = None) -> nn.Module
         head=model.head,
         pooling=model.pooling,
         dtype=jnp.dtype(model.dtype),
-        image_mean=models.IMAGE_MEAN,
-        image_std=models.IMAGE_STD,
+        image_mean=config.data.image_mean,
+        image_std=config.data.image_std,
+        same_padding=model.padding == "tensorflow",
         axis_name=axis_name,
         freeze_batch_norm=model.freeze_batch_norm,
         freeze=model.freeze,
@@ -103,14 +105,35 @@ def abstract_variables(config: Config) -> Any:
     return jax.eval_shape(lambda: _initialise(config))
 
 
-def initial_variables(config: Config) -> Initial:
-    """Returns random variables with the configured weights laid over them."""
-    backbone = config.model.backbone
-    # Read first: a file that is not there is told before anything is compiled.
-    weights = pretrained.read_weights(
-        config.model.weights, backbone, cache_dir=os.path.join(cache_dir(config), "weights")
+def check_model(config: Config) -> None:
+    """Raises UsageError where a name or a file of the network is wrong; reads and computes nothing.
+
+    Args:
+        config: The run's configuration, what it leaves to the weights still open.
+    """
+    create_network(config)
+    pretrained.check(config.model.weights, config.model.backbone)
+
+
+def read_weights(config: Config) -> pretrained.Weights:
+    """Returns the configured weights, fetched where they are not cached."""
+    return pretrained.read_weights(
+        config.model.weights,
+        config.model.backbone,
+        cache_dir=os.path.join(cache_dir(config), "weights"),
     )
-    variables = pretrained.lay_over(_initialise(config), weights, backbone)
+
+
+def initial_variables(config: Config, weights: pretrained.Weights | None = None) -> Initial:
+    """Returns random variables with the configured weights laid over them.
+
+    Args:
+        config: The run's configuration.
+        weights: As `read_weights` returns them; None: read now.
+    """
+    # Read first: a file that is not there is told before anything is compiled.
+    weights = weights or read_weights(config)
+    variables = pretrained.lay_over(_initialise(config), weights, config.model.backbone)
     return Initial(variables, {"source": weights.source, "sha256": weights.sha256})
 
 
@@ -120,6 +143,7 @@ def trainable(config: Config, params: Any) -> Any:
 
 
 def _initialise(config: Config) -> Any:
+    config = preprocessing.resolve(config)
     network = create_network(config)
     return models.initialise(network, seed=config.train.seed, image_size=config.data.image_size)
 
@@ -146,12 +170,13 @@ def train_batches(
     # TensorFlow takes seconds to import, and only training needs it.
     from simsearch.data import pipeline
 
-    data = config.data
+    data = preprocessing.resolve(config).data
     load = pipeline.loader(
         split,
         resize_mode=data.resize_mode,
         resize_size=data.resize_size,
         max_pixels=data.max_pixels,
+        interpolation=data.interpolation,
         cache=data.cache,
         cache_dir=os.path.join(cache_dir(config), "images"),
     )
@@ -190,16 +215,18 @@ def eval_batches(
     config: Config, split: sources.Split, *, corrupt: corrupt_lib.CorruptLog
 ) -> Iterator[batch_lib.Batch]:
     """Yields a split's images in row order, never augmented, the last batch padded."""
+    data = preprocessing.resolve(config).data
     return evaluation.eval_batches(
         split,
         batch_size=config.eval.batch_size,
-        image_size=config.data.image_size,
-        resize_mode=config.data.resize_mode,
-        resize_size=config.data.resize_size,
-        max_pixels=config.data.max_pixels,
-        on_corrupt=config.data.on_corrupt,
+        image_size=data.image_size,
+        resize_mode=data.resize_mode,
+        resize_size=data.resize_size,
+        max_pixels=data.max_pixels,
+        on_corrupt=data.on_corrupt,
         corrupt=corrupt,
-        num_threads=config.data.num_threads or os.cpu_count() or 1,
+        num_threads=data.num_threads or os.cpu_count() or 1,
+        interpolation=data.interpolation,
     )
 
 
@@ -215,6 +242,13 @@ def facts(
         "train_fingerprint": splits["train"].fingerprint,
         "weights": dict(weights),
     }
+
+
+def describe_weights(facts: Mapping[str, Any]) -> str:
+    """Returns where weights come from in words, from what a version remembers of them."""
+    if not facts.get("sha256"):
+        return "none, the network starts at random"
+    return f"{facts['source']}, SHA-256 {facts['sha256']}"
 
 
 def absolute(path: str) -> str:

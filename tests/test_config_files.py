@@ -17,6 +17,21 @@ def test_a_file_is_found_by_name_and_by_path(tmp_path):
     assert config_files.load_config(str(mine)).train.seed == 7
 
 
+def test_a_derived_default_follows_the_field_it_derives_from(tmp_path):
+    mine = tmp_path / "mine.py"
+    mine.write_text(
+        "from configs import train\n"
+        "def get_config():\n"
+        "    config = train.get_config()\n"
+        "    config.eval.batch_size = config.train.get_ref('batch_size') * 2\n"
+        "    return config\n"
+    )
+    doubled = config_files.load_config(str(mine), {"train.batch_size": 32})
+    assert doubled.eval.batch_size == 64
+    both = config_files.load_config(str(mine), {"train.batch_size": 32, "eval.batch_size": 5})
+    assert both.eval.batch_size == 5
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [

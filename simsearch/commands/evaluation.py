@@ -56,6 +56,7 @@ def evaluate(
     config = config_files.override(found.config, overrides or {}, allowed=_EVAL_FIELDS)
     shared.start_devices(config)
     embedder = embed.Embedder.from_version(found, config=config)
+    shared.log_origin(found)
     splits = wiring.load_splits(config)
     shared.check_queries(splits, split)
     images = splits[split]

@@ -4,7 +4,7 @@ import os
 
 import numpy as np
 
-from simsearch import errors, hardware, progress, wiring
+from simsearch import errors, hardware, preprocessing, progress, runs, wiring
 from simsearch.config import Config
 from simsearch.data import corrupt as corrupt_lib
 from simsearch.data import sources
@@ -14,6 +14,24 @@ def start_devices(config: Config) -> None:
     """Turns the compilation cache on, and says what computes."""
     hardware.enable_compilation_cache(os.path.join(wiring.cache_dir(config), "compiled"))
     hardware.log_devices(config.train.num_devices)
+
+
+def log_origin(version: runs.Version) -> None:
+    """Says what a version's network was made from, and what it takes images to be."""
+    config, weights = version.config, version.read_facts().get("weights", {})
+    train = config.train
+    is_trained = train.num_steps > 0 or train.num_epochs > 0
+    progress.log.info(
+        "%s%s from weights %s",
+        config.model.backbone,
+        "" if is_trained else ", not trained,",
+        wiring.describe_weights(weights),
+    )
+    progress.log.info("images %s", preprocessing.describe(config))
+    if not is_trained and config.model.head != "none":
+        progress.log.info(
+            "its head is random; with --config.model.head=none the baseline is that of the weights"
+        )
 
 
 def check_queries(splits: dict[str, sources.Split], name: str) -> None:

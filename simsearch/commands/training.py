@@ -5,11 +5,12 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from simsearch import config_files, errors, parallel, progress, runs, wiring
+from simsearch import config_files, errors, parallel, preprocessing, progress, runs, wiring
 from simsearch.commands import calibration, shared
 from simsearch.config import Config, differences
 from simsearch.data import corrupt as corrupt_lib
 from simsearch.data import sources
+from simsearch.models import pretrained
 from simsearch.retrieval import embed
 from simsearch.retrieval import evaluate as evaluate_lib
 from simsearch.training import records as records_lib
@@ -42,11 +43,15 @@ def train(config: Config, *, workdir: str | os.PathLike = "runs") -> runs.Versio
     """
     config = _with_absolute_paths(config)
     with stop.on_signals() as stop_request:
+        wiring.check_model(config)
         splits = _prepare(config)
-        initial = wiring.initial_variables(config)
+        weights = wiring.read_weights(config)
+        config = preprocessing.resolve(config, weights.preprocessing)
+        initial = wiring.initial_variables(config, weights)
         version = runs.create(workdir, config)
         version.write_facts(wiring.facts(config, splits, initial.weights))
         progress.log.info("version %d: %s", version.number, version.path)
+        shared.log_origin(version)
         return _fit(version, splits, initial, stop_request)
 
 
@@ -74,7 +79,8 @@ def resume(
         expected = config_files.override(found.config, overrides or {})
     else:
         expected = config_files.load_config(config_name, overrides)
-    changes = differences(found.config, _with_absolute_paths(expected))
+    expected = preprocessing.resolve_as(_with_absolute_paths(expected), found.config)
+    changes = differences(found.config, expected)
     if changes:
         raise errors.UsageError(
             f"version {found.number} goes on with its own configuration, and these differ: "
@@ -156,4 +162,7 @@ def _with_absolute_paths(config: Config) -> Config:
         path=wiring.absolute(config.data.path),
         cache_dir=wiring.absolute(config.data.cache_dir),
     )
-    return dataclasses.replace(config, data=data)
+    model = config.model
+    if pretrained.is_file(model.weights):
+        model = dataclasses.replace(model, weights=wiring.absolute(model.weights))
+    return dataclasses.replace(config, data=data, model=model)

@@ -22,6 +22,7 @@ def eval_batches(
     on_corrupt: str,
     corrupt: corrupt_lib.CorruptLog,
     num_threads: int,
+    interpolation: str = "bilinear",
 ) -> Iterator[batch_lib.Batch]:
     """Yields all images of a split, never augmented, the last batch padded.
 
@@ -35,6 +36,7 @@ def eval_batches(
         on_corrupt: "skip" leaves `valid` False for an image that cannot be read; "fail" stops.
         corrupt: Collects the names of those.
         num_threads: Threads that read and decode, a batch ahead of the one that is asked for.
+        interpolation: Of the resizing, "bilinear" or "bicubic".
 
     Raises:
         RunError: Where an image cannot be read and `on_corrupt` is "fail".
@@ -48,6 +50,7 @@ def eval_batches(
                 resize_size=resize_size,
                 image_size=image_size,
                 max_pixels=max_pixels,
+                interpolation=interpolation,
             )
         except (images.CorruptImage, OSError) as error:
             corrupt.add(split.names[row], str(error))

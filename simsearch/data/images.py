@@ -14,7 +14,10 @@ import numpy as np
 from PIL import Image
 
 ResizeMode = Literal["squash", "short_side"]
+Interpolation = Literal["bilinear", "bicubic"]
 Result = TypeVar("Result")
+
+_FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 
 # Only decoders that run inside this process: PIL would start Ghostscript for an EPS file.
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
@@ -56,13 +59,18 @@ class EmptyRegion(ValueError):
 
 
 def decode(
-    encoded: bytes, *, resize_mode: ResizeMode, resize_size: int, max_pixels: int
+    encoded: bytes,
+    *,
+    resize_mode: ResizeMode,
+    resize_size: int,
+    max_pixels: int,
+    interpolation: Interpolation = "bilinear",
 ) -> np.ndarray:
     """Returns an encoded image as a resized RGB array.
 
     The format is told from the content. Of an animation the first frame counts; the EXIF
     orientation is applied, transparency is laid on white, 16 bits are scaled to 8. Resizing is
-    bilinear and antialiased.
+    antialiased.
 
     Args:
         encoded: Content of a JPEG, PNG, WebP, GIF, BMP, TIFF or PNM file.
@@ -71,6 +79,7 @@ def decode(
         resize_size: Side of the square, or the shorter side, in pixels.
         max_pixels: A larger image is refused from its header. PIL refuses by itself above
             179 million.
+        interpolation: Of the resizing.
 
     Returns:
         uint8 [H, W, 3]; H = W = resize_size for "squash", min(H, W) = resize_size otherwise.
@@ -78,7 +87,10 @@ def decode(
     Raises:
         CorruptImage: The bytes are no image, or one that is truncated, damaged or too large.
     """
-    return _opened(encoded, max_pixels, lambda image: _load(image, resize_mode, resize_size))
+    resampling = _FILTERS[interpolation]
+    return _opened(
+        encoded, max_pixels, lambda image: _load(image, resize_mode, resize_size, resampling)
+    )
 
 
 def center_crop(image: np.ndarray, size: int) -> np.ndarray:
@@ -102,7 +114,13 @@ def center_crop(image: np.ndarray, size: int) -> np.ndarray:
 
 
 def load_for_eval(
-    encoded: bytes, *, resize_mode: ResizeMode, resize_size: int, image_size: int, max_pixels: int
+    encoded: bytes,
+    *,
+    resize_mode: ResizeMode,
+    resize_size: int,
+    image_size: int,
+    max_pixels: int,
+    interpolation: Interpolation = "bilinear",
 ) -> np.ndarray:
     """Returns an encoded image as the network sees it: resized, then the middle square.
 
@@ -112,6 +130,7 @@ def load_for_eval(
         resize_size: See `decode`.
         image_size: Side of the result in pixels.
         max_pixels: See `decode`.
+        interpolation: See `decode`.
 
     Returns:
         uint8 [image_size, image_size, 3].
@@ -119,7 +138,13 @@ def load_for_eval(
     Raises:
         CorruptImage: See `decode`.
     """
-    image = decode(encoded, resize_mode=resize_mode, resize_size=resize_size, max_pixels=max_pixels)
+    image = decode(
+        encoded,
+        resize_mode=resize_mode,
+        resize_size=resize_size,
+        max_pixels=max_pixels,
+        interpolation=interpolation,
+    )
     return center_crop(image, image_size)
 
 
@@ -225,7 +250,9 @@ def _upright(image: Image.Image) -> Image.Image:
     return upright.transpose(_TRANSPOSES[orientation]) if orientation in _TRANSPOSES else upright
 
 
-def _load(image: Image.Image, resize_mode: ResizeMode, resize_size: int) -> np.ndarray:
+def _load(
+    image: Image.Image, resize_mode: ResizeMode, resize_size: int, resampling: Image.Resampling
+) -> np.ndarray:
     full = image.size
     target, box = _resize_plan(*full, resize_mode, resize_size)
     image.draft(None, (_DRAFT_GAP * target[0], _DRAFT_GAP * target[1]))
@@ -235,7 +262,7 @@ def _load(image: Image.Image, resize_mode: ResizeMode, resize_size: int) -> np.n
         for edge, side, full_side in zip(box, 2 * image.size, 2 * full, strict=True)
     )
     orientation = _orientation(image)
-    resized = _to_rgb(image).resize(target, Image.Resampling.BILINEAR, box=drafted_box)
+    resized = _to_rgb(image).resize(target, resampling, box=drafted_box)
     if orientation in _TRANSPOSES:
         resized = resized.transpose(_TRANSPOSES[orientation])
     return np.asarray(resized)

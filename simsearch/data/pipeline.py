@@ -171,6 +171,7 @@ def loader(
     max_pixels: int,
     cache: str,
     cache_dir: str,
+    interpolation: str = "bilinear",
 ) -> cache_lib.Load:
     """Returns the function from a row to its image, decoded, resized and not yet augmented.
 
@@ -181,6 +182,7 @@ def loader(
         max_pixels: A larger image is not decoded.
         cache: Where images are kept: "none", "ram" or "disk".
         cache_dir: Where the disk cache is.
+        interpolation: Of the resizing, "bilinear" or "bicubic".
     """
 
     def load(row: int) -> np.ndarray:
@@ -189,7 +191,8 @@ def loader(
             resize_mode=resize_mode,
             resize_size=resize_size,
             max_pixels=max_pixels,
+            interpolation=interpolation,
         )
 
-    key = f"{split.fingerprint} {resize_mode} {resize_size} {max_pixels}"
+    key = f"{split.fingerprint} {resize_mode} {resize_size} {max_pixels} {interpolation}"
     return cache_lib.cached(load, cache, directory=cache_dir, key=key)

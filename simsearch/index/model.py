@@ -7,7 +7,7 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
-from simsearch import config_files, errors, runs
+from simsearch import config_files, errors, preprocessing, runs
 from simsearch.retrieval import calibration as calibration_lib
 from simsearch.retrieval import embed
 
@@ -65,15 +65,14 @@ def load(
 
 def describe(embedder: embed.Embedder, *, version: int | None, calibration: str = "") -> About:
     """Returns the note about an index whose rows an embedder makes."""
-    data = embedder.config.data
-    preprocessing = f"{data.resize_mode} {data.resize_size}, middle {data.image_size}"
-    key = hashlib.sha256(f"{embedder.fingerprint} {preprocessing}".encode()).hexdigest()
+    images = preprocessing.describe(embedder.config)
+    key = hashlib.sha256(f"{embedder.fingerprint} {images}".encode()).hexdigest()
     return About(
         format=FORMAT,
         table=f"images_{key[:16]}",
         version=version,
         fingerprint=embedder.fingerprint,
-        preprocessing=preprocessing,
+        preprocessing=images,
         embedding_size=embedder.embedding_size,
         backbone=embedder.config.model.backbone,
         calibration=calibration,

@@ -21,13 +21,10 @@ class Preprocessing(NamedTuple):
     image_mean: tuple[float, ...] = IMAGE_MEAN  # of each channel, RGB in [0, 1]
     image_std: tuple[float, ...] = IMAGE_STD
     image_size: int = 224  # pixels, side of the square that the network sees
-    crop_ratio: float = 0.875  # that side over the image's shorter side
+    crop_ratio: float = 0.875  # that side over what images are resized to before the crop
+    resize_mode: str = "short_side"  # or "squash", to a square
+    interpolation: str = "bilinear"  # or "bicubic"
     same_padding: bool = False  # whether its convolutions pad as TensorFlow's do
-
-    @property
-    def resize_size(self) -> int:
-        """Shorter side, in pixels, that images are resized to before the crop."""
-        return round(self.image_size / self.crop_ratio)
 
 
 class Backbone(NamedTuple):
@@ -40,6 +37,7 @@ class Backbone(NamedTuple):
             module's path to its name there.
         imagenet: The checkpoint that `model.weights=imagenet` takes, ORG/NAME on the hub.
         preprocessing: Of that checkpoint.
+        can_pad_same: Whether its trunk takes `same_padding`, to pad as TensorFlow does.
         timm_variance_shift: Added to the running variances of timm's own training, where BatchNorm
             had another epsilon: that one less the module's.
     """
@@ -48,4 +46,5 @@ class Backbone(NamedTuple):
     torch_names: tuple[TorchName, ...]
     imagenet: str
     preprocessing: Preprocessing = Preprocessing()
+    can_pad_same: bool = False
     timm_variance_shift: float = 0.0

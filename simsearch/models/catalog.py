@@ -1,21 +1,22 @@
 """Every backbone by name. A new one is a file with its `BACKBONES`, and a line here."""
 
 import difflib
+import importlib
 
 from simsearch import errors
-from simsearch.models import (
-    backbone,
-    efficientnet_v2,
-    mobilenet_v2,
-    mobilenet_v3,
-    resnet,
-)
+from simsearch.models import backbone
 
+# Files of this folder, in the order in which their backbones are listed.
+_FAMILIES = (
+    "resnet",
+    "efficientnet_v2",
+    "mobilenet_v3",
+    "mobilenet_v2",
+)
 _BY_NAME: dict[str, backbone.Backbone] = {
-    **resnet.BACKBONES,
-    **efficientnet_v2.BACKBONES,
-    **mobilenet_v3.BACKBONES,
-    **mobilenet_v2.BACKBONES,
+    name: entry
+    for family in _FAMILIES
+    for name, entry in importlib.import_module(f"simsearch.models.{family}").BACKBONES.items()
 }
 # Short names, and the backbone of the family that each one means.
 ALIASES = {

@@ -77,6 +77,14 @@ BACKBONES = {
         ),
         # Ported from TensorFlow by timm; torchvision's own is on no hub.
         "timm/tf_efficientnetv2_s.in1k",
-        backbone.Preprocessing((0.5,) * 3, (0.5,) * 3, 384, 1.0, same_padding=True),
+        backbone.Preprocessing(
+            image_mean=(0.5, 0.5, 0.5),
+            image_std=(0.5, 0.5, 0.5),
+            image_size=384,
+            crop_ratio=1.0,
+            interpolation="bicubic",
+            same_padding=True,
+        ),
+        can_pad_same=True,
     )
 }

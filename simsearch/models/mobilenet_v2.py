@@ -67,5 +67,7 @@ BACKBONES = {
             functools.partial(inverted.timm_name, blocks=_BLOCKS, last_row=False),
         ),
         "timm/mobilenetv2_100.ra_in1k",
+        backbone.Preprocessing(interpolation="bicubic"),
+        can_pad_same=True,
     )
 }

@@ -101,6 +101,8 @@ def _backbone(rows: Sequence[tuple], last_features: int, imagenet: str) -> backb
             functools.partial(inverted.timm_name, blocks=blocks, last_row=True),
         ),
         imagenet,
+        backbone.Preprocessing(interpolation="bicubic"),
+        can_pad_same=True,
         timm_variance_shift=1e-5 - _EPSILON,
     )
 

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from simsearch import keys
+from simsearch import errors, keys
 from simsearch.models import backbone as backbone_lib
 from simsearch.models import catalog, heads, layers, parts, pooling
 
@@ -90,12 +90,18 @@ def create_network(
         freeze: What of the backbone is not trained: "none", "stem", a number of stages, "all".
 
     Raises:
-        UsageError: Where there is no such backbone, or no such part to freeze.
+        UsageError: Where there is no such backbone, no such part to freeze, or no such padding.
     """
+    known = catalog.find(backbone)
+    if same_padding and not known.can_pad_same:
+        raise errors.UsageError(
+            f"model.padding=tensorflow is not for {backbone}, of which there are only torch's "
+            "weights; leave it out, or set model.padding=torch"
+        )
     # Where it is not asked for, a trunk need not know it.
     padding = {"same_padding": True} if same_padding else {}
     make_backbone = functools.partial(
-        catalog.find(backbone).make,
+        known.make,
         **padding,
         dtype=dtype,
         axis_name=axis_name,

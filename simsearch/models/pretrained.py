@@ -15,6 +15,7 @@ from simsearch import errors, hub_access
 from simsearch.models import backbone as backbone_lib
 from simsearch.models import catalog, weight_files
 
+_HUB = "hf:"
 _FILE = "model.safetensors"
 _DESCRIPTION = "config.json"  # timm's, beside the weights
 # What a classifier has and a trunk has not, and torch's counter of BatchNorm steps. MobileNet V3
@@ -46,33 +47,53 @@ def read_weights(spec: str, backbone: str, *, cache_dir: str | None = None) -> W
         UsageError: Where the file is not there or is no checkpoint.
         RunError: Where the hub cannot be reached and nothing is cached.
     """
-    known = catalog.find(backbone)
+    check(spec, backbone)
     if spec == "none":
         return Weights({}, "none", "")
-    preprocessing = None
-    if spec == "imagenet" or spec.startswith("hf:"):
-        repository = known.imagenet if spec == "imagenet" else spec.removeprefix("hf:")
-        path, source = _download(repository, cache_dir)
-        if spec == "imagenet":
-            preprocessing = known.preprocessing
-    else:
+    known = catalog.find(backbone)
+    repository = known.imagenet if spec == "imagenet" else spec.removeprefix(_HUB)
+    if is_file(spec):
         path = pathlib.Path(spec).expanduser().resolve()
         source = str(path)
-        if not path.is_file():
-            raise errors.UsageError(
-                f"model.weights={spec} must be imagenet, none, hf:ORG/NAME[@REVISION] or a file, "
-                "and there is no such file"
-            )
+    else:
+        path, source = _download(repository, cache_dir)
     try:
         arrays = weight_files.read(path)
     except (OSError, ValueError, KeyError, EOFError) as error:
         raise errors.UsageError(
             f"model.weights={spec}: {path} could not be read as weights: {_one_line(error)}"
         ) from error
-    if preprocessing is None:
+    if repository == known.imagenet:
+        preprocessing = known.preprocessing
+    else:
         preprocessing = _read_preprocessing(path.with_name(_DESCRIPTION))
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     return Weights(arrays, source, sha256, preprocessing)
+
+
+def is_file(spec: str) -> bool:
+    """Returns whether `model.weights` names a file, there or not."""
+    return spec not in ("imagenet", "none") and not spec.startswith(_HUB)
+
+
+def check(spec: str, backbone: str) -> None:
+    """Raises UsageError where a backbone's name or the way weights are named is wrong.
+
+    Args:
+        spec: As of `read_weights`.
+        backbone: Name of the backbone.
+    """
+    catalog.find(backbone)
+    if spec.startswith(_HUB):
+        if not re.fullmatch(r"[\w.-]+/[\w.-]+(@[\w./-]+)?", spec.removeprefix(_HUB)):
+            raise errors.UsageError(
+                f"model.weights={spec} must be hf:ORG/NAME or hf:ORG/NAME@REVISION"
+            )
+    elif is_file(spec) and not pathlib.Path(spec).expanduser().is_file():
+        raise errors.UsageError(
+            f"model.weights={spec} must be imagenet, none, hf:ORG/NAME[@REVISION] or a file, "
+            "and there is no such file"
+        )
 
 
 def _read_preprocessing(path: pathlib.Path) -> backbone_lib.Preprocessing:
@@ -80,12 +101,15 @@ def _read_preprocessing(path: pathlib.Path) -> backbone_lib.Preprocessing:
     usual = backbone_lib.Preprocessing()
     try:
         described = json.loads(path.read_text())
-        facts = described["pretrained_cfg"]
+        facts = described.get("pretrained_cfg", described)  # Older files have them at the top.
+        interpolation = facts.get("interpolation", usual.interpolation)
         return backbone_lib.Preprocessing(
-            image_mean=tuple(facts.get("mean", usual.image_mean)),
-            image_std=tuple(facts.get("std", usual.image_std)),
-            image_size=(facts.get("test_input_size") or facts["input_size"])[-1],
-            crop_ratio=facts.get("test_crop_pct") or facts.get("crop_pct", usual.crop_ratio),
+            image_mean=tuple(map(float, facts.get("mean", usual.image_mean))),
+            image_std=tuple(map(float, facts.get("std", usual.image_std))),
+            image_size=int((facts.get("test_input_size") or facts["input_size"])[-1]),
+            crop_ratio=float(facts.get("test_crop_pct") or facts.get("crop_pct", usual.crop_ratio)),
+            resize_mode="squash" if facts.get("crop_mode") == "squash" else usual.resize_mode,
+            interpolation="bicubic" if interpolation == "bicubic" else usual.interpolation,
             # timm's word for weights that come from TensorFlow.
             same_padding=described.get("architecture", "").startswith("tf_"),
         )

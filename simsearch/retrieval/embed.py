@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from simsearch import checkpoints, parallel, runs, wiring
+from simsearch import checkpoints, parallel, preprocessing, runs, wiring
 from simsearch.config import Config
 from simsearch.data import batch as batch_lib
 from simsearch.data import corrupt as corrupt_lib
@@ -37,7 +37,7 @@ class Embedder:
 
     def __init__(self, config: Config, variables: Any, *, class_names: Iterable[str] = ()) -> None:
         """Makes an embedder of a network in memory; `from_version` reads one from disk."""
-        self.config = config
+        self.config = config = preprocessing.resolve(config)
         self.class_names = tuple(class_names)
         self.fingerprint = fingerprint(variables)
         self._devices = parallel.local_devices(config.train.num_devices)
@@ -110,6 +110,7 @@ class Embedder:
             resize_size=data.resize_size,
             image_size=data.image_size,
             max_pixels=data.max_pixels,
+            interpolation=data.interpolation,
         )
 
     def embed_files(self, paths: Iterable[str | os.PathLike]) -> np.ndarray:
@@ -190,8 +191,9 @@ def embed_cached(
         corrupt: Collects the rows that could not be read, also of an earlier time.
     """
     data = embedder.config.data
-    preprocessing = (data.resize_mode, data.resize_size, data.image_size, data.max_pixels)
-    key = f"{embedder.fingerprint} {split.fingerprint} {preprocessing}"
+    # The statistics and the padding are part of the network, and not of its variables.
+    way = preprocessing.describe(embedder.config)
+    key = f"{embedder.fingerprint} {split.fingerprint} {way} {data.max_pixels}"
     path = directory / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.npz"
     try:
         with open(path, "rb") as file, np.load(file) as stored:
@@ -230,6 +232,7 @@ def embed_pixels(
         split: The images.
         corrupt: Collects the rows that could not be read.
     """
+    config = preprocessing.resolve(config)
     size = min(config.data.image_size, 32)
     data = dataclasses.replace(config.data, image_size=size, resize_size=size)
     small = dataclasses.replace(config, data=data)

@@ -50,7 +50,8 @@ def fit_version(
     schedule = create_schedule(config, plan)
     shapes = wiring.abstract_variables(config)
     optimizer = create_optimizer(config, schedule, shapes["params"])
-    progress.log.info("%s", _parameters(config, shapes))
+    if plan.num_steps:
+        progress.log.info("%s", _parameters(config, shapes))
     with version.lock():
         store = checkpoints.Store(version.checkpoint_dir, monitor=config.train.monitor)
         state = _start(config, store, optimizer, shapes=shapes, initial=initial)

@@ -1,14 +1,21 @@
 import numpy as np
 import pytest
 
-from simsearch import checkpoints, config_files, errors, parallel, runs, wiring
+from simsearch import checkpoints, config_files, errors, parallel, preprocessing, runs, wiring
 from simsearch.data import corrupt as corrupt_lib
 from simsearch.retrieval import embed
 from tests.data import sets
 
-CONFIG = config_files.load_config(
-    "demo",
-    {"data.image_size": 16, "data.resize_size": 16, "eval.batch_size": 6, "model.freeze": "stem"},
+CONFIG = preprocessing.resolve(
+    config_files.load_config(
+        "demo",
+        {
+            "data.image_size": 16,
+            "data.resize_size": 16,
+            "eval.batch_size": 6,
+            "model.freeze": "stem",
+        },
+    )
 )
 VARIABLES = wiring.initial_variables(CONFIG).variables
 CLASSES = ("a", "b", "c")
