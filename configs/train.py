@@ -29,6 +29,9 @@ def get_config() -> config_dict.ConfigDict:
     # say nothing, ImageNet's usual (224 pixels from 256).
     data.image_size = 0  # pixels >= 8, side of the square that the network sees; 0: the weights'
     data.resize_size = 0  # pixels, (shorter) side before the crop; 0: by the weights' crop ratio
+    # Pixels >= 8, side of the square in training; 0: image_size. A random crop shows things larger
+    # than the centre crop does, so fewer pixels (160 for 224) are not only faster, they match.
+    data.train_image_size = 0
     data.resize_mode = "auto"  # squash (to a square) | short_side (aspect ratio kept) | auto
     data.interpolation = "auto"  # bilinear | bicubic | auto
     data.image_mean = ()  # three numbers in [0, 1], of red, green, blue in [0, 1]; (): the weights'

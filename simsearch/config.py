@@ -40,6 +40,7 @@ class Data:
     drop_duplicates: bool
     image_size: Count
     resize_size: Count
+    train_image_size: Count
     resize_mode: Literal["auto", "squash", "short_side"]
     interpolation: Literal["auto", "bilinear", "bicubic"]
     image_mean: Annotated[tuple[float, ...], checks.Range(at_least=0, at_most=1)]
@@ -273,6 +274,11 @@ def _contradictions(config: Config) -> Iterator[str]:
         yield (
             f"data.resize_size={data.resize_size} must be at least "
             f"data.image_size={data.image_size}, which is cropped from it"
+        )
+    if 0 < data.resize_size < data.train_image_size or 0 < data.train_image_size < 8:
+        yield (
+            f"data.train_image_size={data.train_image_size} must be 0, for data.image_size, or "
+            f"from 8 to data.resize_size={data.resize_size or 'that of the weights'}"
         )
     if data.valid_fraction + data.test_fraction >= 1:
         yield "data.valid_fraction + data.test_fraction must be under 1, or no image is left"

@@ -186,7 +186,8 @@ def train_batches(
         seed=config.train.seed,
         start_step=start_step,
         num_steps=num_steps - start_step,
-        image_size=data.image_size,
+        # Touvron et al., Fixing the Train-Test Resolution Discrepancy, 2019.
+        image_size=data.train_image_size or data.image_size,
         augmentation=_augmentation(config),
         load=load,
         on_corrupt=data.on_corrupt,

@@ -4,7 +4,8 @@ import jax
 import numpy as np
 import pytest
 
-from simsearch import config_files, wiring
+from simsearch import config_files, errors, wiring
+from simsearch.data import corrupt
 from simsearch.models import resnet
 from simsearch.training import loop, run
 from simsearch.training import optimizer as optimizer_lib
@@ -57,3 +58,25 @@ def test_frozen_parts_are_not_trained():
     flags = wiring.trainable(config, params)
     assert not any(jax.tree.leaves(flags["backbone"]["stage2_block0"]))
     assert all(jax.tree.leaves(flags["backbone"]["stage3_block0"]))
+
+
+@pytest.mark.parametrize("train_image_size, expected", [(0, 24), (16, 16)])
+def test_training_and_evaluation_may_look_at_different_sizes(shapes, train_image_size, expected):
+    overrides = {
+        "data.source": "folder",
+        "data.path": str(shapes),
+        "data.image_size": 24,
+        "data.train_image_size": train_image_size,
+        "train.batch_size": 8,
+    }
+    config = config_files.load_config("train", overrides)
+    split = wiring.load_splits(config)["train"]
+    log = corrupt.CorruptLog()
+    batch = next(wiring.train_batches(config, split, start_step=0, num_steps=1, corrupt=log))
+    assert batch.images.shape == (8, expected, expected, 3)
+    assert next(wiring.eval_batches(config, split, corrupt=log)).images.shape[1:3] == (24, 24)
+
+
+def test_a_training_size_that_nothing_can_be_cropped_to_is_refused():
+    with pytest.raises(errors.UsageError, match="data.train_image_size=300 must be 0"):
+        config_files.load_config("train", {"data.train_image_size": 300, "data.resize_size": 256})
