@@ -11,7 +11,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from simsearch.models import layers
+from simsearch.models import chunks, layers
 
 Activation = Callable[[jax.Array], jax.Array]
 
@@ -80,8 +80,9 @@ class InvertedResidualNet(nn.Module):
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
         """Returns the feature map of normalised images [B, H, W, 3], as [B, H / 32, W / 32, C]."""
         conv = functools.partial(layers.Conv, dtype=self.dtype, same_padding=self.same_padding)
-        x = conv(self.stem_features, 3, stride=2, name="stem_conv")(x)
-        x = self.activation(self._norm(0)(name="stem_norm")(x, train=train))
+        stem = conv(self.stem_features, 3, stride=2, name="stem_conv")
+        norm = self._norm(0)(name="stem_norm")
+        x = self.activation(layers.conv_norm(stem, norm, x, train=train))
         stage = 0
         for name, block in zip(module_names(self.blocks), self.blocks, strict=True):
             if block.stage != stage:
@@ -90,16 +91,27 @@ class InvertedResidualNet(nn.Module):
                     # Nothing before this stage is trained: its backward pass is not computed.
                     x = jax.lax.stop_gradient(x)
             make = functools.partial(Block, block, self.squeeze_activation, self.gate)
-            x = make(conv, self._norm(stage), self.dtype, name=name)(x, train=train)
-        x = conv(self.last_features, 1, name=f"stage{stage}_conv")(x)
-        x = self.activation(self._norm(stage)(name=f"stage{stage}_norm")(x, train=train))
+            module = make(conv, self._norm(stage), self.dtype, name=name)
+            x = chunks.apply(
+                module,
+                x,
+                widest=x.shape[1] * x.shape[2] * block.expanded,
+                train=train,
+                independent=not train or self._is_frozen(stage),
+            )
+        last = conv(self.last_features, 1, name=f"stage{stage}_conv")
+        norm = self._norm(stage)(name=f"stage{stage}_norm")
+        x = self.activation(layers.conv_norm(last, norm, x, train=train))
         return jax.lax.stop_gradient(x) if self.num_frozen > stage else x
+
+    def _is_frozen(self, part: int) -> bool:
+        return self.freeze_batch_norm or part < self.num_frozen
 
     def _norm(self, part: int) -> Callable[..., nn.Module]:
         return functools.partial(
             layers.BatchNorm,
             axis_name=self.axis_name,
-            frozen=self.freeze_batch_norm or part < self.num_frozen,
+            frozen=self._is_frozen(part),
             momentum=self.momentum,
             epsilon=self.epsilon,
             dtype=self.dtype,
@@ -144,8 +156,8 @@ class Block(nn.Module):
             if step == "squeeze":
                 out = self._squeeze_and_excite(out)
                 continue
-            out = self.conv(*convolutions[step], name=f"{step}_conv")(out)
-            out = self.norm(name=f"{step}_norm")(out, train=train)
+            conv = self.conv(*convolutions[step], name=f"{step}_conv")
+            out = layers.conv_norm(conv, self.norm(name=f"{step}_norm"), out, train=train)
             if step != "project":
                 out = spec.activation(out)
         return x + out if x.shape == out.shape else out

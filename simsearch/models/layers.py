@@ -40,11 +40,16 @@ class Conv(nn.Module):
     same_padding: bool = False
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        """Returns the convolution of images [B, H, W, C], as [B, H', W', features]."""
+    def __call__(self, x: jax.Array, *, factor: jax.Array | float = 1.0) -> jax.Array:
+        """Returns the convolution of images [B, H, W, C], as [B, H', W', features].
+
+        Args:
+            x: Images.
+            factor: Of the kernel, one for all features or [features].
+        """
         side = self.kernel_size
         shape = (side, side, x.shape[-1] // self.groups, self.features)
-        kernel = self.param("kernel", kaiming_fan_out, shape).astype(self.dtype)
+        kernel = (self.param("kernel", kaiming_fan_out, shape) * factor).astype(self.dtype)
         x = x.astype(self.dtype)
         if side == 1 and self.groups == 1:
             return convolve_1x1(x, kernel[0, 0], stride=self.stride)
@@ -150,25 +155,37 @@ class BatchNorm(nn.Module):
     epsilon: float = 1e-5
     dtype: Any = jnp.float32
 
-    @nn.compact
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
         """Returns x [..., C] normalised over all axes but the last."""
-        size = x.shape[-1]
+        factor, shift = self.affine(x if self.uses_batch(train=train) else None, x.shape[-1])
+        return (x * factor + shift).astype(self.dtype)
+
+    def uses_batch(self, *, train: bool) -> bool:
+        """Returns whether it normalises by the batch's statistics and updates its own."""
+        return train and not self.frozen
+
+    @nn.compact
+    def affine(self, batch: jax.Array | None, size: int) -> tuple[jax.Array, jax.Array]:
+        """Returns factor and shift, [C] each: it normalises x as x * factor + shift.
+
+        Args:
+            batch: What it takes the statistics of, [..., C]; None: it takes the running ones.
+            size: C.
+        """
         scale = self.param("scale", nn.initializers.ones, (size,))
         bias = self.param("bias", nn.initializers.zeros, (size,))
         running_mean = self.variable("batch_stats", "mean", jnp.zeros, (size,))
         running_var = self.variable("batch_stats", "var", jnp.ones, (size,))
-        if train and not self.frozen:
-            mean, var, count = self._batch_statistics(x)
+        mean, var = running_mean.value, running_var.value
+        if batch is not None:
+            mean, var, count = self._batch_statistics(batch)
             if not self.is_initializing():
                 keep, take = self.momentum, 1 - self.momentum
                 unbiased = var * (count / jnp.maximum(count - 1, 1))
                 running_mean.value = keep * running_mean.value + take * mean
                 running_var.value = keep * running_var.value + take * unbiased
-        else:
-            mean, var = running_mean.value, running_var.value
         factor = scale * jax.lax.rsqrt(var + self.epsilon)
-        return (x * factor + (bias - mean * factor)).astype(self.dtype)
+        return factor, bias - mean * factor
 
     def _batch_statistics(self, x: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
         x = x.astype(jnp.float32)
@@ -179,3 +196,11 @@ class BatchNorm(nn.Module):
             mean, square = jax.lax.pmean((mean, square), self.axis_name)
             count = jax.lax.psum(count, self.axis_name)
         return mean, jnp.maximum(square - mean**2, 0.0), count
+
+
+def conv_norm(conv: Conv, norm: BatchNorm, x: jax.Array, *, train: bool) -> jax.Array:
+    """Returns norm(conv(x)); with running statistics as one convolution, its kernel scaled."""
+    if norm.uses_batch(train=train):
+        return norm(conv(x), train=train)
+    factor, shift = norm.affine(None, conv.features)
+    return (conv(x, factor=factor) + shift).astype(norm.dtype)

@@ -140,3 +140,29 @@ def test_frozen_batch_norm_neither_reads_nor_changes_the_batch_statistics():
     out, changed = norm.apply(variables, x, train=True, mutable=["batch_stats"])
     np.testing.assert_allclose(out, x, rtol=1e-4)
     jax.tree.map(np.testing.assert_array_equal, changed["batch_stats"], variables["batch_stats"])
+
+
+def test_conv_norm_is_the_norm_of_the_convolution():
+    x, kernel = make(6, 4, 5, 3)
+    rng = np.random.default_rng(1)
+    params = {"scale": rng.normal(1, 0.2, 5), "bias": rng.normal(size=5)}
+    stats = {"mean": rng.normal(size=5), "var": rng.uniform(0.5, 2, 5)}
+
+    class Unit(nn.Module):
+        fused: bool
+
+        @nn.compact
+        def __call__(self, x):
+            conv = layers.Conv(5, 3, stride=2, name="conv")
+            norm = layers.BatchNorm(name="norm")
+            if self.fused:
+                return layers.conv_norm(conv, norm, x, train=False)
+            return norm(conv(x), train=False)
+
+    variables = {"params": {"norm": params}, "batch_stats": {"norm": stats}}
+
+    def form(fused, x, kernel):
+        params = variables["params"] | {"conv": {"kernel": kernel}}
+        return Unit(fused).apply(variables | {"params": params}, x)
+
+    assert_same(functools.partial(form, True), functools.partial(form, False), x, kernel)
