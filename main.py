@@ -4,6 +4,8 @@
     python main.py --config train --config.data.source=folder --config.data.path=DIR
     python main.py --mode=train --version=0            go on with a run that was stopped
     python main.py --mode=eval                         figures and pictures of the newest version
+    python main.py --mode=index --images=DIR           embed a folder into an index, or update it
+    python main.py --mode=search --query=FILE|URL      the most similar images of the index
     python main.py --mode=download --output=DIR        write the images as class folders
 
 `--config NAME` takes a file of configs/ or a path; `--config.group.field=value` overrides a field;
@@ -30,6 +32,12 @@ MODES = {
         "evaluate",
         ("version", "workdir", "split", "num_show_similar", "query_index", "seed"),
     ),
+    "index": ("index", "main", ("images", "version", "workdir", "index", "labels")),
+    "search": (
+        "search",
+        "main",
+        ("query", "version", "workdir", "index", "top_k", "filter", "crop", "output", "json"),
+    ),
     "download": ("download", "main", ("config", "output")),
 }
 
@@ -42,7 +50,15 @@ flags.DEFINE_enum("split", "test", ("train", "validation", "test"), "eval: image
 flags.DEFINE_integer("num_show_similar", 8, "eval: similar images to draw.", lower_bound=1)
 flags.DEFINE_integer("query_index", None, "eval: row of the query to draw; default: random.")
 flags.DEFINE_integer("seed", None, "eval: repeats the random choice of queries.", lower_bound=0)
-flags.DEFINE_string("output", None, "download: folder to write to.")
+flags.DEFINE_string("index", "lance:./index", "URL of the index; or milvus:http://HOST:PORT.")
+flags.DEFINE_string("images", None, "index: folder of the images; run again, it is synchronised.")
+flags.DEFINE_string("labels", None, "index: CSV file with a path column, label and metadata.")
+flags.DEFINE_multi_string("query", [], "search: FILE, URL, - or id:ID; several are averaged.")
+flags.DEFINE_integer("top_k", 8, "search: results.", lower_bound=1)
+flags.DEFINE_string("filter", None, "search: such as \"label = 'cookie' and price < 3\".")
+flags.DEFINE_list("crop", None, "search: x,y,width,height of the query, pixels or fractions.")
+flags.DEFINE_bool("json", False, "search: print JSON.")
+flags.DEFINE_string("output", None, "download: folder to write to; search: PNG to draw.")
 
 
 def run(argv: list[str]) -> None:

@@ -16,3 +16,8 @@ def first_line(error: BaseException) -> str:
     """Returns the first line of an error's message, or its type where it has none."""
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__
+
+
+def counted(number: int, noun: str) -> str:
+    """Returns a number with its noun, such as "1 image" or "1,200 images"."""
+    return f"{number:,} {noun if number == 1 else noun + 's'}"

@@ -1,0 +1,170 @@
+"""`--mode=search`: the images of an index that are most similar to a query."""
+
+import json as json_lib
+import os
+import pathlib
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from simsearch import errors, progress
+from simsearch.data import fetch
+from simsearch.data import images as images_lib
+from simsearch.index import Answer, Index, filters, queries
+
+_MAX_BYTES = 64 * 2**20
+_TIMEOUT_SECONDS = 30.0
+_DISPLAY_PIXELS = 160
+
+
+def main(
+    *,
+    query: Sequence[str],
+    version: int | None,
+    workdir: str,
+    index: str,
+    top_k: int,
+    filter: str | None,  # noqa: A002 - the name of the flag
+    crop: Sequence[str] | None,
+    output: str | None,
+    json: bool,
+    overrides: Mapping[str, Any],
+) -> Answer:
+    """Searches an index and prints a table of what is most similar, or JSON.
+
+    Args:
+        query: Path, http(s) URL, "-" for standard input or "id:…"; several are averaged.
+        version: That the index must be of; None: its own.
+        workdir: Folder of the versions.
+        index: URL of the index.
+        top_k: Results at most.
+        filter: Which images to search.
+        crop: x, y, width, height of the one query's region.
+        output: PNG to draw the query and the results to.
+        json: Whether JSON is printed in place of the table.
+        overrides: Fields of the version's configuration that make no other model of it.
+
+    Raises:
+        UsageError: Where a query, filter, region, index or version is not there or not readable.
+        RunError: Where a URL does not answer with an image.
+    """
+    if not query:
+        raise errors.UsageError(
+            "--mode=search needs --query=FILE, an http(s) URL, - for standard input or id:…"
+        )
+    if output and not output.lower().endswith(".png"):
+        raise errors.UsageError(f"--output={output} must end in .png, which is what is drawn")
+    where, box = filters.resolve(filter), _box(crop)
+    read = [_read(each) for each in query]
+    with Index.open(index, version=version, workdir=workdir, overrides=overrides) as opened:
+        try:
+            answer = opened.search(read, top_k=top_k, filter=where, crop=box)
+        except images_lib.CorruptImage as error:
+            named = query[0] if len(query) == 1 else ", ".join(query)
+            raise errors.UsageError(f"--query={named} must be an image: {error}") from error
+        if json:
+            progress.log.info("%s", _to_json(answer, query, opened))
+        else:
+            progress.log.info("%s", _table(answer))
+        if output:
+            path = _draw(output, answer, read, query, box, opened)
+            if not json:
+                progress.log.info("picture: %s", path)
+    return answer
+
+
+def _box(crop: Sequence[str] | None) -> queries.Box | None:
+    if not crop:
+        return None
+    try:
+        left, top, width, height = map(float, crop)
+    except ValueError as error:
+        raise errors.UsageError(
+            f"--crop={','.join(crop)} must be x,y,width,height in pixels, or as fractions up to 1"
+        ) from error
+    return left, top, width, height
+
+
+def _read(query: str) -> queries.Query:
+    """Returns a query as the index takes it: what has no path is read here."""
+    if query == "-":
+        return sys.stdin.buffer.read(_MAX_BYTES)
+    if query.lower().startswith(("http://", "https://")):
+        return fetch.read_url(
+            query, max_bytes=_MAX_BYTES, timeout=_TIMEOUT_SECONDS, allow_private=True
+        )
+    return query
+
+
+def _table(answer: Answer) -> str:
+    if not answer.hits:
+        return "nothing found: no image passes the filter, or the index is empty"
+    lines = []
+    if not answer.is_match:
+        lines.append(
+            f"nothing similar here: the best score, {answer.hits[0].score:.3f}, is under the "
+            f"threshold {answer.threshold:.3f}; the nearest all the same:"
+        )
+    labels = max(len("label"), *(len(hit.label) for hit in answer.hits))
+    lines.append(f"rank   score  probability  {'label':{labels}}  path")
+    for rank, hit in enumerate(answer.hits, 1):
+        chance = "-" if hit.probability is None else f"{100 * hit.probability:.1f} %"
+        lines.append(f"{rank:4}  {hit.score:6.3f}  {chance:>11}  {hit.label:{labels}}  {hit.path}")
+    return "\n".join(lines)
+
+
+def _to_json(answer: Answer, query: Sequence[str], opened: Index) -> str:
+    values = {
+        "query": list(query),
+        "index": opened.info.url,
+        "version": opened.info.version,
+        "is_match": answer.is_match,
+        "threshold": answer.threshold,
+        "hits": [{"rank": rank} | hit._asdict() for rank, hit in enumerate(answer.hits, 1)],
+    }
+    return json_lib.dumps(values, indent=2, ensure_ascii=False)
+
+
+def _draw(
+    output: str,
+    answer: Answer,
+    read: Sequence[queries.Query],
+    query: Sequence[str],
+    box: queries.Box | None,
+    opened: Index,
+) -> pathlib.Path:
+    # matplotlib takes a second to import, and only pictures need it.
+    from simsearch.retrieval.plots import neighbors
+
+    results = [
+        neighbors.Result(
+            image=_pixels(opened.thumbnail(hit.id), opened),
+            score=hit.score,
+            caption=hit.label or hit.path,
+            probability=hit.probability,
+        )
+        for hit in answer.hits
+    ]
+    more = f" and {len(query) - 1} more" if len(query) > 1 else ""
+    caption = os.path.basename(query[0]) + more
+    shown = _query_image(read[0], box, opened)
+    path = pathlib.Path(output)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    title = f"most similar to {query[0]}{more}" if answer.is_match else "nothing similar here"
+    return neighbors.draw(path, neighbors.Row(shown, caption, results), title=title)
+
+
+def _query_image(query: queries.Query, box: queries.Box | None, opened: Index) -> Any:
+    if isinstance(query, str) and query.startswith("id:"):
+        return _pixels(opened.thumbnail(query.removeprefix("id:")), opened)
+    max_pixels = opened.embedder.config.data.max_pixels
+    return _pixels(queries.read(query, crop=box, max_pixels=max_pixels), opened)
+
+
+def _pixels(encoded: bytes, opened: Index) -> Any:
+    return images_lib.decode(
+        encoded,
+        resize_mode="short_side",
+        resize_size=_DISPLAY_PIXELS,
+        max_pixels=opened.embedder.config.data.max_pixels,
+    )
