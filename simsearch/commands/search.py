@@ -65,7 +65,7 @@ def main(
         if json:
             progress.log.info("%s", _to_json(answer, query, opened))
         else:
-            progress.log.info("%s", _table(answer))
+            progress.log.info("%s", table(answer))
         if output:
             path = _draw(output, answer, read, query, box, opened)
             if not json:
@@ -96,7 +96,8 @@ def _read(query: str) -> queries.Query:
     return query
 
 
-def _table(answer: Answer) -> str:
+def table(answer: Answer) -> str:
+    """Returns an answer as lines of text, a result each, and says so where nothing is similar."""
     if not answer.hits:
         return "nothing found: no image passes the filter, or the index is empty"
     lines = []

@@ -1,0 +1,192 @@
+import json
+import logging
+import subprocess
+import sys
+import threading
+from http import server
+
+import pytest
+
+from simsearch import checkpoints, config_files, errors, runs, wiring
+from simsearch.commands import index as index_command
+from simsearch.commands import search as search_command
+from simsearch.data import images as images_lib
+from simsearch.index import Answer, Hit
+from tests import cli
+
+
+@pytest.fixture(scope="module")
+def workdir(tmp_path_factory):
+    """A folder of versions with an untrained one."""
+    folder = tmp_path_factory.mktemp("runs")
+    config = config_files.load_config(
+        "demo",
+        {
+            "data.cache_dir": str(tmp_path_factory.mktemp("cache")),
+            "data.image_size": 16,
+            "data.resize_size": 16,
+            "eval.batch_size": 4,
+        },
+    )
+    version = runs.create(folder, config)
+    store = checkpoints.Store(version.checkpoint_dir, monitor=config.train.monitor)
+    variables = wiring.initial_variables(config).variables
+    metrics = {config.train.monitor: 0.5}
+    store.save(1, variables=variables, optimizer={"a": 1}, about={}, metrics=metrics)
+    store.wait()
+    store.close()
+    return folder
+
+
+@pytest.fixture(scope="module")
+def indexed(workdir, shapes, tmp_path_factory):
+    """The URL of an index of the shapes."""
+    url = f"lance:{tmp_path_factory.mktemp('indexed') / 'store'}"
+    report = run_index(shapes / "test", url, workdir)
+    assert report.added == 15
+    return url
+
+
+def run_index(images, url, workdir, **flags):
+    defaults = {"version": None, "labels": None, "overrides": {}}
+    return index_command.main(
+        images=str(images), index=url, workdir=str(workdir), **defaults | flags
+    )
+
+
+def run_search(*query, url, workdir, **flags):
+    defaults = {
+        "version": None,
+        "top_k": 3,
+        "filter": None,
+        "crop": None,
+        "output": None,
+        "json": False,
+        "overrides": {},
+    }
+    return search_command.main(query=query, index=url, workdir=str(workdir), **defaults | flags)
+
+
+@pytest.fixture
+def printed(caplog):
+    """Returns the function that gives what was printed since it was last called."""
+    caplog.set_level(logging.INFO, logger="simsearch")
+
+    def take():
+        text = "\n".join(
+            record.getMessage() for record in caplog.records if record.name == "simsearch"
+        )
+        caplog.clear()
+        return text
+
+    return take
+
+
+def test_indexing_says_what_changed_and_how_to_go_on(workdir, shapes, tmp_path, printed):
+    url = f"lance:{tmp_path / 'store'}"
+    images = tmp_path / "images"
+    images.mkdir()
+    for i in range(2):
+        (images / f"{i}.png").write_bytes((shapes / "test" / "circle" / f"{i}.png").read_bytes())
+    (images / "bad.png").write_bytes(b"no image")
+    run_index(images, url, workdir)
+    text = printed()
+    assert "2 added, 0 replaced, 0 deleted, 0 untouched" in text
+    assert "the index holds 2 images" in text and "resnet18, 64 dimensions" in text
+    assert "1 file could not be read: bad.png (not an image but text: 'no image')" in text
+    assert f"--mode=search --query=FILE --index={url} --workdir={workdir}" in text
+    for flags, words in (
+        ({"images": tmp_path / "none"}, "does not exist"),
+        ({"labels": tmp_path / "none.csv"}, "must be a CSV file"),
+        ({"version": 7}, "--version=7 is not in"),
+        ({"overrides": {"model.backbone": "resnet50"}}, "cannot be changed here"),
+    ):
+        with pytest.raises(errors.UsageError, match=words):
+            run_index(flags.pop("images", images), url, workdir, **flags)
+
+
+def test_a_search_prints_a_table_and_draws(workdir, shapes, indexed, tmp_path, printed):
+    query = shapes / "test" / "circle" / "0.png"
+    picture = tmp_path / "new" / "out.png"
+    answer = run_search(str(query), url=indexed, workdir=workdir, output=str(picture))
+    lines = printed().splitlines()
+    assert lines[0].split() == ["rank", "score", "probability", "label", "path"]
+    assert lines[1].split() == ["1", "1.000", "-", "circle", "circle/0.png"]
+    assert len(lines) == 5 and lines[-1] == f"picture: {picture}"
+    assert images_lib.sniff(picture.read_bytes()) == "png"
+    run_search(f"id:{answer.hits[0].id}", str(query), url=indexed, workdir=workdir, json=True)
+    values = json.loads(printed())
+    assert values["is_match"] and values["version"] == 0 and len(values["hits"]) == 3
+    assert set(values["hits"][0]) == {
+        *("rank", "id", "score", "probability", "label", "path", "metadata")
+    }
+    run_search(str(query), url=indexed, workdir=workdir, filter="label = 'none'")
+    assert "nothing found" in printed()
+
+
+def test_an_honest_answer_where_nothing_is_similar():
+    hit = Hit("0" * 32, 0.412, 0.031, "cookie", "cookie/1.jpg", {})
+    text = search_command.table(Answer([hit], False, 0.63))
+    assert text.startswith(
+        "nothing similar here: the best score, 0.412, is under the threshold 0.6"
+    )
+    assert text.splitlines()[-1].split() == ["1", "0.412", "3.1", "%", "cookie", "cookie/1.jpg"]
+
+
+def test_wrong_searches_are_told_in_one_line(workdir, shapes, indexed, tmp_path):
+    query = str(shapes / "test" / "circle" / "0.png")
+    (tmp_path / "text.jpg").write_text("hello")
+    for queries, flags, words in (
+        ([], {}, "needs --query=FILE"),
+        ([query], {"output": "a.jpg"}, "must end in .png"),
+        ([query], {"crop": ["1", "x", "2", "3"]}, "must be x,y,width,height"),
+        ([query], {"crop": ["1", "2", "3"]}, "must be x,y,width,height"),
+        ([query], {"filter": "label like 'x'"}, "--filter: expected"),
+        ([str(tmp_path / "text.jpg")], {}, "text.jpg must be an image: not an image but text"),
+        ([query], {"version": 3}, "--version=3 is not in"),
+        ([query], {"url": f"lance:{tmp_path}/none"}, "there is no index at"),
+    ):
+        with pytest.raises(errors.UsageError, match=words) as caught:
+            run_search(*queries, workdir=workdir, **{"url": indexed} | flags)
+        assert "\n" not in str(caught.value)
+
+
+def test_a_url_is_a_query(workdir, shapes, indexed):
+    content = (shapes / "test" / "square" / "1.png").read_bytes()
+
+    class Handler(server.BaseHTTPRequestHandler):
+        def do_GET(self):  # noqa: N802 - the name that http.server calls
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *arguments):
+            pass
+
+    with server.HTTPServer(("127.0.0.1", 0), Handler) as answering:
+        threading.Thread(target=answering.handle_request, daemon=True).start()
+        address = f"http://127.0.0.1:{answering.server_port}/1.png"
+        assert run_search(address, url=indexed, workdir=workdir).hits[0].path == "square/1.png"
+
+
+def test_the_command_line_searches_standard_input_without_tensorflow(workdir, shapes, indexed):
+    flags = ["--mode=search", "--query=-", "--top_k=2", f"--index={indexed}"]
+    code = (
+        "import sys, main\n"
+        f"code = main.main(['main.py', *{[*flags, f'--workdir={workdir}']!r}])\n"
+        "heavy = 'tensorflow', 'datasets', 'matplotlib', 'sklearn', 'torch', 'pymilvus'\n"
+        "print(code, [name for name in heavy if name in sys.modules])"
+    )
+    with open(shapes / "test" / "triangle" / "2.png", "rb") as query:
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            stdin=query,
+            capture_output=True,
+            text=True,
+            cwd=cli.ROOT,
+            env=cli.environment(),
+        )
+    lines = done.stdout.splitlines()
+    assert lines[-1] == "0 []", done.stderr
+    assert lines[1].split()[-1] == "triangle/2.png" and done.stderr == ""
