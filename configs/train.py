@@ -44,8 +44,11 @@ def get_config() -> config_dict.ConfigDict:
     data.prefetch_batches = 2  # batches >= 1 made ready ahead of the device
 
     config.sampling = sampling = config_dict.ConfigDict()
-    sampling.mode = "classes_by_samples"  # classes_by_samples (P x K) | triplets (at random)
+    # classes_by_samples (P x K) | triplets (at random) | class_balanced (every class alike likely)
+    # | hard_classes (P x K, those together that the last validation confused)
+    sampling.mode = "classes_by_samples"
     sampling.samples_per_class = 4  # images >= 2 of each class in a batch (K); P = batch_size / K
+    sampling.hard_fraction = 0.5  # [0, 1], share of a batch's classes chosen so (hard_classes)
 
     config.augment = augment = config_dict.ConfigDict()
     augment.preset = "light"  # none | light | trivial | rand | custom (none, to set field by field)

@@ -149,9 +149,13 @@ class Store:
                 f"checkpoint {step} in {self._directory} could not be read: {reason}"
             ) from error
 
-    def _check_format(self, step: int) -> None:
+    def about(self, step: int) -> dict[str, Any]:
+        """Returns what a step's checkpoint carries beside the arrays."""
         args = ocp.args.Composite(about=ocp.args.JsonRestore())
-        found = self._manager.restore(step, args=args)["about"]["format_version"]
+        return self._manager.restore(step, args=args)["about"]
+
+    def _check_format(self, step: int) -> None:
+        found = self.about(step)["format_version"]
         if found > FORMAT_VERSION:
             raise errors.UsageError(
                 f"checkpoint {step} in {self._directory} has format {found} and this program reads "

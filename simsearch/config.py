@@ -57,8 +57,9 @@ class Data:
 class Sampling:
     """Which images make a batch."""
 
-    mode: Literal["classes_by_samples", "triplets"]
+    mode: Literal["classes_by_samples", "triplets", "class_balanced", "hard_classes"]
     samples_per_class: Annotated[int, checks.Range(at_least=2)]
+    hard_fraction: Fraction
 
 
 @dataclasses.dataclass(frozen=True)
@@ -299,11 +300,16 @@ def _contradictions(config: Config) -> Iterator[str]:
             f"train.batch_size={train.batch_size} counts images and sampling.mode=triplets takes "
             f"three for each triplet; try {max(3, train.batch_size // 3 * 3)}"
         )
-    if sampling.mode == "classes_by_samples":
+    if sampling.mode in ("classes_by_samples", "hard_classes"):
         if train.batch_size % sampling.samples_per_class:
             yield (
                 f"train.batch_size={train.batch_size} must be a multiple of "
                 f"sampling.samples_per_class={sampling.samples_per_class}"
             )
-        if config.loss.miner == "none":
-            yield "loss.miner=none needs sampling.mode=triplets, or choose a miner"
+    if sampling.mode == "hard_classes" and data.split == "class":
+        yield (
+            "sampling.mode=hard_classes needs data.split=image: a validation on other classes "
+            "tells nothing of those that are trained on"
+        )
+    if sampling.mode != "triplets" and config.loss.miner == "none":
+        yield "loss.miner=none needs sampling.mode=triplets, or choose a miner"

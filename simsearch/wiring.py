@@ -15,8 +15,8 @@ import numpy as np
 
 from simsearch import models, preprocessing
 from simsearch.config import Config
+from simsearch.data import balanced, class_splits, duplicates, evaluation, sampling, sources
 from simsearch.data import batch as batch_lib
-from simsearch.data import class_splits, duplicates, evaluation, sampling, sources
 from simsearch.data import corrupt as corrupt_lib
 from simsearch.models import pretrained
 
@@ -148,30 +148,37 @@ def _initialise(config: Config) -> Any:
     return models.initialise(network, seed=config.train.seed, image_size=config.data.image_size)
 
 
-def sample_rows(config: Config, labels: np.ndarray) -> Callable[[int], np.ndarray]:
-    """Returns the function from a step to the rows of its batch."""
+def sample_rows(
+    config: Config, labels: np.ndarray, *, confusion: np.ndarray | None = None
+) -> Callable[[int], np.ndarray]:
+    """Returns the function from a step to the rows of its batch.
+
+    Args:
+        config: The run's configuration.
+        labels: Classes of the training images, int [N].
+        confusion: Of the last validation, int [C, C]; read by sampling.mode=hard_classes alone.
+    """
     options = {"seed": config.train.seed, "batch_size": config.train.batch_size}
-    if config.sampling.mode == "triplets":
-        return sampling.triplets(labels, **options)
-    return sampling.classes_by_samples(
-        labels, samples_per_class=config.sampling.samples_per_class, **options
-    )
+    per_class = {"samples_per_class": config.sampling.samples_per_class}
+    match config.sampling.mode:
+        case "triplets":
+            return sampling.triplets(labels, **options)
+        case "class_balanced":
+            return balanced.class_balanced(labels, **options)
+        case "hard_classes":
+            hard = {"hard_fraction": config.sampling.hard_fraction, "confusion": confusion}
+            return balanced.hard_classes(labels, **options, **per_class, **hard)
+        case _:
+            return sampling.classes_by_samples(labels, **options, **per_class)
 
 
-def train_batches(
-    config: Config,
-    split: sources.Split,
-    *,
-    start_step: int,
-    num_steps: int,
-    corrupt: corrupt_lib.CorruptLog,
-) -> Iterator[batch_lib.Batch]:
-    """Yields the augmented batches from `start_step` to the plan's end."""
+def image_loader(config: Config, split: sources.Split) -> Callable[[int], np.ndarray]:
+    """Returns the function from a row to its decoded image, with the configured cache."""
     # TensorFlow takes seconds to import, and only training needs it.
     from simsearch.data import pipeline
 
     data = preprocessing.resolve(config).data
-    load = pipeline.loader(
+    return pipeline.loader(
         split,
         resize_mode=data.resize_mode,
         resize_size=data.resize_size,
@@ -180,20 +187,45 @@ def train_batches(
         cache=data.cache,
         cache_dir=os.path.join(cache_dir(config), "images"),
     )
+
+
+def train_batches(
+    config: Config,
+    split: sources.Split,
+    *,
+    rows_of_step: Callable[[int], np.ndarray],
+    start_step: int,
+    end_step: int,
+    load: Callable[[int], np.ndarray],
+    corrupt: corrupt_lib.CorruptLog,
+) -> Iterator[batch_lib.Batch]:
+    """Yields the augmented batches from `start_step` up to `end_step`, which is none of them.
+
+    Args:
+        config: The run's configuration.
+        split: The training images.
+        rows_of_step: As `sample_rows` returns it.
+        start_step: The first batch.
+        end_step: Where the batches end.
+        load: As `image_loader` returns it.
+        corrupt: Collects the rows that could not be read.
+    """
+    from simsearch.data import pipeline
+
     return pipeline.train_batches(
         split,
-        sample_rows=sample_rows(config, split.labels),
+        sample_rows=rows_of_step,
         seed=config.train.seed,
         start_step=start_step,
-        num_steps=num_steps - start_step,
+        num_steps=end_step - start_step,
         # Touvron et al., Fixing the Train-Test Resolution Discrepancy, 2019.
-        image_size=data.train_image_size or data.image_size,
+        image_size=config.data.train_image_size or config.data.image_size,
         augmentation=_augmentation(config),
         load=load,
-        on_corrupt=data.on_corrupt,
+        on_corrupt=config.data.on_corrupt,
         corrupt=corrupt,
         mixup_alpha=config.augment.mixup_alpha,
-        prefetch=data.prefetch_batches,
+        prefetch=config.data.prefetch_batches,
     )
 
 

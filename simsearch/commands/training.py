@@ -8,11 +8,13 @@ from typing import Any
 from simsearch import config_files, errors, parallel, preprocessing, progress, runs, wiring
 from simsearch.commands import calibration, shared
 from simsearch.config import Config, differences
+from simsearch.data import confusion as confusion_lib
 from simsearch.data import corrupt as corrupt_lib
 from simsearch.data import sources
 from simsearch.models import pretrained
 from simsearch.retrieval import embed
 from simsearch.retrieval import evaluate as evaluate_lib
+from simsearch.retrieval.metrics import ranking
 from simsearch.training import records as records_lib
 from simsearch.training import run, stop, summary
 
@@ -116,12 +118,14 @@ def _fit(
 ) -> runs.Version:
     config = version.config
     corrupt = corrupt_lib.CorruptLog()
+    confusion = confusion_lib.Confusion()
     try:
         run.fit_version(
             version,
             splits["train"],
             initial=initial,
-            evaluate=_validation(config, splits["validation"], corrupt),
+            evaluate=_validation(config, splits["validation"], corrupt, confusion=confusion),
+            confusion=confusion,
             corrupt=corrupt,
             stop_request=stop_request,
         )
@@ -135,7 +139,11 @@ def _fit(
 
 
 def _validation(
-    config: Config, split: sources.Split, corrupt: corrupt_lib.CorruptLog
+    config: Config,
+    split: sources.Split,
+    corrupt: corrupt_lib.CorruptLog,
+    *,
+    confusion: confusion_lib.Confusion,
 ) -> Callable[[Any], dict[str, float]]:
     """Returns the function from variables to validation figures that the loop calls."""
     embed_function = embed.create_embed_function(config)
@@ -150,7 +158,11 @@ def _validation(
             num_rows=len(split.labels),
         )
         kept = embedded.valid
-        return evaluate_lib.retrieval_means(embedded.embeddings[kept], split.labels[kept])
+        embeddings, labels = embedded.embeddings[kept], split.labels[kept]
+        if config.sampling.mode == "hard_classes":
+            scores = ranking.leave_one_out(embeddings, labels)
+            confusion.counts = ranking.confusion(scores, labels, num_classes=len(split.class_names))
+        return evaluate_lib.retrieval_means(embeddings, labels)
 
     return validate
 

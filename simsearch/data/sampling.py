@@ -10,9 +10,7 @@ from collections.abc import Callable
 import numpy as np
 
 from simsearch import errors
-
-# Streams of random numbers that must not repeat each other.
-_TRIPLETS, _CLASSES, _REPEATS, _ROWS, _AUGMENT, _MIXUP = range(6)
+from simsearch.data import streams
 
 
 def classes_by_samples(
@@ -35,12 +33,12 @@ def classes_by_samples(
     Raises:
         UsageError: Where there is one class only.
     """
-    rows_of = _rows_by_class(labels)
+    rows_of = rows_by_class(labels)
     visits = _class_visits(len(rows_of), batch_size // samples_per_class, seed=seed)
 
     @functools.lru_cache(maxsize=2 * len(rows_of))
     def order_of(number: int, a_pass: int) -> np.ndarray:
-        order = _rng(seed, _ROWS, number, a_pass).permutation(rows_of[number])
+        order = streams.rng(seed, streams.ROWS, number, a_pass).permutation(rows_of[number])
         return np.resize(order, max(len(order), samples_per_class))
 
     def sample(step: int) -> np.ndarray:
@@ -73,7 +71,7 @@ def _class_visits(
 
     @functools.lru_cache(maxsize=1)
     def rounds_of(block: int) -> np.ndarray:
-        return _rounds(_rng(seed, _CLASSES, block), num_rounds, num_classes, extra)
+        return _rounds(streams.rng(seed, streams.CLASSES, block), num_rounds, num_classes, extra)
 
     def visits(step: int) -> list[tuple[int, int]]:
         block, step_in_block = divmod(step, num_steps)
@@ -84,7 +82,7 @@ def _class_visits(
             if extra:  # The classes that came already in the round that is under way.
                 seen[rounds_of(block).reshape(-1)[first - first % num_classes : first]] += 1
             for repeat in range(step * repeats, (step + 1) * repeats):
-                order = _rng(seed, _REPEATS, repeat).permutation(num_classes)
+                order = streams.rng(seed, streams.REPEATS, repeat).permutation(num_classes)
                 found += zip(order.tolist(), (seen[order] + repeat).tolist(), strict=True)
         if extra:
             numbers = rounds_of(block).reshape(-1)[first : first + extra].tolist()
@@ -138,7 +136,9 @@ def triplets(labels: np.ndarray, *, seed: int, batch_size: int) -> Callable[[int
     draw = triplet_drawer(labels)
 
     def sample(step: int) -> np.ndarray:
-        return np.stack(draw(_rng(seed, _TRIPLETS, step), batch_size // 3), axis=1).reshape(-1)
+        return np.stack(
+            draw(streams.rng(seed, streams.TRIPLETS, step), batch_size // 3), axis=1
+        ).reshape(-1)
 
     return sample
 
@@ -186,7 +186,9 @@ def triplet_drawer(
 
 def augment_seeds(*, seed: int, step: int, batch_size: int) -> np.ndarray:
     """Returns a seed for each image of a batch, int32 [B, 2]."""
-    return _rng(seed, _AUGMENT, step).integers(0, 2**31 - 1, (batch_size, 2), np.int32)
+    return streams.rng(seed, streams.AUGMENT, step).integers(
+        0, 2**31 - 1, (batch_size, 2), np.int32
+    )
 
 
 def mixup(*, seed: int, step: int, batch_size: int, alpha: float) -> tuple[np.ndarray, np.ndarray]:
@@ -200,13 +202,18 @@ def mixup(*, seed: int, step: int, batch_size: int, alpha: float) -> tuple[np.nd
     """
     if alpha == 0:
         return np.arange(batch_size), np.ones(batch_size, np.float32)
-    rng = _rng(seed, _MIXUP, step)
+    rng = streams.rng(seed, streams.MIXUP, step)
     partners = rng.permutation(batch_size)
     shares = rng.beta(alpha, alpha, batch_size)
     return partners, np.maximum(shares, 1 - shares).astype(np.float32)
 
 
-def _rows_by_class(labels: np.ndarray) -> list[np.ndarray]:
+def rows_by_class(labels: np.ndarray) -> list[np.ndarray]:
+    """Returns the rows of each class that has any, in the order of the classes.
+
+    Raises:
+        UsageError: Where there is one class only.
+    """
     labels = np.asarray(labels)
     order = np.argsort(labels, kind="stable")
     found = [rows for rows in np.split(order, np.cumsum(np.bincount(labels))[:-1]) if len(rows)]
@@ -215,7 +222,3 @@ def _rows_by_class(labels: np.ndarray) -> list[np.ndarray]:
             f"training needs at least 2 classes, to tell apart; there is {len(found)}"
         )
     return found
-
-
-def _rng(*numbers: int) -> np.random.Generator:
-    return np.random.default_rng(numbers)

@@ -1,7 +1,7 @@
 """The training loop: steps, validation, checkpoints, and what is said about them."""
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -29,6 +29,14 @@ class Plan(NamedTuple):
         """Returns whether a validation follows step `step`."""
         return step == self.num_steps or step % (every_epochs * self.steps_per_epoch) == 0
 
+    def periods(self, start: int, *, every_epochs: int) -> Iterator[tuple[int, int]]:
+        """Yields first step and end of each stretch without a validation inside, from `start`."""
+        every = every_epochs * self.steps_per_epoch
+        while start < self.num_steps:
+            end = min((start // every + 1) * every, self.num_steps)
+            yield start, end
+            start = end
+
 
 def plan(config: Config, num_images: int) -> Plan:
     """Returns the plan of a run over `num_images` training images."""
@@ -47,7 +55,7 @@ def fit(
     learning_rate: Callable[[int], Any],
     evaluate: Callable[[Any], Mapping[str, float]],
     store: checkpoints.Store,
-    about: Mapping[str, Any],
+    about: Callable[[], Mapping[str, Any]],
     records: records_lib.Records,
     stop_request: stop.StopRequest,
     after_validation: Callable[[Mapping[str, Any]], None] = lambda record: None,
@@ -63,7 +71,7 @@ def fit(
         learning_rate: The schedule, for the record.
         evaluate: From the network's variables to validation metrics.
         store: Where checkpoints go.
-        about: What each checkpoint carries beside the arrays.
+        about: Returns what a checkpoint carries beside the arrays.
         records: Where figures go.
         stop_request: Turns true where the process was asked to end.
         after_validation: Gets each validation's record when its checkpoint is on its way; what it
@@ -82,9 +90,8 @@ def fit(
     waiting = {"monitor": options.monitor, "patience": options.patience}
 
     def save(metrics: Mapping[str, float] | None = None) -> None:
-        store.save(
-            done, variables=state.variables, optimizer=state.opt_state, about=about, metrics=metrics
-        )
+        arrays = {"variables": state.variables, "optimizer": state.opt_state}
+        store.save(done, **arrays, about=about(), metrics=metrics)
 
     def validate() -> None:
         metrics = {name: float(value) for name, value in evaluate(state.variables).items()}

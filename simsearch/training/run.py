@@ -1,13 +1,16 @@
 """One version from its newest checkpoint, or its first weights, to the end of its plan."""
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
 
 from simsearch import checkpoints, parallel, progress, runs, wiring
 from simsearch.config import Config
+from simsearch.data import batch as batch_lib
+from simsearch.data import confusion as confusion_lib
 from simsearch.data import corrupt as corrupt_lib
 from simsearch.data import sources
 from simsearch.models import parts
@@ -24,6 +27,7 @@ def fit_version(
     *,
     initial: wiring.Initial | None,
     evaluate: Callable[[Any], Mapping[str, float]],
+    confusion: confusion_lib.Confusion,
     corrupt: corrupt_lib.CorruptLog,
     stop_request: stop.StopRequest,
     after_validation: Callable[[Mapping[str, Any]], None] = lambda record: None,
@@ -34,7 +38,8 @@ def fit_version(
         version: Where it is kept; goes on after its newest checkpoint, where it has one.
         split: The training images.
         initial: The variables to start from where there is no checkpoint; None: made anew.
-        evaluate: From the network's variables to validation figures.
+        evaluate: From the network's variables to validation figures; keeps `confusion` up to date.
+        confusion: Of the last validation, which hard-class sampling looks at.
         corrupt: Collects the rows that could not be read.
         stop_request: Turns true where the process was asked to end.
         after_validation: Gets each validation's record; what it raises ends the run there.
@@ -64,22 +69,25 @@ def fit_version(
             progress.log.info("going on after step %d of %d", done, plan.num_steps)
         checkpoints.check_space(version.path, state)
         records = records_lib.Records(version, step=done)
-        batches = ()
-        if done < plan.num_steps:
-            batches = wiring.train_batches(
-                config, split, start_step=done, num_steps=plan.num_steps, corrupt=corrupt
-            )
+        if done:
+            confusion.restore(store.about(done).get("confusion"))
+        batches = _batches(config, split, plan, start=done, confusion=confusion, corrupt=corrupt)
         try:
             loop.fit(
                 parallel.replicate(state, devices),
-                parallel.prefetch(batches, devices),
+                itertools.chain.from_iterable(
+                    parallel.prefetch(period, devices) for period in batches
+                ),
                 config=config,
                 plan=plan,
                 train_step=create_train_step(config, optimizer, devices),
                 learning_rate=schedule,
                 evaluate=evaluate,
                 store=store,
-                about={"config": dataclasses.asdict(config)},
+                about=lambda: {
+                    "config": dataclasses.asdict(config),
+                    "confusion": confusion.to_json(),
+                },
                 records=records,
                 stop_request=stop_request,
                 after_validation=after_validation,
@@ -91,6 +99,37 @@ def fit_version(
         finally:
             records.close()
             store.close()
+
+
+def _batches(
+    config: Config,
+    split: sources.Split,
+    plan: loop.Plan,
+    *,
+    start: int,
+    confusion: confusion_lib.Confusion,
+    corrupt: corrupt_lib.CorruptLog,
+) -> Iterator[Iterator[batch_lib.Batch]]:
+    """Yields the batches of each period in which the sampler needs no news.
+
+    A period is asked for when the one before was trained on, and so after its validation.
+    """
+    periods: Iterable[tuple[int, int]] = [(start, plan.num_steps)]
+    if config.sampling.mode == "hard_classes":
+        periods = plan.periods(start, every_epochs=config.train.eval_every_epochs)
+    if start == plan.num_steps:
+        return
+    load = wiring.image_loader(config, split)
+    for first, end in periods:
+        yield wiring.train_batches(
+            config,
+            split,
+            rows_of_step=wiring.sample_rows(config, split.labels, confusion=confusion.counts),
+            start_step=first,
+            end_step=end,
+            load=load,
+            corrupt=corrupt,
+        )
 
 
 def _is_finished(version: runs.Version, plan: loop.Plan, done: int) -> bool:

@@ -61,7 +61,7 @@ def run(
                 learning_rate=lambda step: 0.1,
                 evaluate=evaluate,
                 store=store,
-                about={},
+                about=dict,
                 records=records,
                 stop_request=request,
                 after_validation=watch,
@@ -161,3 +161,11 @@ def test_what_looks_at_the_validations_can_end_the_run(tmp_path):
     assert seen == [(2, 0.5), (4, 0.6)]
     _, store, *_ = run(tmp_path / "runs", scores=SCORES, **PATIENT)
     assert store.newest_step() == 8
+
+
+def test_periods_end_at_validations_and_at_the_plans_end():
+    plan = loop.Plan(num_steps=11, steps_per_epoch=2)
+    assert list(plan.periods(0, every_epochs=2)) == [(0, 4), (4, 8), (8, 11)]
+    assert list(plan.periods(5, every_epochs=2)) == [(5, 8), (8, 11)]
+    assert list(plan.periods(8, every_epochs=2)) == [(8, 11)]
+    assert list(plan.periods(11, every_epochs=2)) == []
