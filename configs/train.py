@@ -90,15 +90,28 @@ def get_config() -> config_dict.ConfigDict:
     model.dtype = "float32"  # float32 | bfloat16: of the backbone; all else is float32
 
     config.loss = loss = config_dict.ConfigDict()
-    loss.name = "triplet"  # triplet
-    loss.miner = "batch_all"  # batch_all | batch_hard | semi_hard | none (the sampler's triplets)
-    loss.margin = 0.2  # > 0, in units of the distance
-    loss.distance = "squared_euclidean"  # squared_euclidean [0, 4] | euclidean | cosine [0, 2]
-    loss.soft_margin = False  # softplus(d(a, p) - d(a, n)) in place of the hinge at the margin
+    loss.terms = terms = config_dict.ConfigDict()  # weights >= 0; 0: off; at least one is not
+    terms.triplet = 1.0  # >= 0
+    terms.supcon = 0.0  # >= 0, SupCon; with two images of each class NT-Xent
+    terms.normalised_softmax = 0.0  # >= 0, classification by cosine
+
+    loss.triplet = triplet = config_dict.ConfigDict()
+    triplet.miner = "batch_all"  # batch_all | batch_hard | semi_hard | none (the sampler's own)
+    triplet.margin = 0.2  # > 0, in units of the distance
+    triplet.distance = "squared_euclidean"  # squared_euclidean [0, 4] | euclidean | cosine [0, 2]
+    triplet.soft_margin = False  # softplus(d(a, p) - d(a, n) + margin) in place of the hinge
+
+    loss.supcon = supcon = config_dict.ConfigDict()
+    supcon.temperature = 0.1  # > 0; cosines are divided by it
+
+    loss.normalised_softmax = softmax = config_dict.ConfigDict()
+    softmax.scale = 16.0  # > 0; cosines are multiplied by it
+    softmax.label_smoothing = 0.05  # [0, 1), share of the target spread over all classes
 
     config.optimizer = optimizer = config_dict.ConfigDict()
     optimizer.learning_rate = 3e-4  # > 0, the peak, reached after the warm-up
     optimizer.backbone_multiplier = 1.0  # > 0, the backbone's learning rate over the head's
+    optimizer.proxy_multiplier = 1.0  # > 0, the class vectors' learning rate over the network's
     optimizer.weight_decay = 1e-4  # >= 0, decoupled (AdamW), on kernels only
     optimizer.warmup_epochs = 1.0  # epochs >= 0 of linear warm-up
     optimizer.final_fraction = 0.01  # [0, 1], where the cosine decay ends, of the peak
@@ -113,6 +126,7 @@ def get_config() -> config_dict.ConfigDict:
     train.batch_size = 64  # images >= 2 a step, over all devices
     train.num_devices = 0  # >= 0; 0: all local devices
     train.seed = 0  # integer >= 0; of the weights, the batches and the augmentation
+    train.ema_decay = 0.0  # [0, 1), of the averaged weights, which are evaluated and kept; 0: off
     train.log_every_steps = 20  # steps >= 1 between two looks at the device
     train.eval_every_epochs = 1  # epochs >= 1 between two validations
     train.checkpoint_every_steps = 0  # steps >= 0 between more checkpoints; 0: at validations

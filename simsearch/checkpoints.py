@@ -12,7 +12,7 @@ from orbax.checkpoint.checkpoint_managers import preservation_policy
 
 from simsearch import errors, monitors
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 # Beside the metrics: when they were measured.
 _STEP = "step"
 
@@ -20,8 +20,9 @@ _STEP = "step"
 class Store:
     """The checkpoints of one version folder.
 
-    Each holds `variables` (what the network is), `optimizer` (what only training needs) and
-    `about` (format version, configuration), and, where it was validated, its metrics.
+    Each holds `variables` (what the network is), `training` (what only training needs) and `about`
+    (format version, configuration); where losses have class vectors, `proxies`; and, where it was
+    validated, its metrics.
     """
 
     def __init__(
@@ -57,7 +58,7 @@ class Store:
                 create=not read_only,
                 read_only=read_only,
             ),
-            item_names=("variables", "optimizer", "about"),
+            item_names=("variables", "proxies", "training", "about"),
         )
 
     def save(
@@ -65,21 +66,33 @@ class Store:
         step: int,
         *,
         variables: Any,
-        optimizer: Any,
+        proxies: Mapping[str, Any] | None = None,
+        training: Any,
         about: Mapping[str, Any],
         metrics: Mapping[str, float] | None,
     ) -> None:
         """Starts to write a checkpoint; the write goes on while training does.
 
+        Args:
+            step: Steps done.
+            variables: The network's.
+            proxies: Class vectors by loss; empty where there are none.
+            training: What else is needed to go on.
+            about: What to say of it, as JSON has it.
+            metrics: Validation figures; None: it was not validated.
+
         Raises:
             RunError: Where this or the write before it failed, as on a full disk.
         """
+        # An item without an array is none to Orbax.
+        optional = {"proxies": ocp.args.StandardSave(proxies)} if proxies else {}
         try:
             self._manager.save(
                 step,
                 args=ocp.args.Composite(
+                    **optional,
                     variables=ocp.args.StandardSave(variables),
-                    optimizer=ocp.args.StandardSave(optimizer),
+                    training=ocp.args.StandardSave(training),
                     about=ocp.args.JsonSave({"format_version": FORMAT_VERSION, **about}),
                 ),
                 metrics={**metrics, _STEP: step} if metrics is not None else None,
@@ -130,10 +143,19 @@ class Store:
         """
         return self._restore(step, variables=like)["variables"]
 
-    def restore(self, step: int, *, variables: Any, optimizer: Any) -> tuple[Any, Any]:
-        """Returns variables and optimizer state of a step; arguments as `restore_variables`."""
-        items = self._restore(step, variables=variables, optimizer=optimizer)
-        return items["variables"], items["optimizer"]
+    def restore_proxies(self, step: int, like: Any) -> Any:
+        """Returns the losses' class vectors of a step; arguments as `restore_variables`."""
+        return self._restore(step, proxies=like)["proxies"]
+
+    def restore(self, step: int, **likes: Any) -> dict[str, Any]:
+        """Returns all that was saved but `about` by its name.
+
+        Args:
+            step: A step that was saved.
+            likes: For each name a tree as of `restore_variables`; an empty one comes back.
+        """
+        found = self._restore(step, **{name: like for name, like in likes.items() if like})
+        return {name: found[name] if like else like for name, like in likes.items()}
 
     def _restore(self, step: int, **likes: Any) -> Any:
         self._check_format(step)

@@ -6,19 +6,21 @@
 import dataclasses
 import json
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Literal, get_type_hints
+from typing import Annotated, Any, Literal
 
 from simsearch import config_checks as checks
-from simsearch import config_presets, errors, monitors
+from simsearch import config_loss, config_presets, errors, monitors
+from simsearch.config_checks import (
+    Count,
+    Decay,
+    Fraction,
+    NonNegative,
+    Positive,
+    PositiveInt,
+    SplitFraction,
+)
 
-Count = Annotated[int, checks.Range(at_least=0)]
-PositiveInt = Annotated[int, checks.Range(at_least=1)]
-Positive = Annotated[float, checks.Range(above=0)]
-NonNegative = Annotated[float, checks.Range(at_least=0)]
-Fraction = Annotated[float, checks.Range(at_least=0, at_most=1)]
-SplitFraction = Annotated[float, checks.Range(above=0, below=1)]
 _MIN_PIXELS = 8
-Decay = Annotated[float, checks.Range(at_least=0, below=1)]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,22 +108,12 @@ class Model:
 
 
 @dataclasses.dataclass(frozen=True)
-class Loss:
-    """What is minimised."""
-
-    name: Literal["triplet"]
-    miner: Literal["batch_all", "batch_hard", "semi_hard", "none"]
-    margin: Positive
-    distance: Literal["squared_euclidean", "euclidean", "cosine"]
-    soft_margin: bool
-
-
-@dataclasses.dataclass(frozen=True)
 class Optimizer:
     """AdamW and its schedule."""
 
     learning_rate: Positive
     backbone_multiplier: Positive
+    proxy_multiplier: Positive
     weight_decay: NonNegative
     warmup_epochs: NonNegative
     final_fraction: Fraction
@@ -140,6 +132,7 @@ class Train:
     batch_size: Annotated[int, checks.Range(at_least=2)]
     num_devices: Count
     seed: Count
+    ema_decay: Decay
     log_every_steps: PositiveInt
     eval_every_epochs: PositiveInt
     checkpoint_every_steps: Count
@@ -184,7 +177,7 @@ class Config:
     sampling: Sampling
     augment: Augment
     model: Model
-    loss: Loss
+    loss: config_loss.Loss
     optimizer: Optimizer
     train: Train
     eval: Eval
@@ -218,12 +211,12 @@ def to_json(config: Config) -> str:
     return json.dumps(dataclasses.asdict(config), indent=2) + "\n"
 
 
-def from_json(text: str, *, defaults: Mapping[str, Mapping[str, Any]] | None = None) -> Config:
+def from_json(text: str, *, defaults: Mapping[str, Any] | None = None) -> Config:
     """Returns the configuration that `to_json` wrote.
 
     Args:
         text: What it wrote.
-        defaults: Mapping from group to field to value, for fields that came after the text.
+        defaults: Nested mappings of values for the fields that came after the text.
 
     Raises:
         UsageError: As `from_dict`, or where the text is not JSON.
@@ -232,29 +225,21 @@ def from_json(text: str, *, defaults: Mapping[str, Mapping[str, Any]] | None = N
         values = json.loads(text)
     except json.JSONDecodeError as error:
         raise errors.UsageError(f"the stored configuration is not JSON: {error}") from error
-    for group, fields in (defaults or {}).items():
-        if isinstance(values, dict) and isinstance(values.setdefault(group, {}), dict):
-            values[group] = dict(fields) | values[group]
-    return from_dict(values)
+    return from_dict(checks.filled(values, defaults or {}))
 
 
 def field_names() -> list[str]:
-    """Returns every `group.field`, in order."""
-    return [
-        f"{group.name}.{field.name}"
-        for group in dataclasses.fields(Config)
-        for field in dataclasses.fields(get_type_hints(Config)[group.name])
-    ]
+    """Returns every `group.field`, with the groups inside groups, in order."""
+    return checks.field_names(Config)
 
 
 def differences(old: Config, new: Config) -> list[str]:
     """Returns one `group.field: old -> new` for each field in which two configurations differ."""
-    before, after = dataclasses.asdict(old), dataclasses.asdict(new)
+    before, after = (checks.flat(dataclasses.asdict(config)) for config in (old, new))
     return [
-        f"{group}.{name}: {value!r} -> {after[group][name]!r}"
-        for group, fields in before.items()
-        for name, value in fields.items()
-        if value != after[group][name]
+        f"{name}: {value!r} -> {after[name]!r}"
+        for name, value in before.items()
+        if value != after[name]
     ]
 
 
@@ -311,5 +296,7 @@ def _contradictions(config: Config) -> Iterator[str]:
             "sampling.mode=hard_classes needs data.split=image: a validation on other classes "
             "tells nothing of those that are trained on"
         )
-    if sampling.mode != "triplets" and config.loss.miner == "none":
-        yield "loss.miner=none needs sampling.mode=triplets, or choose a miner"
+    uses_own_triplets = config.loss.terms.triplet and config.loss.triplet.miner == "none"
+    if sampling.mode != "triplets" and uses_own_triplets:
+        yield "loss.triplet.miner=none needs sampling.mode=triplets, or choose a miner"
+    yield from config_loss.contradictions(config.loss)

@@ -26,6 +26,14 @@ class Range:
         return " and ".join(f"{sign} {bound:g}" for sign, bound in words if math.isfinite(bound))
 
 
+Count = Annotated[int, Range(at_least=0)]
+PositiveInt = Annotated[int, Range(at_least=1)]
+Positive = Annotated[float, Range(above=0)]
+NonNegative = Annotated[float, Range(at_least=0)]
+Fraction = Annotated[float, Range(at_least=0, at_most=1)]
+SplitFraction = Annotated[float, Range(above=0, below=1)]
+Decay = Annotated[float, Range(at_least=0, below=1)]
+
 WORDS = types.MappingProxyType(
     {
         int: "an integer",
@@ -46,6 +54,49 @@ def unknown_field(name: str, choices: list[str]) -> str:
     ]
     hint = f"did you mean {nearest[0]}?" if nearest else f"choose from {', '.join(choices)}"
     return f"config field {name} does not exist; {hint}"
+
+
+def field_names(kind: type, *, prefix: str = "") -> list[str]:
+    """Returns the dotted name of every field of a dataclass and of the dataclasses in it, in order.
+
+    Args:
+        kind: The dataclass.
+        prefix: What stands before the names, such as "data.".
+    """
+    names = []
+    for name, hint in get_type_hints(kind).items():
+        inside = dataclasses.is_dataclass(hint)
+        names += field_names(hint, prefix=f"{prefix}{name}.") if inside else [prefix + name]
+    return names
+
+
+def flat(values: Mapping[str, Any], *, prefix: str = "") -> dict[str, Any]:
+    """Returns nested mappings as one, by dotted names, in order.
+
+    Args:
+        values: The mapping.
+        prefix: What stands before the names, such as "data.".
+    """
+    flattened = {}
+    for name, value in values.items():
+        inside = isinstance(value, Mapping)
+        flattened |= flat(value, prefix=f"{prefix}{name}.") if inside else {prefix + name: value}
+    return flattened
+
+
+def filled(values: Any, defaults: Mapping[str, Any]) -> Any:
+    """Returns nested mappings with what they lack; what is no mapping is left as it is.
+
+    Args:
+        values: The mapping, or whatever stands where one should.
+        defaults: Mapping to take from what is missing.
+    """
+    if not isinstance(values, Mapping):
+        return values
+    return dict(defaults) | {
+        name: filled(value, defaults[name]) if isinstance(defaults.get(name), Mapping) else value
+        for name, value in values.items()
+    }
 
 
 def checked_fields(

@@ -2,7 +2,9 @@
 
 import ast
 import dataclasses
+import functools
 import importlib.util
+import operator
 import pathlib
 import re
 from collections.abc import Mapping, Sequence
@@ -143,23 +145,25 @@ def _overridden(
     values: config_dict.ConfigDict, overrides: Mapping[str, Any]
 ) -> config_dict.ConfigDict:
     """Sets every override in place, so that derived defaults follow, and returns `values`."""
+    known = config_lib.field_names()
     for name, value in overrides.items():
-        group, _, field = name.partition(".")
-        if group not in values or not field or field not in values[group]:
-            raise errors.UsageError(config_checks.unknown_field(name, config_lib.field_names()))
-        kind = values[group].get_type(field)
+        if name not in known or name not in config_checks.flat(values.to_dict()):
+            raise errors.UsageError(config_checks.unknown_field(name, known))
+        *path, field = name.split(".")
+        group = functools.reduce(operator.getitem, path, values)
+        kind = group.get_type(field)
         parsed = _parse(value, kind) if isinstance(value, str) else value
         if kind is float and type(parsed) is int:
             parsed = float(parsed)
         if kind is tuple and type(parsed) is list:
             parsed = tuple(parsed)
         if type(parsed) is not kind:
-            default = values[group][field]
+            default = group[field]
             example = "" if default is None else f", such as {default!r}"
             raise errors.UsageError(
                 f"--config.{name}={value} must be {config_checks.WORDS[kind]}{example}"
             )
-        values[group][field] = parsed
+        group[field] = parsed
     return values
 
 

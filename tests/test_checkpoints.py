@@ -16,7 +16,8 @@ def save(store, step, score=None):
     store.save(
         step,
         variables=tree(step),
-        optimizer={"count": jnp.int32(step)},
+        proxies={"softmax": jnp.full((4, 3), step, jnp.float32)},
+        training={"count": jnp.int32(step)},
         about={"config": {"a": 1}},
         metrics=None if score is None else {"map_at_r": score, "other": 0.0},
     )
@@ -49,11 +50,13 @@ def test_what_is_restored_is_what_was_saved(tmp_path):
     store.close()
     store = checkpoints.open_to_read(tmp_path, monitor="map_at_r")
     assert store.best_step() == 3
-    variables, optimizer = store.restore(
-        3, variables=jax.eval_shape(lambda: tree(0)), optimizer={"count": jnp.int32(0)}
+    found = store.restore(
+        3, variables=jax.eval_shape(lambda: tree(0)), training={"count": jnp.int32(0)}, proxies={}
     )
-    np.testing.assert_array_equal(variables["params"]["a"], np.full((2, 3), 3))
-    assert int(optimizer["count"]) == 3
+    np.testing.assert_array_equal(found["variables"]["params"]["a"], np.full((2, 3), 3))
+    assert int(found["training"]["count"]) == 3 and found["proxies"] == {}
+    proxies = store.restore_proxies(3, {"softmax": jnp.zeros((4, 3))})
+    np.testing.assert_array_equal(proxies["softmax"], np.full((4, 3), 3))
     alone = store.restore_variables(3, tree(0))
     np.testing.assert_array_equal(alone["params"]["a"], np.full((2, 3), 3))
 
@@ -65,7 +68,7 @@ def test_a_checkpoint_of_a_newer_format_is_refused(tmp_path, monkeypatch):
     store.close()
     monkeypatch.undo()
     store = checkpoints.Store(tmp_path, monitor="map_at_r")
-    with pytest.raises(errors.UsageError, match="format 99 .* up to 1; update simsearch"):
+    with pytest.raises(errors.UsageError, match="format 99 .* up to 2; update simsearch"):
         store.restore_variables(1, tree(0))
 
 

@@ -1,8 +1,9 @@
 import dataclasses
+import json
 
 import pytest
 
-from simsearch import config, config_files, config_presets, errors
+from simsearch import config, config_checks, config_files, config_presets, errors
 
 
 def load(**overrides):
@@ -13,8 +14,9 @@ def load(**overrides):
 
 def test_every_field_of_the_default_file_is_a_field_of_the_dataclasses():
     loaded = config_files.load_config("train")
-    values = dataclasses.asdict(loaded)
-    assert config.field_names() == [f"{group}.{name}" for group in values for name in values[group]]
+    names = list(config_checks.flat(dataclasses.asdict(loaded)))
+    assert config.field_names() == names
+    assert "data.source" in names and "loss.triplet.margin" in names
 
 
 def test_every_configuration_that_comes_with_the_program_is_valid():
@@ -46,10 +48,15 @@ def test_json_keeps_everything():
         ({"optimizer.lerning_rate": "1"}, "did you mean optimizer.learning_rate?"),
         ({"learning_rate": "1"}, "did you mean optimizer.learning_rate?"),
         ({"optimizer": "1"}, "config field optimizer does not exist"),
+        ({"loss.triplet": "1"}, "config field loss.triplet does not exist"),
+        ({"loss.terms.suppcon": "1"}, "did you mean loss.terms.supcon?"),
+        ({"loss.margin": "1"}, "did you mean loss.triplet.margin?"),
+        ({"loss.terms.supcon": "-1"}, "loss.terms.supcon=-1.0 must be >= 0"),
+        ({"loss.terms.triplet": "0"}, "one of loss.terms.triplet, loss.terms.supcon,"),
         ({"optimizer.learning_rate": "fast"}, "must be a number"),
         ({"train.num_epochs": "1.5"}, "must be an integer"),
         ({"train.num_epochs": "True"}, "must be an integer"),
-        ({"loss.soft_margin": "1"}, "must be True or False"),
+        ({"loss.triplet.soft_margin": "1"}, "must be True or False"),
         ({"optimizer.learning_rate": "-1"}, "must be > 0"),
         ({"optimizer.learning_rate": "1e999"}, "must be finite"),
         ({"augment.hue": "much"}, "must be a number"),
@@ -62,7 +69,7 @@ def test_json_keeps_everything():
         ({"data.path": "x"}, "read only with data.source=folder"),
         ({"train.batch_size": "62"}, "multiple of sampling.samples_per_class=4"),
         ({"sampling.mode": "triplets"}, "try 63"),
-        ({"loss.miner": "none"}, "needs sampling.mode=triplets"),
+        ({"loss.triplet.miner": "none"}, "needs sampling.mode=triplets"),
         (
             {"data.image_size": "224", "data.resize_size": "100"},
             "must be at least data.image_size=224",
@@ -94,6 +101,16 @@ def test_a_stored_configuration_with_a_missing_group_is_refused():
 def test_differences_name_the_fields():
     assert config.differences(load(), load()) == []
     assert config.differences(load(), load(train__seed=1)) == ["train.seed: 0 -> 1"]
+    changed = load(loss__terms__supcon=0.5)
+    assert config.differences(load(), changed) == ["loss.terms.supcon: 0.0 -> 0.5"]
+
+
+def test_a_stored_configuration_takes_what_it_lacks_from_the_defaults_at_any_depth():
+    values = json.loads(config.to_json(load(loss__triplet__margin=0.7)))
+    defaults = json.loads(config.to_json(load()))
+    del values["loss"]["supcon"], values["loss"]["terms"]["supcon"], values["eval"]
+    stored = config.from_json(json.dumps(values), defaults=defaults)
+    assert stored == load(loss__triplet__margin=0.7)
 
 
 def test_a_preset_fills_what_is_not_set_and_what_is_set_wins():

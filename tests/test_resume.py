@@ -19,6 +19,10 @@ FLAGS = (
     "--config.train.checkpoint_every_steps=4",
     "--config.model.backbone=resnet18",
     "--config.data.cache=ram",
+    # All that a state can carry: class vectors, averages.
+    "--config.loss.terms.supcon=0.5",
+    "--config.loss.terms.normalised_softmax=0.5",
+    "--config.train.ema_decay=0.9",
     "--workdir=runs",
 )
 

@@ -16,7 +16,7 @@ OVERRIDES = {
     "optimizer.warmup_epochs": 0.0,
     "model.backbone": "wide_resnet50_2",
     "model.embedding_size": 33,
-    "loss.margin": 0.789,
+    "loss.triplet.margin": 0.789,
 }
 
 
@@ -24,7 +24,7 @@ def test_learning_rate_and_weight_decay_reach_the_optimizer():
     config = config_files.load_config("train", OVERRIDES)
     schedule = run.create_schedule(config, loop.plan(config, 640))
     params = {"backbone": {"stem_conv": {"kernel": np.ones((2, 2), np.float32)}}}
-    optimizer = run.create_optimizer(config, schedule, params)
+    optimizer = run.create_optimizer(config, schedule)
     _, state = optimizer.update(params, optimizer.init(params), params)
     used = optimizer_lib.hyperparameters(state)
     assert float(used["learning_rate"]) == pytest.approx(0.0123)
@@ -49,7 +49,9 @@ def test_the_margin_reaches_the_step(monkeypatch):
     monkeypatch.setattr(run.parallel, "replicate_step", lambda step, devices: step)
     config = config_files.load_config("train", OVERRIDES)
     run.create_train_step(config, None, jax.local_devices())
-    assert seen["margin"] == 0.789 and seen["miner"] == config.loss.miner
+    (term,) = seen["terms"]
+    assert (term.name, term.weight) == ("triplet", 1.0)
+    assert term.options["margin"] == 0.789 and term.options["miner"] == "batch_all"
 
 
 def test_frozen_parts_are_not_trained():

@@ -5,6 +5,8 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
+
 from simsearch import config_files, errors, parallel, preprocessing, progress, runs, wiring
 from simsearch.commands import calibration, shared
 from simsearch.config import Config, differences
@@ -12,7 +14,7 @@ from simsearch.data import confusion as confusion_lib
 from simsearch.data import corrupt as corrupt_lib
 from simsearch.data import sources
 from simsearch.models import pretrained
-from simsearch.retrieval import embed
+from simsearch.retrieval import classifier, embed
 from simsearch.retrieval import evaluate as evaluate_lib
 from simsearch.retrieval.metrics import ranking
 from simsearch.training import records as records_lib
@@ -124,7 +126,7 @@ def _fit(
             version,
             splits["train"],
             initial=initial,
-            evaluate=_validation(config, splits["validation"], corrupt, confusion=confusion),
+            evaluate=_validation(config, splits, corrupt, confusion=confusion),
             confusion=confusion,
             corrupt=corrupt,
             stop_request=stop_request,
@@ -140,16 +142,18 @@ def _fit(
 
 def _validation(
     config: Config,
-    split: sources.Split,
+    splits: dict[str, sources.Split],
     corrupt: corrupt_lib.CorruptLog,
     *,
     confusion: confusion_lib.Confusion,
-) -> Callable[[Any], dict[str, float]]:
-    """Returns the function from variables to validation figures that the loop calls."""
+) -> Callable[[Any, Any], dict[str, float]]:
+    """Returns the function from variables and class vectors to the figures that the loop wants."""
+    split = splits["validation"]
+    has_train_classes = split.class_names == splits["train"].class_names
     embed_function = embed.create_embed_function(config)
     devices = parallel.local_devices(config.train.num_devices)
 
-    def validate(variables: Any) -> dict[str, float]:
+    def validate(variables: Any, proxies: Any) -> dict[str, float]:
         embedded = embed.embed_batches(
             embed_function,
             variables,
@@ -162,7 +166,12 @@ def _validation(
         if config.sampling.mode == "hard_classes":
             scores = ranking.leave_one_out(embeddings, labels)
             confusion.counts = ranking.confusion(scores, labels, num_classes=len(split.class_names))
-        return evaluate_lib.retrieval_means(embeddings, labels)
+        means = evaluate_lib.retrieval_means(embeddings, labels)
+        vectors = classifier.chosen(config, proxies) if has_train_classes else None
+        if vectors is not None:
+            right = classifier.is_right(embeddings, labels, vectors=vectors)
+            means["classifier_accuracy"] = float(np.mean(right))
+        return means
 
     return validate
 

@@ -57,7 +57,17 @@ def cosine_distance(x: jax.Array, y: jax.Array) -> jax.Array:
         x: Embeddings of any length, float [N, D].
         y: Embeddings of any length, float [M, D].
     """
-    return jnp.maximum(1.0 - _matmul_transposed(_unit(x), _unit(y)), 0.0)
+    return jnp.maximum(1.0 - cosine_similarity(x, y), 0.0)
+
+
+def cosine_similarity(x: jax.Array, y: jax.Array) -> jax.Array:
+    """Returns the cosine of all pairs, float32 [N, M]; a zero vector's is 0.
+
+    Args:
+        x: Embeddings of any length, float [N, D].
+        y: Embeddings of any length, float [M, D].
+    """
+    return _matmul_transposed(_unit(x), _unit(y))
 
 
 def paired_squared_euclidean(x: jax.Array, y: jax.Array) -> jax.Array:

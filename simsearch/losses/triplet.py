@@ -48,27 +48,19 @@ def explicit(
 
 
 def mined(
-    anchors: jax.Array,
-    anchor_labels: jax.Array,
-    anchor_rows: jax.Array,
-    embeddings: jax.Array,
-    labels: jax.Array,
-    valid: jax.Array,
+    anchors: pairs.Anchors,
+    gallery: pairs.Gallery,
     *,
     miner: str | mining.Miner,
     margin: float,
     distance: str,
     soft_margin: bool = False,
 ) -> parts.LossParts:
-    """Returns this device's share of the triplet loss with triplets mined in the whole batch.
+    """Returns this device's share of the triplet loss with triplets mined in the whole gallery.
 
     Args:
-        anchors: Embeddings of this device's images, float [A, D].
-        anchor_labels: Their classes, int [A].
-        anchor_rows: Their rows among the N, int [A].
-        embeddings: Embeddings of the batch, gathered from all devices, float [N, D].
-        labels: Classes of the batch, int [N].
-        valid: False for images of the batch to ignore, bool [N].
+        anchors: This device's A images.
+        gallery: N images, the anchors among them.
         miner: A key of `mining.MINERS`, or a function of that form.
         margin: By how much a negative must be further than a positive, in units of the distance.
         distance: A key of `distances.DISTANCES`.
@@ -78,9 +70,9 @@ def mined(
         Parts whose count is told by the miner.
     """
     mine = mining.MINERS[miner] if isinstance(miner, str) else miner
-    masks = pairs.masks(anchor_labels, anchor_rows, labels=labels, valid=valid)
+    masks = pairs.masks(anchors, gallery)
     return mine(
-        distances.DISTANCES[distance].pairwise(anchors, embeddings),
+        distances.DISTANCES[distance].pairwise(anchors.embeddings, gallery.embeddings),
         masks.positive,
         masks.negative,
         margin=margin,

@@ -53,7 +53,7 @@ def fit(
     plan: Plan,
     train_step: Callable,
     learning_rate: Callable[[int], Any],
-    evaluate: Callable[[Any], Mapping[str, float]],
+    evaluate: Callable[[Any, Any], Mapping[str, float]],
     store: checkpoints.Store,
     about: Callable[[], Mapping[str, Any]],
     records: records_lib.Records,
@@ -69,7 +69,7 @@ def fit(
         plan: How far to go.
         train_step: Compiled `(state, batch, key) -> (state, metrics)`.
         learning_rate: The schedule, for the record.
-        evaluate: From the network's variables to validation metrics.
+        evaluate: From the network's variables and the losses' class vectors to validation metrics.
         store: Where checkpoints go.
         about: Returns what a checkpoint carries beside the arrays.
         records: Where figures go.
@@ -90,11 +90,12 @@ def fit(
     waiting = {"monitor": options.monitor, "patience": options.patience}
 
     def save(metrics: Mapping[str, float] | None = None) -> None:
-        arrays = {"variables": state.variables, "optimizer": state.opt_state}
-        store.save(done, **arrays, about=about(), metrics=metrics)
+        saved = state_lib.to_save(state)
+        store.save(done, **saved._asdict(), about=about(), metrics=metrics)
 
     def validate() -> None:
-        metrics = {name: float(value) for name, value in evaluate(state.variables).items()}
+        found = evaluate(state.variables, state.proxies)
+        metrics = {name: float(value) for name, value in found.items()}
         records.write("validation", done, metrics, epoch=plan.epoch(done))
         save(metrics)
         epoch_log.write(records.validations, metrics, train=window.means)
@@ -178,6 +179,8 @@ class _EpochLog:
             parts.append(f"loss {train['loss']:.4f}")
             parts.append(f"active {train['active_fraction']:.0%}")
             parts.append(f"spread {train['spread']:.2f}")
+        if "classifier_accuracy" in train:
+            parts.append(f"classifier {train['classifier_accuracy']:.1%}")
         if "images_per_second" in train:
             parts.append(f"{train['images_per_second']:.0f} images/s")
         parts.append("validation: " + ", ".join(f"{k} {v:.4f}" for k, v in metrics.items()))

@@ -1,5 +1,6 @@
 """AdamW with warm-up and cosine decay; the only door to optax."""
 
+import functools
 from typing import Any
 
 import jax
@@ -39,6 +40,7 @@ def create_optimizer(
     clip_norm: float,
     trainable: Any,
     backbone_multiplier: float = 1.0,
+    proxy_multiplier: float = 1.0,
 ) -> optax.GradientTransformation:
     """Returns AdamW; its state tells the learning rate and the weight decay that are in use.
 
@@ -49,8 +51,10 @@ def create_optimizer(
         beta2: Decay of the gradient's square.
         epsilon: Added to the square root in the denominator.
         clip_norm: Largest global norm of the gradient; 0 leaves it as it is.
-        trainable: Tree of the parameters' shape with a bool for each: False is left untouched.
+        trainable: Tree of the parameters' shape with a bool for each, or a function from the
+            parameters to one: False is left untouched.
         backbone_multiplier: Learning rate of the parameters below "backbone" over that of the rest.
+        proxy_multiplier: Learning rate of the parameters below "proxies" over that of the rest.
 
     References:
         Loshchilov and Hutter, Decoupled Weight Decay Regularization, 2019.
@@ -68,11 +72,16 @@ def create_optimizer(
         mask=kernels,
     )
     clip = optax.clip_by_global_norm(clip_norm) if clip_norm else optax.identity()
-    roles = jax.tree.map(lambda train: "trained" if train else "frozen", trainable)
+
+    def roles(params: Any) -> Any:
+        flags = trainable(params) if callable(trainable) else trainable
+        return jax.tree.map(lambda train: "trained" if train else "frozen", flags)
+
     steps = [clip, adamw]
-    if backbone_multiplier != 1:
-        # After AdamW, which would undo a change of the gradient; its decay is scaled as well.
-        steps.append(optax.masked(optax.scale(backbone_multiplier), _is_backbone))
+    for part, multiplier in (("backbone", backbone_multiplier), ("proxies", proxy_multiplier)):
+        if multiplier != 1:
+            # After AdamW, which would undo a change of the gradient; its decay is scaled as well.
+            steps.append(optax.masked(optax.scale(multiplier), functools.partial(_is_in, part)))
     return optax.partition({"trained": optax.chain(*steps), "frozen": optax.set_to_zero()}, roles)
 
 
@@ -82,8 +91,8 @@ def hyperparameters(opt_state: Any) -> dict[str, jax.Array]:
     return {name: adamw.hyperparams[name] for name in ("learning_rate", "weight_decay")}
 
 
-def _is_backbone(params: Any) -> Any:
-    return jax.tree_util.tree_map_with_path(lambda path, _: path[0].key == "backbone", params)
+def _is_in(part: str, params: Any) -> Any:
+    return jax.tree_util.tree_map_with_path(lambda path, _: path[0].key == part, params)
 
 
 apply_updates = optax.apply_updates

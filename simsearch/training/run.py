@@ -1,6 +1,7 @@
 """One version from its newest checkpoint, or its first weights, to the end of its plan."""
 
 import dataclasses
+import functools
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -26,7 +27,7 @@ def fit_version(
     split: sources.Split,
     *,
     initial: wiring.Initial | None,
-    evaluate: Callable[[Any], Mapping[str, float]],
+    evaluate: Callable[[Any, Any], Mapping[str, float]],
     confusion: confusion_lib.Confusion,
     corrupt: corrupt_lib.CorruptLog,
     stop_request: stop.StopRequest,
@@ -38,7 +39,8 @@ def fit_version(
         version: Where it is kept; goes on after its newest checkpoint, where it has one.
         split: The training images.
         initial: The variables to start from where there is no checkpoint; None: made anew.
-        evaluate: From the network's variables to validation figures; keeps `confusion` up to date.
+        evaluate: From the network's variables and the losses' class vectors to validation figures;
+            keeps `confusion` up to date.
         confusion: Of the last validation, which hard-class sampling looks at.
         corrupt: Collects the rows that could not be read.
         stop_request: Turns true where the process was asked to end.
@@ -54,12 +56,14 @@ def fit_version(
     plan = loop.plan(config, len(split.labels))
     schedule = create_schedule(config, plan)
     shapes = wiring.abstract_variables(config)
-    optimizer = create_optimizer(config, schedule, shapes["params"])
+    optimizer = create_optimizer(config, schedule)
     if plan.num_steps:
         progress.log.info("%s", _parameters(config, shapes))
     with version.lock():
         store = checkpoints.Store(version.checkpoint_dir, monitor=config.train.monitor)
-        state = _start(config, store, optimizer, shapes=shapes, initial=initial)
+        state = _start(
+            config, store, optimizer, num_classes=len(split.class_names), initial=initial
+        )
         done = int(state.step)
         if store.newest_step() is not None and _is_finished(version, plan, done):
             progress.log.info("%s is already trained: %d steps", version.path, done)
@@ -150,15 +154,22 @@ def _start(
     store: checkpoints.Store,
     optimizer: Any,
     *,
-    shapes: Any,
+    num_classes: int,
     initial: wiring.Initial | None,
 ) -> state_lib.TrainState:
+    def create(variables: Any) -> state_lib.TrainState:
+        return state_lib.create(
+            variables,
+            optimizer,
+            proxies=wiring.initial_proxies(config, num_classes),
+            is_averaged=config.train.ema_decay > 0,
+        )
+
     step = store.newest_step()
     if step is None:
-        variables = (initial or wiring.initial_variables(config)).variables
-        return state_lib.create(variables, jax.jit(optimizer.init)(variables["params"]))
-    moments = jax.eval_shape(optimizer.init, shapes["params"])
-    return state_lib.create(*store.restore(step, variables=shapes, optimizer=moments), step=step)
+        return jax.jit(create)((initial or wiring.initial_variables(config)).variables)
+    like = state_lib.to_save(jax.eval_shape(create, wiring.abstract_variables(config)))
+    return state_lib.from_saved(state_lib.Saved(**store.restore(step, **like._asdict())), step=step)
 
 
 def _parameters(config: Config, shapes: Any) -> str:
@@ -180,8 +191,8 @@ def create_schedule(config: Config, plan: loop.Plan) -> Callable[[Any], Any]:
     )
 
 
-def create_optimizer(config: Config, schedule: Callable[[Any], Any], params: Any) -> Any:
-    """Returns the configured AdamW for parameters of this shape."""
+def create_optimizer(config: Config, schedule: Callable[[Any], Any]) -> Any:
+    """Returns the configured AdamW."""
     optimizer = config.optimizer
     return optimizer_lib.create_optimizer(
         schedule,
@@ -190,21 +201,19 @@ def create_optimizer(config: Config, schedule: Callable[[Any], Any], params: Any
         beta2=optimizer.beta2,
         epsilon=optimizer.epsilon,
         clip_norm=optimizer.clip_norm,
-        trainable=wiring.trainable(config, params),
+        trainable=functools.partial(wiring.trainable, config),
         backbone_multiplier=optimizer.backbone_multiplier,
+        proxy_multiplier=optimizer.proxy_multiplier,
     )
 
 
 def create_train_step(config: Config, optimizer: Any, devices: Sequence[jax.Device]) -> Callable:
     """Returns the compiled step over the devices."""
-    loss = config.loss
     step = step_lib.create_train_step(
         wiring.create_network(config, axis_name=parallel.AXIS),
         optimizer,
-        miner=loss.miner,
-        margin=loss.margin,
-        distance=loss.distance,
-        soft_margin=loss.soft_margin,
+        terms=wiring.loss_terms(config),
         axis_name=parallel.AXIS,
+        ema_decay=config.train.ema_decay,
     )
     return parallel.replicate_step(step, devices)

@@ -1,6 +1,6 @@
-"""The triplet step: one shard of a batch in, the next state and the step's figures out."""
+"""The training step: one shard of a batch in, the next state and the step's figures out."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -8,58 +8,52 @@ import jax
 import jax.numpy as jnp
 
 from simsearch.data import batch as batch_lib
+from simsearch.losses import classes, pairs
 from simsearch.losses import parts as parts_lib
-from simsearch.losses import triplet
+from simsearch.losses import terms as terms_lib
 from simsearch.training import optimizer as optimizer_lib
 from simsearch.training import state as state_lib
+
+
+class TermFigures(NamedTuple):
+    """Figures of one loss over the whole batch, each float32 []."""
+
+    loss: jax.Array  # before its weight
+    active_fraction: jax.Array  # share of what could be active that is; each loss says of what
 
 
 class StepMetrics(NamedTuple):
     """Figures of one step over the whole batch, each float32 []."""
 
-    loss: jax.Array  # mean over the triplets that the miner counts
-    active_fraction: jax.Array  # share of the valid triplets that the loss still pulls at
+    loss: jax.Array  # weighted sum of the losses
+    active_fraction: jax.Array  # of the heaviest loss
     spread: jax.Array  # 1 - |mean embedding|^2: 0 when all embeddings are one, 1 at best
     gradient_norm: jax.Array  # global norm, before clipping
     num_skipped: jax.Array  # images of the batch that could not be read
+    terms: Mapping[str, TermFigures] = {}  # of each loss by name
+    accuracy: jax.Array | None = None  # of the class vectors, where a loss has any
 
 
 def create_train_step(
     network: nn.Module,
     optimizer: Any,
     *,
-    miner: str,
-    margin: float,
-    distance: str,
-    soft_margin: bool,
+    terms: Sequence[terms_lib.Term],
     axis_name: str | None,
+    ema_decay: float = 0.0,
 ) -> Callable[[state_lib.TrainState, Any, jax.Array], tuple[state_lib.TrainState, StepMetrics]]:
     """Returns the pure step `(state, batch, key) -> (state, metrics)`.
 
     Args:
         network: Embedding network, uint8 images [b, S, S, 3] to float [b, D].
         optimizer: Gradient transformation.
-        miner: Name of an in-batch miner, or "none" for the triplets that the sampler laid out.
-        margin: Margin of the triplet loss, in units of the distance.
-        distance: Name of the distance between embeddings.
-        soft_margin: Whether softplus takes the hinge's place.
+        terms: The losses whose weighted sum is minimised, at least one.
         axis_name: The device axis that a batch is spread over; None where it is on one device.
+        ema_decay: Of the moving averages, where the state keeps them.
     """
-    options = {"margin": margin, "distance": distance, "soft_margin": soft_margin}
 
     def total(value: Any) -> Any:
         return value if axis_name is None else jax.lax.psum(value, axis_name)
-
-    def loss_parts(embeddings: jax.Array, batch: Any) -> parts_lib.LossParts:
-        if miner == "none":
-            return triplet.explicit(embeddings, batch.valid, **options)
-        # Mining sees the whole batch; each device takes its own rows as anchors.
-        rows = jnp.arange(len(embeddings))
-        everyone = (embeddings, batch.labels, batch.valid)
-        if axis_name is not None:
-            rows += jax.lax.axis_index(axis_name) * len(embeddings)
-            everyone = jax.lax.all_gather(everyone, axis_name, tiled=True)
-        return triplet.mined(embeddings, batch.labels, rows, *everyone, miner=miner, **options)
 
     def step(
         state: state_lib.TrainState, batch: batch_lib.Batch, key: jax.Array
@@ -69,41 +63,92 @@ def create_train_step(
 
         def loss_of(params: Any) -> tuple[jax.Array, Any]:
             embeddings, changed = network.apply(
-                {"params": params, "batch_stats": state.batch_stats},
+                {"params": state_lib.network_params(params), "batch_stats": state.batch_stats},
                 batch.images,
                 train=True,
                 mutable=["batch_stats"],
                 rngs={"dropout": key},
             )
-            parts = loss_parts(embeddings, batch)
+            view = _view(embeddings, batch, axis_name)
+            proxies = params.get(state_lib.PROXIES, {})
+            parts = {term.name: terms_lib.evaluate(term, view, proxies) for term in terms}
             # A mean over active triplets is a ratio: both halves are summed over the devices.
-            loss = parts_lib.mean(parts._replace(count=total(parts.count)))
-            return loss, (parts, embeddings, changed.get("batch_stats", {}))
+            counts = {name: total(part.count) for name, part in parts.items()}
+            loss = _weighted(
+                {name: part._replace(count=counts[name]) for name, part in parts.items()}, terms
+            )
+            return loss, (parts, view.images, changed.get("batch_stats", {}))
 
-        (loss, (parts, embeddings, batch_stats)), gradients = jax.value_and_grad(
-            loss_of, has_aux=True
-        )(state.params)
+        gradients, (parts, images, batch_stats) = jax.grad(loss_of, has_aux=True)(state.params)
         gradients = total(gradients)
         updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
-        new_state = state_lib.TrainState(
-            step=state.step + 1,
-            params=optimizer_lib.apply_updates(state.params, updates),
-            batch_stats=batch_stats,
-            opt_state=opt_state,
-        )
-        valid = batch.valid.astype(jnp.float32)
-        metrics = StepMetrics(
-            loss=total(loss),
-            active_fraction=total(parts.num_active) / jnp.maximum(total(parts.num_triplets), 1.0),
-            spread=_spread(total(valid @ embeddings), total(jnp.sum(valid))),
-            gradient_norm=optimizer_lib.global_norm(gradients),
-            num_skipped=total(jnp.sum(1.0 - valid)),
-        )
-        return new_state, metrics
+        params = optimizer_lib.apply_updates(state.params, updates)
+        average = state.average
+        if average is not None:
+            average = state_lib.averaged(
+                average, (params, batch_stats), num_updates=state.step, decay=ema_decay
+            )
+        metrics = _metrics(total(parts), images, state.params, terms=terms, total=total)
+        new_state = state_lib.TrainState(state.step + 1, params, batch_stats, opt_state, average)
+        return new_state, metrics._replace(gradient_norm=optimizer_lib.global_norm(gradients))
 
     return step
 
 
-def _spread(embedding_sum: jax.Array, count: jax.Array) -> jax.Array:
-    mean = embedding_sum / jnp.maximum(count, 1.0)
-    return 1.0 - jnp.sum(mean**2)
+def _weighted(parts: Mapping[str, parts_lib.LossParts], terms: Sequence[terms_lib.Term]) -> Any:
+    return sum(term.weight * parts_lib.mean(parts[term.name]) for term in terms)
+
+
+def _metrics(
+    parts: Mapping[str, parts_lib.LossParts],
+    images: classes.Images,
+    params: Any,
+    *,
+    terms: Sequence[terms_lib.Term],
+    total: Callable[[Any], Any],
+) -> StepMetrics:
+    """Returns all figures but the gradient's, from parts that are already summed up."""
+    figures = {
+        name: TermFigures(
+            parts_lib.mean(part), part.num_active / jnp.maximum(part.num_triplets, 1.0)
+        )
+        for name, part in parts.items()
+    }
+    valid = images.valid.astype(jnp.float32)
+    num_valid = jnp.maximum(total(jnp.sum(valid)), 1.0)
+    mean_embedding = total(valid @ images.embeddings) / num_valid
+    accuracy = None
+    classifier = terms_lib.classifier(terms)
+    if classifier is not None:
+        proxies = params[state_lib.PROXIES][classifier]
+        accuracy = total(classes.num_right(images, proxies)) / num_valid
+    return StepMetrics(
+        loss=_weighted(parts, terms),
+        active_fraction=figures[max(terms, key=lambda term: term.weight).name].active_fraction,
+        spread=1.0 - jnp.sum(mean_embedding**2),
+        gradient_norm=jnp.zeros(()),
+        num_skipped=total(jnp.sum(1.0 - valid)),
+        terms=figures,
+        accuracy=accuracy,
+    )
+
+
+def _view(embeddings: jax.Array, batch: batch_lib.Batch, axis_name: str | None) -> terms_lib.View:
+    """Returns what the losses of this device see: its own images, and those of all devices."""
+    rows = jnp.arange(len(embeddings))
+    everyone = (embeddings, batch.labels, batch.valid)
+    if axis_name is not None:
+        rows += jax.lax.axis_index(axis_name) * len(embeddings)
+        everyone = jax.lax.all_gather(everyone, axis_name, tiled=True)
+    return terms_lib.View(
+        anchors=pairs.Anchors(embeddings, batch.labels, rows),
+        gallery=pairs.Gallery(*everyone),
+        images=_images(embeddings, batch),
+    )
+
+
+def _images(embeddings: jax.Array, batch: batch_lib.Batch) -> classes.Images:
+    mixed_labels, mix_weights = batch.mixed_labels, batch.mix_weights
+    if mixed_labels is None:
+        mixed_labels, mix_weights = batch.labels, jnp.ones(len(embeddings), jnp.float32)
+    return classes.Images(embeddings, batch.labels, batch.valid, mixed_labels, mix_weights)

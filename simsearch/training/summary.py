@@ -26,7 +26,11 @@ def best_and_last(records: Sequence[Mapping[str, Any]]) -> str:
             known = [record for record in of_split if record.get(name) is not None]
             if not known:
                 continue
-            lower = name in _LOWER_IS_BETTER or monitors.DIRECTIONS.get(name) == -1
+            lower = (
+                name in _LOWER_IS_BETTER
+                or name.startswith("loss_")
+                or monitors.DIRECTIONS.get(name) == -1
+            )
             choose = min if lower else max
             best = choose(known, key=lambda record: record[name])
             last = known[-1][name]

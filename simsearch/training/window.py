@@ -23,6 +23,7 @@ class Window:
         self._config = config
         self._metrics: list[step_lib.StepMetrics] = []
         self._warned = False
+        self._triplet_means: tuple[float, float] | None = None  # loss, active fraction
         self.means: dict[str, float] = {}
         self.restart_clock()
 
@@ -52,13 +53,15 @@ class Window:
             RunError: Where a loss is not finite; names its step.
         """
         fetched = jax.device_get(self._metrics)
-        rows = step_lib.StepMetrics(*(np.asarray(column) for column in zip(*fetched, strict=True)))
+        rows = jax.tree.map(lambda *column: np.asarray(column), *fetched)
         self._require_finite(rows.loss, first_step=step - len(fetched) + 1)
-        means = {name: float(np.mean(column)) for name, column in rows._asdict().items()}
+        means = {name: float(np.mean(column)) for name, column in _columns(rows).items()}
         if self.means:
             images = len(fetched) * self._config.train.batch_size
             means["images_per_second"] = images / max(time.monotonic() - self._start, 1e-9)
         self.means = means
+        term = rows.terms.get("triplet")
+        self._triplet_means = term and tuple(float(np.mean(column)) for column in term)
         self._warn_of_collapse(step)
         self._metrics = []
         self.restart_clock()
@@ -74,23 +77,45 @@ class Window:
             )
 
     def _warn_of_collapse(self, step: int) -> None:
-        loss = self._config.loss
-        # What the loss of equal embeddings is: every distance is 0.
-        level = math.log(2) if loss.soft_margin else loss.margin
         is_flat = self.means["spread"] < self._config.train.collapse_spread
-        is_stuck = self.means["active_fraction"] > 0.99 and (
-            abs(self.means["loss"] / level - 1) < 0.005
-        )
-        if self._warned or not (is_flat or is_stuck):
+        if self._warned or not (is_flat or self._is_stuck()):
             return
         self._warned = True
+        advice = ["Lower optimizer.learning_rate", "start from pretrained model.weights"]
+        if self._config.loss.terms.triplet:
+            advice.insert(1, "use loss.triplet.miner=batch_all or semi_hard")
         progress.log.warning(
-            "the embeddings have collapsed at step %d: spread %.4f, loss %.4f (%.4f is the loss of "
-            "equal embeddings). Lower optimizer.learning_rate, use loss.miner=batch_all or "
-            "semi_hard in place of %s, or start from pretrained model.weights.",
+            "the embeddings have collapsed at step %d: spread %.4f, loss %.4f%s. %s, or %s.",
             step,
             self.means["spread"],
             self.means["loss"],
-            level,
-            loss.miner,
+            f" ({self._equal_loss():.4f} is the triplet loss of equal embeddings)"
+            if self._config.loss.terms.triplet
+            else "",
+            ", ".join(advice[:-1]),
+            advice[-1],
         )
+
+    def _is_stuck(self) -> bool:
+        """Returns whether the triplet loss sits where it is for equal embeddings."""
+        figures = self._triplet_means
+        if figures is None:
+            return False
+        loss, active_fraction = figures
+        return active_fraction > 0.99 and abs(loss / self._equal_loss() - 1) < 0.005
+
+    def _equal_loss(self) -> float:
+        """Returns the triplet loss of equal embeddings, all of whose distances are 0."""
+        options = self._config.loss.triplet
+        return math.log1p(math.exp(options.margin)) if options.soft_margin else options.margin
+
+
+def _columns(rows: step_lib.StepMetrics) -> dict[str, np.ndarray]:
+    """Returns the figures by name, each [steps]; those of single losses where there are several."""
+    columns = rows._asdict()
+    terms, accuracy = columns.pop("terms"), columns.pop("accuracy")
+    if accuracy is not None:
+        columns["classifier_accuracy"] = accuracy
+    if len(terms) > 1:
+        columns |= {f"loss_{name}": figures.loss for name, figures in terms.items()}
+    return columns

@@ -32,7 +32,7 @@ def workdir(tmp_path_factory):
     store = checkpoints.Store(version.checkpoint_dir, monitor=config.train.monitor)
     variables = wiring.initial_variables(config).variables
     metrics = {config.train.monitor: 0.5}
-    store.save(1, variables=variables, optimizer={"a": 1}, about={}, metrics=metrics)
+    store.save(1, variables=variables, training={"a": 1}, about={}, metrics=metrics)
     store.wait()
     store.close()
     return folder

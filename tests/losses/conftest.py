@@ -109,3 +109,46 @@ def central_differences(function, x, *, step=1e-6):
         below[i] -= step
         gradient[i] = (function(above) - function(below)) / (2 * step)
     return gradient
+
+
+def cosine(x, y):
+    return np.dot(x, y) / (np.linalg.norm(x) * np.linalg.norm(y))
+
+
+def log_sum_exp(values):
+    largest = max(values)
+    return largest + np.log(sum(np.exp(v - largest) for v in values))
+
+
+def supcon(x, labels, valid, *, temperature):
+    losses = []
+    for i in range(len(x)):
+        others = [a for a in range(len(x)) if a != i and valid[a] and valid[i]]
+        positives = [p for p in others if labels[p] == labels[i]]
+        if positives:
+            scores = {a: cosine(x[i], x[a]) / temperature for a in others}
+            total = log_sum_exp(scores.values())
+            losses.append(-np.mean([scores[p] - total for p in positives]))
+    return np.mean(losses)
+
+
+def smooth_cross_entropy(logits, label, *, label_smoothing):
+    total = log_sum_exp(logits)
+    num_classes = len(logits)
+    return sum(
+        ((1 - label_smoothing) * (c == label) + label_smoothing / num_classes) * (total - logit)
+        for c, logit in enumerate(logits)
+    )
+
+
+def normalised_softmax(x, labels, valid, proxies, mixed_labels, weights, *, scale, label_smoothing):
+    losses = []
+    for i in range(len(x)):
+        if valid[i]:
+            logits = [scale * cosine(x[i], w) for w in proxies]
+            own, other = (
+                smooth_cross_entropy(logits, label[i], label_smoothing=label_smoothing)
+                for label in (labels, mixed_labels)
+            )
+            losses.append(weights[i] * own + (1 - weights[i]) * other)
+    return np.mean(losses)

@@ -23,7 +23,8 @@ def mined(x, labels, valid, rows, **options):
     """Returns the loss of the anchors `rows` in the whole batch."""
     rows = jnp.asarray(rows)
     labels = jnp.asarray(labels)
-    return triplet.mined(x[rows], labels[rows], rows, x, labels, jnp.asarray(valid), **options)
+    anchors = pairs.Anchors(x[rows], labels[rows], rows)
+    return triplet.mined(anchors, pairs.Gallery(x, labels, jnp.asarray(valid)), **options)
 
 
 @functools.partial(jax.jit, static_argnames=("miner", "distance", "soft_margin"))
@@ -179,12 +180,9 @@ def test_a_miner_may_be_a_function():
 def test_masks_match_the_loops(oracles):
     labels, rows, valid = np.array([0, 1, 0, 1, 2, 0]), np.array([3, 4, 5]), np.arange(6) != 2
     expected = oracles.masks(labels, rows, valid)
-    masks = pairs.masks(
-        jnp.asarray(labels[rows]),
-        jnp.asarray(rows),
-        labels=jnp.asarray(labels),
-        valid=jnp.asarray(valid),
-    )
+    labels, rows = jnp.asarray(labels), jnp.asarray(rows)
+    anchors = pairs.Anchors(jnp.zeros((3, 1)), labels[rows], rows)
+    masks = pairs.masks(anchors, pairs.Gallery(jnp.zeros((6, 1)), labels, jnp.asarray(valid)))
     np.testing.assert_array_equal(masks.positive, expected[0])
     np.testing.assert_array_equal(masks.negative, expected[1])
 
@@ -218,7 +216,8 @@ def test_two_devices_have_the_gradient_of_one(miner):
     def local_parts(x, labels, valid):
         everyone = [jax.lax.all_gather(a, "devices", tiled=True) for a in (x, labels, valid)]
         rows = jax.lax.axis_index("devices") * x.shape[0] + jnp.arange(x.shape[0])
-        return triplet.mined(x, labels, rows, *everyone, **options)
+        anchors = pairs.Anchors(x, labels, rows)
+        return triplet.mined(anchors, pairs.Gallery(*everyone), **options)
 
     value, gradient = on_two_devices(local_parts, x, labels, valid)
     expected, expected_gradient = mined_mean(x, labels, valid, **options)

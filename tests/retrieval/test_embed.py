@@ -80,7 +80,7 @@ def test_a_version_comes_back_as_its_best_checkpoint(tmp_path, embedder):
     worse = {**VARIABLES, "params": {**VARIABLES["params"], "head": zeroed_head()}}
     for step, (variables, score) in enumerate(((VARIABLES, 0.9), (worse, 0.1)), start=1):
         metrics = {CONFIG.train.monitor: score}
-        store.save(step, variables=variables, optimizer={"a": step}, about={}, metrics=metrics)
+        store.save(step, variables=variables, training={"a": step}, about={}, metrics=metrics)
         store.wait()
     store.close()
     found = embed.Embedder.from_version(0, workdir=tmp_path)

@@ -18,7 +18,7 @@ def counting_step(state, batch, key):
     """Adds the batch to the parameters: the order and number of steps can be read off them."""
     params = {"total": state.params["total"] * 2 + batch}
     metrics = step_lib.StepMetrics(*(jnp.float32(value) for value in (0.1, 0.5, 0.9, 1.0, 0.0)))
-    return state_lib.TrainState(state.step + 1, params, {}, state.opt_state), metrics
+    return state.replace(step=state.step + 1, params=params), metrics
 
 
 def run(
@@ -33,8 +33,8 @@ def run(
     moments = {"count": jnp.int32(0)}
     state = state_lib.TrainState(jnp.int32(start), {"total": jnp.float32(0)}, {}, moments)
     if start:
-        variables, opt_state = store.restore(start, variables=state.variables, optimizer=moments)
-        state = state_lib.create(variables, opt_state, step=start)
+        saved = store.restore(start, **state_lib.to_save(state)._asdict())
+        state = state_lib.from_saved(state_lib.Saved(**saved), step=start)
     records = records_lib.Records(version, step=start)
     validated = []
 
@@ -44,7 +44,7 @@ def run(
                 os.kill(os.getpid(), signal.SIGTERM)
             yield np.float32(step)
 
-    def evaluate(variables):
+    def evaluate(variables, proxies):
         validated.append(float(variables["params"]["total"]))
         if scores:
             return {"map_at_r": scores[len(records.validations)]}

@@ -9,11 +9,21 @@ import pytest
 
 from simsearch import parallel
 from simsearch.data import batch as batch_lib
+from simsearch.losses import classes
+from simsearch.losses import terms as terms_lib
 from simsearch.models import layers
 from simsearch.training import state as state_lib
 from simsearch.training import step as step_lib
 
 LOSS = {"margin": 0.3, "distance": "squared_euclidean", "soft_margin": False}
+
+
+def triplet(miner, weight=1.0):
+    return terms_lib.Term("triplet", weight, {"miner": miner, **LOSS})
+
+
+SUPCON = terms_lib.Term("supcon", 2.0, {"temperature": 0.2})
+SOFTMAX = terms_lib.Term("normalised_softmax", 1.5, {"scale": 4.0, "label_smoothing": 0.1})
 
 
 class TinyNetwork(nn.Module):
@@ -37,14 +47,27 @@ def make_batch(seed=0, size=12, invalid=()):
     return batch_lib.Batch(images, labels, valid)
 
 
-def run(batches, *, miner, devices=None):
+def start(batches, terms, **options):
+    variables = TinyNetwork().init(jax.random.key(0), batches[0].images[:1], train=False)
+    proxies = {
+        term.name: classes.init_proxies(jax.random.key(2), 3, embedding_size=8)
+        for term in terms
+        if terms_lib.has_proxies(term.name)
+    }
+    return state_lib.create(variables, optax.sgd(0.1), proxies=proxies, **options)
+
+
+def run(batches, *, terms, devices=None, ema_decay=0.0):
     """Returns state and metrics after the batches: on devices through pmap, or by plain jit."""
     axis_name = parallel.AXIS if devices else None
-    network = TinyNetwork(axis_name)
-    variables = TinyNetwork().init(jax.random.key(0), batches[0].images[:1], train=False)
-    optimizer = optax.sgd(0.1)
-    state = state_lib.create(variables, optimizer.init(variables["params"]))
-    step = step_lib.create_train_step(network, optimizer, miner=miner, axis_name=axis_name, **LOSS)
+    state = start(batches, terms, is_averaged=ema_decay > 0)
+    step = step_lib.create_train_step(
+        TinyNetwork(axis_name),
+        optax.sgd(0.1),
+        terms=terms,
+        axis_name=axis_name,
+        ema_decay=ema_decay,
+    )
     if devices:
         step = parallel.replicate_step(step, devices)
         state = parallel.replicate(state, devices)
@@ -56,18 +79,77 @@ def run(batches, *, miner, devices=None):
     return state, metrics
 
 
-@pytest.mark.parametrize("miner", ["batch_all", "batch_hard", "semi_hard", "none"])
-def test_two_devices_take_the_same_steps_as_one(miner):
-    batches = [make_batch(seed) for seed in range(3)]
-    alone, alone_metrics = run(batches, miner=miner)
-    shared, shared_metrics = run(batches, miner=miner, devices=parallel.local_devices(2))
+TERMS = {name: [triplet(name)] for name in ("batch_all", "batch_hard", "semi_hard", "none")} | {
+    "combined": [triplet("batch_hard", 0.5), SUPCON, SOFTMAX]
+}
+
+
+@pytest.mark.parametrize("name", TERMS)
+def test_two_devices_take_the_same_steps_as_one(name):
+    batches = [make_batch(seed, invalid=(7, 8)) for seed in range(3)]
+    terms, ema_decay = TERMS[name], 0.9
+    alone, alone_metrics = run(batches, terms=terms, ema_decay=ema_decay)
+    devices = parallel.local_devices(2)
+    shared, shared_metrics = run(batches, terms=terms, ema_decay=ema_decay, devices=devices)
     assert float(alone_metrics.gradient_norm) > 0
     # Sums in another order: float32 rounding, over three steps.
-    for one, two in ((alone.variables, shared.variables), (alone_metrics, shared_metrics)):
-        jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-6), one, two)
+    close = functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-6)
+    for one, two in ((alone, shared), (alone_metrics, shared_metrics)):
+        jax.tree.map(close, one, two)
     for path, leaf in jax.tree_util.tree_leaves_with_path((shared, shared_metrics)):
         first, second = (np.asarray(shard.data) for shard in leaf.addressable_shards)
         np.testing.assert_array_equal(first, second, err_msg=jax.tree_util.keystr(path))
+
+
+def test_the_loss_is_the_weighted_sum_and_each_loss_is_told():
+    batch = make_batch()
+    terms = [triplet("batch_hard", 0.5), SUPCON, SOFTMAX]
+    _, metrics = run([batch], terms=terms)
+    single = {term.name: run([batch], terms=[term])[1] for term in terms}
+    for term in terms:
+        alone = single[term.name].loss / term.weight
+        np.testing.assert_allclose(metrics.terms[term.name].loss, alone, rtol=1e-6)
+    np.testing.assert_allclose(
+        metrics.loss, sum(float(alone.loss) for alone in single.values()), rtol=1e-6
+    )
+    assert metrics.active_fraction == metrics.terms["supcon"].active_fraction
+    assert 0 <= metrics.accuracy <= 1 and single["supcon"].accuracy is None
+
+
+def test_a_mixed_image_counts_for_both_classes_in_classification():
+    batch = make_batch()
+    other = np.roll(batch.labels, 1)
+    values = []
+    for labels, weight in ((batch.labels, 1.0), (other, 1.0), (batch.labels, 0.6)):
+        mixed = batch._replace(
+            labels=labels, mixed_labels=other, mix_weights=np.full(12, weight, np.float32)
+        )
+        values.append(float(run([mixed], terms=[SOFTMAX])[1].loss))
+    assert values[2] == pytest.approx(0.6 * values[0] + 0.4 * values[1], rel=1e-5)
+
+
+def test_the_average_follows_the_weights_and_is_what_is_evaluated():
+    batches = [make_batch(seed) for seed in range(4)]
+    state = start(batches, [SOFTMAX], is_averaged=True)
+    step = jax.jit(
+        step_lib.create_train_step(
+            TinyNetwork(), optax.sgd(0.1), terms=[SOFTMAX], axis_name=None, ema_decay=0.25
+        )
+    )
+    expected = jax.tree.map(np.asarray, (state.params, state.batch_stats))
+    for done, batch in enumerate(batches):
+        state, _ = step(state, batch, jax.random.key(1))
+        decay = min(0.25, (1 + done) / (10 + done))
+        expected = jax.tree.map(
+            lambda old, new, decay=decay: decay * old + (1 - decay) * np.asarray(new),
+            expected,
+            (state.params, state.batch_stats),
+        )
+    close = functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6)
+    jax.tree.map(close, state.average, expected)
+    assert state.variables["batch_stats"] is state.average[1]
+    assert "proxies" not in state.variables["params"] and set(state.proxies) == {SOFTMAX.name}
+    assert state.proxies[SOFTMAX.name] is state.average[0]["proxies"][SOFTMAX.name]
 
 
 def test_the_explicit_loss_is_optax_triplet_loss_at_the_configured_margin():
@@ -84,7 +166,7 @@ def test_the_explicit_loss_is_optax_triplet_loss_at_the_configured_margin():
     expected = jnp.mean(
         jnp.maximum(squared(anchor, positive) - squared(anchor, negative) + LOSS["margin"], 0)
     )
-    _, metrics = run([batch], miner="none")
+    _, metrics = run([batch], terms=[triplet("none")])
     np.testing.assert_allclose(metrics.loss, expected, rtol=1e-5)
 
 
@@ -105,8 +187,10 @@ def test_unreadable_images_do_not_move_the_loss():
 
             stub = type("Stub", (), {"apply": staticmethod(apply)})()
             optimizer = optax.sgd(0.1)
-            step = step_lib.create_train_step(stub, optimizer, miner=miner, axis_name=None, **LOSS)
-            state = state_lib.create(variables, optimizer.init(variables["params"]))
+            step = step_lib.create_train_step(
+                stub, optimizer, terms=[triplet(miner)], axis_name=None
+            )
+            state = state_lib.create(variables, optimizer)
             _, metrics = jax.jit(step)(state, batch._replace(images=images), jax.random.key(0))
             losses.append(float(metrics.loss))
             assert float(metrics.num_skipped) == 2
@@ -116,7 +200,7 @@ def test_unreadable_images_do_not_move_the_loss():
 def test_equal_images_give_no_nan_and_no_spread():
     batch = make_batch()
     batch = batch._replace(images=np.repeat(batch.images[:1], len(batch.images), axis=0))
-    state, metrics = run([batch, batch], miner="batch_hard")
+    state, metrics = run([batch, batch], terms=[triplet("batch_hard")])
     assert float(metrics.spread) < 1e-5
     assert all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(state))
     assert float(metrics.loss) == pytest.approx(LOSS["margin"], abs=1e-5)

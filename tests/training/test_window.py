@@ -12,8 +12,9 @@ CONFIG = config_files.load_config("train", {"train.log_every_steps": 3, "train.b
 
 
 def metrics(loss=0.1, active=0.5, spread=0.8):
-    values = (loss, active, spread, 1.0, 1.0)
-    return step_lib.StepMetrics(*(np.float32(value) for value in values))
+    values = (np.float32(value) for value in (loss, active, spread, 1.0, 1.0))
+    triplet = step_lib.TermFigures(np.float32(loss), np.float32(active))
+    return step_lib.StepMetrics(*values, terms={"triplet": triplet})
 
 
 def closed(*rows, config=CONFIG):
@@ -73,17 +74,17 @@ def test_a_collapsed_embedding_is_told_once_with_what_to_change(warnings_of):
 
 
 def test_a_loss_that_sits_at_the_margin_is_told(warnings_of):
-    margin = CONFIG.loss.margin
+    margin = CONFIG.loss.triplet.margin
     closed(metrics(loss=margin, active=1.0, spread=0.05))
     assert "loss of equal embeddings" in warnings_of()[0]
 
 
-def test_a_soft_margin_sits_at_log_two(warnings_of):
-    config = config_files.load_config("train", {"loss.soft_margin": True})
-    closed(metrics(loss=math.log(2), active=1.0), config=config)
+def test_a_soft_margin_sits_at_the_softplus_of_the_margin(warnings_of):
+    config = config_files.load_config("train", {"loss.triplet.soft_margin": True})
+    closed(metrics(loss=math.log1p(math.exp(0.2)), active=1.0), config=config)
     assert len(warnings_of()) == 1
 
 
 def test_a_healthy_run_is_not_warned_of(warnings_of):
-    closed(metrics(), metrics(loss=CONFIG.loss.margin, active=0.6))
+    closed(metrics(), metrics(loss=CONFIG.loss.triplet.margin, active=0.6))
     assert warnings_of() == []

@@ -1,0 +1,45 @@
+"""A version's class vectors as a classifier: the nearest one names the class."""
+
+import jax
+import numpy as np
+
+from simsearch import checkpoints, runs, wiring
+from simsearch.config import Config
+from simsearch.losses import terms as terms_lib
+
+
+def chosen(config: Config, proxies: dict[str, jax.Array]) -> np.ndarray | None:
+    """Returns the class vectors that classify, L2-normalised float32 [C, D]; None without any.
+
+    Args:
+        config: The run's configuration; of several losses its heaviest with class vectors counts.
+        proxies: Class vectors by loss.
+    """
+    name = terms_lib.classifier(wiring.loss_terms(config))
+    if name is None or name not in proxies:
+        return None
+    vectors = np.asarray(proxies[name], np.float32)
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+
+
+def load(version: runs.Version) -> np.ndarray | None:
+    """Returns the class vectors of a version's best checkpoint, as `chosen` does."""
+    config = version.config
+    like = jax.eval_shape(
+        lambda: wiring.initial_proxies(config, len(version.read_facts()["class_names"]))
+    )
+    if not like:
+        return None
+    store = checkpoints.open_to_read(version.checkpoint_dir, monitor=config.train.monitor)
+    return chosen(config, store.restore_proxies(store.best_step(), like))
+
+
+def is_right(embeddings: np.ndarray, labels: np.ndarray, *, vectors: np.ndarray) -> np.ndarray:
+    """Returns whether the class vector nearest to each image is its own class's, float [N].
+
+    Args:
+        embeddings: L2-normalised, float32 [N, D].
+        labels: Classes, int [N].
+        vectors: L2-normalised, float32 [C, D].
+    """
+    return (np.argmax(embeddings @ vectors.T, axis=1) == labels).astype(np.float64)
