@@ -21,6 +21,7 @@ _FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.B
 
 # Only decoders that run inside this process: PIL would start Ghostscript for an EPS file.
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
+_MOVING = ("GIF", "PNG", "WEBP")
 _EXTENSIONS = (
     (b"\xff\xd8\xff", "jpg"),
     (b"\x89PNG\r\n\x1a\n", "png"),
@@ -211,6 +212,11 @@ def crop(encoded: bytes, box: tuple[float, float, float, float], *, max_pixels: 
         return encode_png(np.asarray(whole.crop(edges)))
 
     return _opened(encoded, max_pixels, cut)
+
+
+def is_animated(encoded: bytes, *, max_pixels: int) -> bool:
+    """Returns whether an encoded image moves; pages of a TIFF do not. Raises as `decode`."""
+    return _opened(encoded, max_pixels, lambda i: i.format in _MOVING and i.is_animated)
 
 
 def sniff(encoded: bytes) -> str:

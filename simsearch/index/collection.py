@@ -7,7 +7,7 @@ import os
 import pathlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -15,30 +15,8 @@ from simsearch import errors
 from simsearch.index import answers, files, filters, incoming, opening, queries, sync
 from simsearch.index import metadata as metadata_lib
 from simsearch.index import rows as rows_lib
-from simsearch.index.record import Answer, Found, Hit, SyncReport, Value
+from simsearch.index.record import Answer, Found, Hit, Info, SyncReport, Value
 from simsearch.retrieval import embed
-
-
-class Info(NamedTuple):
-    """What an index is.
-
-    Attributes:
-        url: Where it is, without credentials.
-        engine: The engine's name.
-        version: Of the model; None where it came from no version folder.
-        fingerprint: Hex SHA-256 of the model's variables.
-        backbone: Of the model.
-        embedding_size: Dimensions of a vector.
-        is_exact: Whether every vector is compared, or an approximate index asked.
-    """
-
-    url: str
-    engine: str
-    version: int | None
-    fingerprint: str
-    backbone: str
-    embedding_size: int
-    is_exact: bool
 
 
 class Index:
@@ -305,6 +283,14 @@ class Index:
     def thumbnail(self, id_: str) -> bytes | None:
         """Returns the JPEG thumbnail of a stored image; None where there is none with that id."""
         return self._rows.engine.thumbnails([id_]).get(id_)
+
+    def file_of(self, id_: str) -> pathlib.Path | None:
+        """Returns the file that a stored image was read from; None where there is none any more."""
+        return self._rows.file_of(id_)
+
+    def sample(self, limit: int) -> list[Hit]:
+        """Returns some of the stored images, as hits of score 1."""
+        return [answers.hit(Found(record, 1.0), None) for record in self._rows.sample(limit)]
 
     def count(
         self,

@@ -86,6 +86,28 @@ class Answer(NamedTuple):
     threshold: float | None
 
 
+class Info(NamedTuple):
+    """What an index is.
+
+    Attributes:
+        url: Where it is, without credentials.
+        engine: The engine's name.
+        version: Of the model; None where it came from no version folder.
+        fingerprint: Hex SHA-256 of the model's variables.
+        backbone: Of the model.
+        embedding_size: Dimensions of a vector.
+        is_exact: Whether every vector is compared, or an approximate index asked.
+    """
+
+    url: str
+    engine: str
+    version: int | None
+    fingerprint: str
+    backbone: str
+    embedding_size: int
+    is_exact: bool
+
+
 class SyncReport(NamedTuple):
     """What a synchronisation changed.
 

@@ -1,5 +1,6 @@
 """The rows of an index: one engine, with the exact view in front of it where they fit."""
 
+import pathlib
 import threading
 from collections.abc import Sequence
 
@@ -9,7 +10,7 @@ from simsearch import errors, parallel
 from simsearch.config import Config
 from simsearch.index import engine as engine_lib
 from simsearch.index import exact, filters
-from simsearch.index.record import Found, Row
+from simsearch.index.record import Found, Record, Row
 
 _WRITE_ROWS = 512
 
@@ -87,3 +88,26 @@ class Rows:
         """Returns the vectors of those ids that are there, float32 [D]."""
         batch = self.engine.get(ids, vectors=True)
         return {r.id: v for r, v in zip(batch.records, batch.vectors, strict=True)}
+
+    def file_of(self, id_: str) -> pathlib.Path | None:
+        """Returns the file of an image; None where it is gone, or never was in a folder."""
+        for record in self.engine.get([id_]).records:
+            root = pathlib.Path(record.source)
+            path = root / record.path
+            # A link that leads out of the folder shows what nobody meant to index.
+            if record.source and path.is_file() and path.resolve().is_relative_to(root.resolve()):
+                return path
+        return None
+
+    def sample(self, limit: int) -> list[Record]:
+        """Returns some records, evenly from all by path; of a very large index from its first."""
+        with self._lock:
+            if self._view is not None:
+                self._view.refresh()
+                records = self._view.records()
+            else:
+                first = next(iter(self.engine.scan()), None)
+                records = first.records if first else []
+        ordered = sorted(records, key=lambda record: record.path)
+        count = min(limit, len(ordered))
+        return [ordered[i * len(ordered) // count] for i in range(count)]
