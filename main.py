@@ -6,6 +6,7 @@
     python main.py --mode=eval                         figures and pictures of the newest version
     python main.py --mode=index --images=DIR           embed a folder into an index, or update it
     python main.py --mode=search --query=FILE|URL      the most similar images of the index
+    python main.py --mode=serve                        a web page that searches, and a REST API
     python main.py --mode=download --output=DIR        write the images as class folders
 
 `--config NAME` takes a file of configs/ or a path; `--config.group.field=value` overrides a field;
@@ -26,19 +27,12 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 
 # What each mode calls, module and function of simsearch.commands, and the flags that it reads.
 MODES = {
-    "train": ("training", "main", ("config", "version", "workdir")),
-    "eval": (
-        "evaluation",
-        "evaluate",
-        ("version", "workdir", "split", "num_show_similar", "query_index", "seed"),
-    ),
-    "index": ("index", "main", ("images", "version", "workdir", "index", "labels")),
-    "search": (
-        "search",
-        "main",
-        ("query", "version", "workdir", "index", "top_k", "filter", "crop", "output", "json"),
-    ),
-    "download": ("download", "main", ("config", "output")),
+    "train": ("training", "main", "config version workdir"),
+    "eval": ("evaluation", "evaluate", "version workdir split num_show_similar query_index seed"),
+    "index": ("index", "main", "images version workdir index labels"),
+    "search": ("search", "main", "query version workdir index top_k filter crop output json"),
+    "serve": ("serve", "serve", "index host port version workdir"),
+    "download": ("download", "main", "config output"),
 }
 
 FLAGS = flags.FLAGS
@@ -59,6 +53,8 @@ flags.DEFINE_string("filter", None, "search: such as \"label = 'cookie' and pric
 flags.DEFINE_list("crop", None, "search: x,y,width,height of the query, pixels or fractions.")
 flags.DEFINE_bool("json", False, "search: print JSON.")
 flags.DEFINE_string("output", None, "download: folder to write to; search: PNG to draw.")
+flags.DEFINE_string("host", "127.0.0.1", "serve: address to be reached at; 0.0.0.0: from anywhere.")
+flags.DEFINE_integer("port", 8000, "serve: port; 0: any free one.", 0, 65535)
 
 
 def run(argv: list[str]) -> None:
@@ -73,7 +69,7 @@ def run(argv: list[str]) -> None:
     progress.log_to_stdout()
     module, function, names = MODES[FLAGS.mode]
     command = getattr(importlib.import_module(f"simsearch.commands.{module}"), function)
-    command(**{name: FLAGS[name].value for name in names}, overrides=overrides)
+    command(**{name: FLAGS[name].value for name in names.split()}, overrides=overrides)
 
 
 def main(argv: list[str]) -> int:

@@ -156,5 +156,21 @@ def get_config() -> config_dict.ConfigDict:
     index.ann = "hnsw"  # hnsw | ivf_pq (LanceDB only): the approximate index above exact_limit
     index.thumbnail_size = 256  # pixels >= 16, longer side of what results are shown with
 
+    config.serve = serve = config_dict.ConfigDict()
+    serve.api_key_variable = "SIMSEARCH_API_KEY"  # environment variable with the key for changes
+    serve.allow_url_queries = False  # whether the server fetches queries from public addresses
+    serve.allowed_hosts = ""  # host names besides localhost that it answers to, comma-separated
+    serve.max_upload_mb = 20.0  # megabytes > 0 of a request's body, and of a fetched query
+    serve.max_pixels = 50_000_000  # pixels; a larger query is not decoded
+    serve.max_query_images = 16  # images >= 1 that one query averages, likes and dislikes included
+    serve.default_top_k = 8  # results >= 1 where a request does not say
+    serve.max_top_k = 100  # results >= 1 that a request may ask for
+    serve.max_batch = 16  # images >= 1 of one forward pass
+    serve.max_waiting = 256  # searches >= 1 under way; more are refused with 503
+    serve.upload_timeout = 30.0  # seconds > 0 within which a request's body must have come
+    serve.url_timeout = 5.0  # seconds > 0 for fetching a query
+    serve.search_timeout = 30.0  # seconds > 0 for answering, the wait included
+    serve.drain_timeout = 30.0  # seconds > 0 that a stopping server gives to what is under way
+
     config.lock()
     return config

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from simsearch import config_checks as checks
 from simsearch import config_loss, config_presets, errors, monitors
+from simsearch import config_serving as serving
 from simsearch.config_checks import (
     Count,
     Decay,
@@ -160,16 +161,6 @@ class Eval:
 
 
 @dataclasses.dataclass(frozen=True)
-class Index:
-    """How a collection is stored and searched."""
-
-    exact_limit: Count
-    exact_dtype: Literal["float32", "bfloat16"]
-    ann: Literal["hnsw", "ivf_pq"]
-    thumbnail_size: Annotated[int, checks.Range(at_least=16)]
-
-
-@dataclasses.dataclass(frozen=True)
 class Config:
     """Everything that decides a run. Fields and units: `configs/train.py`."""
 
@@ -181,7 +172,8 @@ class Config:
     optimizer: Optimizer
     train: Train
     eval: Eval
-    index: Index
+    index: serving.Index
+    serve: serving.Serve
 
 
 def from_dict(values: Mapping[str, Any]) -> Config:
@@ -279,6 +271,11 @@ def _contradictions(config: Config) -> Iterator[str]:
         yield (
             f"augment.erase_area_min={config.augment.erase_area_min} must be at most "
             f"augment.erase_area_max={config.augment.erase_area_max}"
+        )
+    if config.serve.default_top_k > config.serve.max_top_k:
+        yield (
+            f"serve.default_top_k={config.serve.default_top_k} must be at most "
+            f"serve.max_top_k={config.serve.max_top_k}"
         )
     if sampling.mode == "triplets" and train.batch_size % 3:
         yield (

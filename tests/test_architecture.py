@@ -14,6 +14,7 @@ FILES = sorted((ROOT / "simsearch").rglob("*.py")) + [ROOT / "main.py"]
 RANKS = [
     {"main"},
     {"simsearch.commands"},
+    {"simsearch.serve"},
     {"simsearch.index"},
     {"simsearch.training", "simsearch.retrieval"},
     {
@@ -26,7 +27,7 @@ RANKS = [
     {"simsearch.losses", "simsearch.models", "simsearch.data", "simsearch.parallel"},
     {"simsearch.config_files"},
     {"simsearch.config", "simsearch.keys", "simsearch.progress", "simsearch.hub_access"},
-    {"simsearch.config_loss"},
+    {"simsearch.config_loss", "simsearch.config_serving"},
     {"simsearch.config_checks", "simsearch.config_presets", "simsearch.monitors"},
     {"simsearch.errors"},
 ]
@@ -53,6 +54,11 @@ DOORS = {
     "lancedb": ["simsearch/index/lance.py"],
     "pymilvus": ["simsearch/index/milvus.py"],
     "tensorboardX": ["simsearch/training/records.py"],
+    "fastapi": ["simsearch/serve/"],
+    "starlette": ["simsearch/serve/"],
+    "pydantic": ["simsearch/serve/"],
+    "uvicorn": ["simsearch/serve/server.py"],
+    "prometheus_client": ["simsearch/serve/metrics.py"],
     "absl": ["main.py"],
     "ml_collections": ["simsearch/config_files.py"],
     "tqdm": ["simsearch/progress.py"],

@@ -32,7 +32,7 @@ def folder_flags(path, *more):
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        (["--mode=sail"], "should be one of <train|eval|index|search|download>"),
+        (["--mode=sail"], "should be one of <train|eval|index|search|serve|download>"),
         (["--mod=eval"], "Unknown command line flag 'mod'. Did you mean: mode ?"),
         (["eval"], "unexpected argument 'eval'"),
         (["--version=one"], "version"),

@@ -1,0 +1,37 @@
+"""The groups of the configuration that indexing and serving read, for `config.Config`."""
+
+import dataclasses
+from typing import Annotated, Literal
+
+from simsearch import config_checks as checks
+from simsearch.config_checks import Count, Positive, PositiveInt
+
+
+@dataclasses.dataclass(frozen=True)
+class Index:
+    """How a collection is stored and searched."""
+
+    exact_limit: Count
+    exact_dtype: Literal["float32", "bfloat16"]
+    ann: Literal["hnsw", "ivf_pq"]
+    thumbnail_size: Annotated[int, checks.Range(at_least=16)]
+
+
+@dataclasses.dataclass(frozen=True)
+class Serve:
+    """What the web page and the REST API admit."""
+
+    api_key_variable: str
+    allow_url_queries: bool
+    allowed_hosts: str
+    max_upload_mb: Positive
+    max_pixels: PositiveInt
+    max_query_images: PositiveInt
+    default_top_k: PositiveInt
+    max_top_k: PositiveInt
+    max_batch: PositiveInt
+    max_waiting: PositiveInt
+    upload_timeout: Positive
+    url_timeout: Positive
+    search_timeout: Positive
+    drain_timeout: Positive

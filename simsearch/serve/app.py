@@ -1,0 +1,242 @@
+"""The routes: each reads a request, asks the service, and shapes the answer."""
+
+import hashlib
+import pathlib
+import time
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import fastapi
+from fastapi import exceptions, staticfiles
+from fastapi.responses import FileResponse, JSONResponse, Response
+from starlette.exceptions import HTTPException
+
+from simsearch.serve import access, intake, metrics, models, security
+from simsearch.serve.service import Service
+
+_PAGE = pathlib.Path(__file__).parent / "page"
+_ABOUT = (
+    "Finds the images of an index that are most similar to a query. "
+    'Every refusal is `{"detail": "one line"}`.'
+)
+_FORM_SCHEMA = {
+    "type": "object",
+    "properties": {
+        "image": {
+            "type": "array",
+            "items": {"type": "string", "format": "binary"},
+            "description": "One or several query images; several are averaged.",
+        },
+        "ids": {"type": "array", "items": {"type": "string"}},
+        "unlike": {"type": "array", "items": {"type": "string"}},
+        "crop": {"type": "string", "description": models.CROP, "example": "0.1,0.1,0.5,0.5"},
+        "filter": {"type": "string", "description": models.FILTER},
+        "top_k": {"type": "integer", "minimum": 1},
+    },
+}
+_ADD_SCHEMA = {
+    "type": "object",
+    "required": ["image"],
+    "properties": {
+        "image": {"type": "array", "items": {"type": "string", "format": "binary"}},
+        "label": {
+            "type": "array",
+            "items": {"type": "string"},
+            "description": "One for all, or one for each image.",
+        },
+        "path": {
+            "type": "array",
+            "items": {"type": "string"},
+            "description": "Names to show, one for each image; the files' names where left out.",
+        },
+    },
+}
+
+
+def _body(**content: Any) -> dict[str, Any]:
+    shaped = {kind.replace("_", "/", 1): {"schema": schema} for kind, schema in content.items()}
+    shaped = {kind.replace("form", "form-data"): schema for kind, schema in shaped.items()}
+    return {"requestBody": {"required": True, "content": shaped}}
+
+
+def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    return {status: {"model": models.Problem} for status in statuses}
+
+
+def create(service: Service, *, api_key: str, bound_host: str) -> security.Application:
+    """Returns the ASGI application.
+
+    Args:
+        service: What answers.
+        api_key: That adding and deleting needs; "": neither is possible.
+        bound_host: Host that the server is bound to.
+    """
+    serve = service.config
+    application = fastapi.FastAPI(
+        title="simsearch",
+        description=_ABOUT,
+        version="1",
+        docs_url=None,
+        redoc_url=None,
+        telemetry={"tracing": False, "metrics": False, "logs": False},
+        separate_input_output_schemas=False,
+        responses=_problems(422),
+    )
+    figures = metrics.Metrics(count_images=service.count, count_waiting=service.searcher.__len__)
+    service.searcher.on_batch = figures.observe_batch
+    application.add_exception_handler(HTTPException, _refused)
+    application.add_exception_handler(exceptions.RequestValidationError, _invalid)
+    application.add_exception_handler(Exception, _failed)
+    with_key = access.create(api_key, variable=serve.api_key_variable)
+    application.include_router(_search_routes(service, can_change=bool(api_key)))
+    application.include_router(_image_routes(service))
+    application.include_router(_change_routes(service, with_key))
+    application.include_router(_machine_routes(service, figures))
+    application.mount("/page", staticfiles.StaticFiles(directory=_PAGE))
+    names = [name.strip() for name in serve.allowed_hosts.split(",") if name.strip()]
+    return security.Guard(
+        metrics.Observed(application, figures),
+        hosts=security.allowed_hosts(bound_host, names),
+        max_bytes=int(serve.max_upload_mb * 1e6),
+        body_timeout=serve.upload_timeout,
+    )
+
+
+def _search_routes(service: Service, *, can_change: bool) -> fastapi.APIRouter:
+    router = fastapi.APIRouter()
+
+    @router.get("/", include_in_schema=False)
+    async def page() -> FileResponse:
+        return FileResponse(_PAGE / "index.html", headers={"Cache-Control": "no-cache"})
+
+    @router.get("/docs", include_in_schema=False)
+    async def docs() -> FileResponse:
+        return FileResponse(_PAGE / "docs.html", headers={"Cache-Control": "no-cache"})
+
+    @router.post(
+        "/search",
+        responses=_problems(400, 404, 408, 413, 415, 422, 503),
+        openapi_extra=_body(
+            multipart_form=_FORM_SCHEMA,
+            application_json=models.SearchRequest.model_json_schema(),
+        ),
+    )
+    async def search(request: fastapi.Request) -> models.SearchAnswer:
+        """Finds the images most similar to an upload, an address, or stored images."""
+        started = time.perf_counter()
+        with service.searcher.admission():
+            query = await intake.read_query(request)
+            answer = await service.searcher.search(query)
+        return models.SearchAnswer(
+            hits=[models.Hit(**hit._asdict()) for hit in answer.hits],
+            is_match=answer.is_match,
+            threshold=answer.threshold,
+            took_ms=1000 * (time.perf_counter() - started),
+        )
+
+    @router.get("/info")
+    async def info() -> models.Info:
+        """Tells which model and which index answer, and what may be asked."""
+        return await service.info(can_change=can_change)
+
+    @router.get("/labels")
+    async def labels() -> models.Labels:
+        """Lists the labels of the index, the most frequent first."""
+        return await service.labels()
+
+    return router
+
+
+def _image_routes(service: Service) -> fastapi.APIRouter:
+    router = fastapi.APIRouter(responses=_problems(404))
+
+    @router.get("/images")
+    async def sample(limit: Annotated[int, fastapi.Query(ge=1, le=100)] = 24) -> models.Images:
+        """Returns some images of the index, spread over all of it."""
+        return models.Images(images=await service.sample(limit))
+
+    @router.get("/images/{id}")
+    async def image(id: str) -> models.StoredImage:
+        """Returns what is known of a stored image."""
+        return await service.get(intake.checked_id(id))
+
+    @router.get("/images/{id}/thumbnail", response_class=Response, responses=_picture())
+    async def thumbnail(id: str, request: fastapi.Request) -> Response:
+        """Returns a stored image, small."""
+        return _jpeg(request, await service.thumbnail(intake.checked_id(id)))
+
+    @router.get("/images/{id}/large", response_class=Response, responses=_picture())
+    async def large(id: str, request: fastapi.Request) -> Response:
+        """Returns a stored image as large as a screen, or small where its file is gone."""
+        return _jpeg(request, await service.large(intake.checked_id(id)))
+
+    return router
+
+
+def _change_routes(service: Service, with_key: Callable[..., Any]) -> fastapi.APIRouter:
+    router = fastapi.APIRouter(
+        dependencies=[fastapi.Depends(with_key)], responses=_problems(401, 403)
+    )
+
+    @router.post(
+        "/images",
+        status_code=201,
+        responses=_problems(408, 413, 415, 422, 503),
+        openapi_extra=_body(multipart_form=_ADD_SCHEMA),
+    )
+    async def add(request: fastapi.Request) -> models.Added:
+        """Adds images; they are stored and found when this answers."""
+        with service.searcher.admission():
+            return models.Added(ids=await service.add(await intake.read_addition(request)))
+
+    @router.delete("/images/{id}", responses=_problems(404))
+    async def remove(id: str) -> models.Removed:
+        """Deletes a stored image; its file stays where it is."""
+        return models.Removed(removed=await service.remove(intake.checked_id(id)))
+
+    return router
+
+
+def _machine_routes(service: Service, figures: metrics.Metrics) -> fastapi.APIRouter:
+    router = fastapi.APIRouter()
+
+    @router.get("/healthz", responses={503: {"model": models.Health}})
+    async def healthz(response: Response) -> models.Health:
+        """Tells whether the server takes requests: 503 while it stops."""
+        response.status_code = 503 if service.is_stopping else 200
+        status = "stopping" if service.is_stopping else "ok"
+        return models.Health(status=status, num_images=service.count())
+
+    @router.get("/metrics", response_class=Response)
+    async def metrics_text() -> Response:
+        """Returns the server's figures in Prometheus's format."""
+        return Response(figures.text(), media_type=metrics.CONTENT_TYPE)
+
+    return router
+
+
+def _picture() -> dict[int | str, dict[str, Any]]:
+    return {200: {"content": {"image/jpeg": {}}}, 304: {"description": "As it was"}}
+
+
+def _jpeg(request: fastapi.Request, picture: bytes) -> Response:
+    """Returns a picture that a browser keeps, and asks for again: it may have been replaced."""
+    headers = {
+        "ETag": f'"{hashlib.sha256(picture).hexdigest()[:32]}"',
+        "Cache-Control": "private, no-cache",
+    }
+    if request.headers.get("if-none-match") == headers["ETag"]:
+        return Response(status_code=304, headers=headers)
+    return Response(picture, media_type="image/jpeg", headers=headers)
+
+
+async def _refused(_: fastapi.Request, error: HTTPException) -> JSONResponse:
+    return JSONResponse({"detail": str(error.detail)}, error.status_code, error.headers)
+
+
+async def _invalid(_: fastapi.Request, error: exceptions.RequestValidationError) -> JSONResponse:
+    return JSONResponse({"detail": intake.one_line(error.errors())}, 422)
+
+
+async def _failed(_: fastapi.Request, error: Exception) -> JSONResponse:
+    return JSONResponse({"detail": "the server failed at this; its own messages say why"}, 500)

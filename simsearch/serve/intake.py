@@ -1,0 +1,166 @@
+"""From a request to what it asks, and from bytes to pixels: everything a stranger sends."""
+
+import re
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import pydantic
+from starlette.datastructures import FormData, UploadFile
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+
+from simsearch.data import images as images_lib
+from simsearch.serve import models
+
+READ = "JPEG, PNG, WebP, BMP, TIFF, PNM or a GIF that does not move"
+_ID = re.compile(r"[0-9a-f]{32}")
+_FORM = "multipart/form-data"
+_TEXT_FIELDS = ("url", "id", "filter", "top_k")
+_LIST_FIELDS = ("ids", "unlike")
+_MAX_FIELDS = 300
+
+
+class Query(NamedTuple):
+    """What a search asks for: uploads and the rest of it."""
+
+    uploads: list[bytes]
+    request: models.SearchRequest
+
+
+class Upload(NamedTuple):
+    """A file to add, under the name that it came with."""
+
+    name: str
+    encoded: bytes
+
+
+class Addition(NamedTuple):
+    """Images to add, with what is known of them."""
+
+    uploads: list[Upload]
+    labels: list[str]
+    paths: list[str]
+
+
+async def read_query(request: Request) -> Query:
+    """Returns what a search asks for, sent as a form or as JSON.
+
+    Raises:
+        HTTPException: 415 or 422, with what is wrong in one line.
+    """
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind == "application/json":
+        return Query([], _checked(models.SearchRequest.model_validate_json, await request.body()))
+    if kind != _FORM:
+        raise HTTPException(415, f"send {_FORM} with an image, or application/json")
+    async with request.form(max_files=_MAX_FIELDS, max_fields=_MAX_FIELDS) as form:
+        values = _form_values(form)
+        uploads = [upload.encoded for upload in await _uploads(form)]
+    return Query(uploads, _checked(models.SearchRequest.model_validate, values))
+
+
+async def read_addition(request: Request) -> Addition:
+    """Returns the images that a form brings.
+
+    Raises:
+        HTTPException: 415 or 422, with what is wrong in one line.
+    """
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != _FORM:
+        raise HTTPException(415, f"send {_FORM} with one or several files named image")
+    async with request.form(max_files=_MAX_FIELDS, max_fields=_MAX_FIELDS) as form:
+        uploads = await _uploads(form)
+        labels = [str(value) for value in form.getlist("label")]
+        paths = [str(value) for value in form.getlist("path")]
+    if not uploads:
+        raise HTTPException(422, "send one or several files named image")
+    for name, values in (("label", labels), ("path", paths)):
+        if len(values) not in (0, 1, len(uploads)) or (
+            name == "path" and len(values) == 1 < len(uploads)
+        ):
+            raise HTTPException(
+                422, f"{len(uploads)} images came with {len(values)} fields named {name}"
+            )
+    if len(labels) == 1:
+        labels *= len(uploads)
+    return Addition(uploads, labels, [_safe_path(path) for path in paths])
+
+
+def checked_id(id_: str) -> str:
+    """Returns an id that has the form of one; it is never part of a path or of a filter's text.
+
+    Raises:
+        HTTPException: 404, since nothing else can be stored under it.
+    """
+    if not _ID.fullmatch(id_):
+        raise HTTPException(404, "there is no image with this id")
+    return id_
+
+
+def check_image(encoded: bytes, *, max_pixels: int) -> None:
+    """Checks that bytes are one still image of a kind that is read, by content and not by name.
+
+    Raises:
+        HTTPException: 415 for another kind, 422 for one that cannot be decoded.
+    """
+    if not encoded:
+        raise HTTPException(422, "the image is empty")
+    if not images_lib.sniff(encoded):
+        start = encoded[:1024].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+        if start.startswith(b"<svg") or (start.startswith(b"<?xml") and b"<svg" in start):
+            raise HTTPException(415, "SVG is not read; save it as PNG")
+        raise HTTPException(415, f"this is no image that is read; send {READ}")
+    try:
+        moves = images_lib.is_animated(encoded, max_pixels=max_pixels)
+    except images_lib.CorruptImage as error:
+        raise unreadable(error) from error
+    if moves:
+        raise HTTPException(415, f"the image is animated; send one frame of it: {READ}")
+
+
+def unreadable(error: Exception) -> HTTPException:
+    """Returns the answer to an image that cannot be decoded."""
+    return HTTPException(422, f"the image cannot be read: {error}")
+
+
+def _form_values(form: FormData) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for name in form:
+        texts = [value for value in form.getlist(name) if isinstance(value, str)]
+        if name in _LIST_FIELDS:
+            values[name] = texts
+        elif name == "crop":
+            values[name] = texts[0].split(",") if texts[0] else None
+        elif name in _TEXT_FIELDS:
+            values[name] = texts[0] or None
+        elif name != "image":
+            raise HTTPException(422, f"there is no field {name[:40]!r}; the API's page lists them")
+    return values
+
+
+async def _uploads(form: FormData) -> list[Upload]:
+    files = form.getlist("image")
+    if not all(isinstance(file, UploadFile) for file in files):
+        raise HTTPException(422, "image must be a file, sent with a file name")
+    return [Upload(_safe_path(file.filename or "image"), await file.read()) for file in files]
+
+
+def _safe_path(path: str) -> str:
+    """Returns a name to show: no folders above, no control characters, never opened as a file."""
+    parts = re.sub(r"[\x00-\x1f\x7f]", "", path).replace("\\", "/").split("/")
+    return "/".join(part for part in parts if part not in ("", ".", ".."))[:300] or "image"
+
+
+def _checked(validate: Callable[[Any], models.SearchRequest], values: Any) -> models.SearchRequest:
+    try:
+        return validate(values)
+    except pydantic.ValidationError as error:
+        raise HTTPException(422, one_line(error.errors())) from error
+
+
+def one_line(problems: list[dict[str, Any]]) -> str:
+    """Returns what a validation found, in one line."""
+    parts = []
+    for problem in problems[:3]:
+        place = ".".join(str(part) for part in problem["loc"] if part not in ("body", "query"))
+        parts.append(f"{place}: {problem['msg']}" if place else problem["msg"])
+    return "; ".join(parts)[:300]

@@ -1,0 +1,47 @@
+// The REST API as functions; every failure is an Error with one line to show.
+
+async function answer(path, options = {}) {
+  let response;
+  try {
+    response = await fetch(path, options);
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new Error("The server does not answer. Is it still running?");
+  }
+  if (response.ok) return response.json();
+  const body = await response.json().catch(() => ({}));
+  const said = typeof body.detail === "string" ? body.detail : `The server answered ${response.status}.`;
+  throw new Error(said[0].toUpperCase() + said.slice(1));
+}
+
+export const info = () => answer("info");
+export const labels = () => answer("labels");
+export const image = (id) => answer(`images/${encodeURIComponent(id)}`);
+export const sample = (limit) => answer(`images?limit=${limit}`);
+export const thumbnailUrl = (id) => `images/${encodeURIComponent(id)}/thumbnail`;
+export const largeUrl = (id) => `images/${encodeURIComponent(id)}/large`;
+
+/** Returns the answer to a query. A file goes as a form, all else as JSON. */
+export function search({ file, url, id, crop, ids, unlike, filter, topK }, signal) {
+  if (file) {
+    const form = new FormData();
+    form.append("image", file, "query");
+    if (crop) form.append("crop", crop.join(","));
+    for (const one of ids) form.append("ids", one);
+    for (const one of unlike) form.append("unlike", one);
+    if (filter) form.append("filter", filter);
+    form.append("top_k", topK);
+    return answer("search", { method: "POST", body: form, signal });
+  }
+  const body = { ids, unlike, top_k: topK };
+  if (url) body.url = url;
+  if (id) body.id = id;
+  if (crop) body.crop = crop;
+  if (filter) body.filter = filter;
+  return answer("search", {
+    method: "POST",
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify(body),
+    signal,
+  });
+}

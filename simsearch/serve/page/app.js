@@ -1,0 +1,299 @@
+// The page: what is asked, what came back, and the way from one to the next.
+
+import * as api from "./api.js";
+import { Crop } from "./crop.js";
+import { byId, element, icon, plural } from "./dom.js";
+import { Filters } from "./filters.js";
+import { Grid } from "./grid.js";
+import { listen } from "./intake.js";
+import { cycleTheme, showTheme } from "./themes.js";
+import { Viewer } from "./viewer.js";
+
+const WELCOME = 24; // Images of the collection to start from.
+
+// What is asked. `query` is null or one of {file, name, src}, {url, name, src}, {id, hit, src}.
+let query = null;
+let marks = new Map(); // From id to "more" or "less"; in the order of marking.
+let refined = new Map(); // The marks that the answer on show took in, with their hits.
+let answer = null;
+let limits = { max_upload_mb: Infinity, max_query_images: 16 };
+let running = null;
+const known = new Map(); // From id to hit, of everything that was on show.
+const history_ = new Map(); // From a number in the browser's history to what was asked then.
+let step = 0;
+
+const handlers = {
+  search: (hit) => askBy({ id: hit.id, hit, src: api.thumbnailUrl(hit.id) }),
+  open: (hit) => viewer.open(grid.hits, grid.hits.indexOf(hit), marks),
+  mark: toggleMark,
+  closed: (at) => grid.focus(at),
+};
+const grid = new Grid(handlers);
+const viewer = new Viewer(handlers);
+const crop = new Crop(() => run());
+const filters = new Filters(() => (query || refined.size ? run() : welcome()));
+const intake = listen({ onFile: askByFile, onUrl: askByUrl });
+
+function askByFile(file) {
+  if (file.size > limits.max_upload_mb * 1e6) {
+    return fail(`The file has ${(file.size / 1e6).toFixed(1)} MB; up to ${limits.max_upload_mb} MB are taken.`);
+  }
+  askBy({ file, name: file.name || "pasted image", src: URL.createObjectURL(file) });
+}
+
+function askByUrl(url) {
+  askBy({ url, name: url, src: null });
+}
+
+function askBy(next) {
+  query = next;
+  marks = new Map();
+  refined = new Map();
+  crop.set(null);
+  showQuery();
+  run();
+}
+
+/** Shows the query that is asked for, or the empty place for one. */
+function showQuery() {
+  const image = byId("query-image");
+  byId("drop").hidden = Boolean(query);
+  byId("preview").hidden = !query;
+  byId("query-actions").hidden = !query;
+  byId("no-preview").hidden = true;
+  image.hidden = false;
+  byId("crop-toggle").disabled = false;
+  if (!query) {
+    image.removeAttribute("src");
+    return;
+  }
+  byId("query-name").textContent = query.id ? query.hit.path || query.id : query.name;
+  image.onerror = () => withoutPreview("This browser cannot show the image; the search can read it.");
+  if (query.src) image.src = query.id ? api.largeUrl(query.id) : query.src;
+  else withoutPreview("The server reads the image at this address.");
+}
+
+function withoutPreview(words) {
+  byId("query-image").hidden = true;
+  byId("no-preview").hidden = false;
+  byId("no-preview").textContent = words;
+}
+
+function showRefined() {
+  byId("refine").hidden = refined.size === 0;
+  byId("refine-list").replaceChildren(
+    ...[...refined].map(([id, kind]) => {
+      const words = kind === "more" ? "more like" : "less like";
+      const name = known.get(id)?.label || known.get(id)?.path || id;
+      return element(
+        "li",
+        { class: kind },
+        element(
+          "button",
+          {
+            type: "button",
+            "aria-label": `Remove: ${words} ${name}`,
+            title: `Remove: ${words} ${name}`,
+            click: () => {
+              refined.delete(id);
+              marks.delete(id);
+              if (query || [...refined.values()].includes("more")) run();
+              else startAgain();
+            },
+          },
+          element("img", { src: api.thumbnailUrl(id), alt: "" }),
+          icon(kind === "more" ? "plus" : "minus"),
+        ),
+      );
+    }),
+  );
+}
+
+function toggleMark(hit, kind) {
+  if (marks.get(hit.id) === kind) marks.delete(hit.id);
+  else marks.set(hit.id, kind);
+  grid.mark(marks);
+  viewer.mark(marks);
+  showMarks();
+}
+
+/** The bar of marked results is there while the marks differ from what the answer took in. */
+function showMarks() {
+  const isSame = marks.size === refined.size && [...marks].every(([id, kind]) => refined.get(id) === kind);
+  byId("marks").hidden = isSame;
+  document.body.classList.toggle("marking", !isSame);
+  const counts = { more: 0, less: 0 };
+  for (const kind of marks.values()) counts[kind] += 1;
+  const parts = [];
+  if (counts.more) parts.push(`More like ${counts.more}`);
+  if (counts.less) parts.push(`${parts.length ? "less" : "Less"} like ${counts.less}`);
+  byId("marks-text").textContent = parts.join(", ") || "No marks left";
+  // Something must be searched by: results that it should differ from are not enough.
+  byId("marks-search").disabled = !query && !counts.more;
+}
+
+byId("marks-search").addEventListener("click", () => {
+  refined = new Map(marks);
+  run();
+});
+byId("marks-clear").addEventListener("click", () => {
+  marks = new Map(refined);
+  grid.mark(marks);
+  showMarks();
+});
+
+/** A stored image is cropped by sending it as a file: the index has its vector, not its pixels. */
+async function question() {
+  const asked = { crop: crop.value, filter: filters.text, topK: filters.topK };
+  asked.ids = [...refined].filter(([, kind]) => kind === "more").map(([id]) => id);
+  asked.unlike = [...refined].filter(([, kind]) => kind === "less").map(([id]) => id);
+  if (query?.file) asked.file = query.file;
+  else if (query?.url) asked.url = query.url;
+  else if (query?.id && crop.value) {
+    asked.file = await (await fetch(api.largeUrl(query.id))).blob();
+  } else if (query?.id) asked.id = query.id;
+  return asked;
+}
+
+/** Searches; a search that is still under way is given up. */
+async function run({ remember = true } = {}) {
+  running?.abort();
+  const mine = new AbortController();
+  running = mine;
+  byId("results").setAttribute("aria-busy", "true");
+  if (remember) push();
+  try {
+    const found = await api.search(await question(), mine.signal);
+    if (running !== mine) return;
+    answer = found;
+    showAnswer();
+  } catch (error) {
+    if (error.name !== "AbortError" && running === mine) fail(error.message);
+  } finally {
+    if (running === mine) byId("results").setAttribute("aria-busy", "false");
+  }
+}
+
+function showAnswer() {
+  byId("problem").hidden = true;
+  for (const hit of answer.hits) known.set(hit.id, hit);
+  grid.show(answer.hits, { marks, isWeak: !answer.is_match });
+  showRefined();
+  showMarks();
+  byId("verdict").replaceChildren(...verdict());
+  document.body.classList.add("answered");
+}
+
+function verdict() {
+  const { hits, is_match: isMatch, threshold, took_ms: took } = answer;
+  if (!hits.length) {
+    return [
+      element("h1", {}, "No image to compare with"),
+      element("p", {}, filters.text ? "No image of the collection has this label." : "The index is empty."),
+    ];
+  }
+  const time = `${took < 10 ? took.toFixed(1) : Math.round(took)} ms`;
+  if (isMatch) {
+    // Without a calibrated threshold they are the nearest, and nobody knows whether they are near.
+    const words = threshold == null ? "nearest image" : "similar image";
+    return [element("h1", {}, plural(hits.length, words)), element("p", { class: "time" }, time)];
+  }
+  const best = hits[0].score.toFixed(2);
+  const least = threshold == null ? "" : ` Images of the same class score ${threshold.toFixed(2)} or more.`;
+  return [
+    element("h1", {}, "Nothing similar here"),
+    element("p", {}, `The nearest image scores ${best}.${least} Below is what comes closest.`),
+  ];
+}
+
+function fail(words) {
+  byId("problem").textContent = words;
+  byId("problem").hidden = false;
+  if (!answer) byId("verdict").replaceChildren();
+}
+
+/** Shows some images of the collection to start from. */
+async function welcome() {
+  answer = null;
+  const { images } = await api.sample(WELCOME).catch(() => ({ images: [] }));
+  if (query || answer) return;
+  for (const hit of images) known.set(hit.id, hit);
+  grid.show(images, { marks, isWeak: false });
+  const lead = images.length ? "Or start from one of these" : "The index holds no image yet";
+  byId("verdict").replaceChildren(element("h1", { class: "soft" }, lead));
+  document.body.classList.remove("answered");
+}
+
+function startAgain() {
+  running?.abort();
+  query = null;
+  marks = new Map();
+  refined = new Map();
+  byId("problem").hidden = true;
+  crop.set(null);
+  showQuery();
+  showRefined();
+  showMarks();
+  welcome();
+}
+
+byId("clear").addEventListener("click", () => {
+  startAgain();
+  push();
+  byId("choose").focus();
+});
+
+/** Back and forward lead through what was asked. */
+function push() {
+  step += 1;
+  const asked = { query, refined: new Map(refined), crop: crop.value };
+  history_.set(step, { ...asked, labels: [...filters.labels], topK: filters.topK });
+  const path = query?.id && !refined.size ? `?id=${encodeURIComponent(query.id)}` : "./";
+  history.pushState(step, "", path === "./" ? location.pathname : path);
+}
+
+addEventListener("popstate", (event) => {
+  const then = history_.get(event.state);
+  if (!then) return startAgain();
+  ({ query } = then);
+  refined = new Map(then.refined);
+  marks = new Map(refined);
+  filters.set(then);
+  showQuery();
+  crop.set(then.crop);
+  if (query || refined.size) run({ remember: false });
+  else startAgain();
+});
+
+async function showFacts() {
+  const about = await api.info();
+  limits = about.limits;
+  intake.setUrlQueries(limits.url_queries);
+  const facts = [
+    plural(about.num_images, "image"),
+    `${about.engine} index “${about.index}”`,
+    `${about.backbone}, version ${about.version}`,
+  ];
+  byId("facts").replaceChildren(...facts.map((fact) => element("span", {}, fact)));
+  byId("facts").title = `Model ${about.fingerprint.slice(0, 12)}, ${about.embedding_size} dimensions`;
+}
+
+async function start() {
+  byId("theme").addEventListener("click", cycleTheme);
+  showTheme();
+  showQuery();
+  history.replaceState(0, "");
+  try {
+    const [, { labels }] = await Promise.all([showFacts(), api.labels()]);
+    filters.offer({ labels, most: limits.max_top_k });
+    const id = new URLSearchParams(location.search).get("id");
+    if (!id) return await welcome();
+    const hit = await api.image(id);
+    known.set(id, hit);
+    handlers.search(hit);
+  } catch (error) {
+    fail(error.message);
+  }
+}
+
+start();

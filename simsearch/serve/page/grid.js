@@ -1,0 +1,121 @@
+// The results: a card for each, found by eye, by arrow keys or by a screen reader.
+
+import { thumbnailUrl } from "./api.js";
+import { byId, element, icon, press } from "./dom.js";
+
+/** Returns 94 for 0.9437, never 100 for what is not certain. */
+export const percent = (probability) => Math.min(99, Math.max(1, Math.round(probability * 100)));
+
+export function describe(hit) {
+  const parts = [hit.label || hit.path || hit.id.slice(0, 12)];
+  if (hit.score != null) parts.push(`score ${hit.score.toFixed(3)}`);
+  if (hit.probability != null) parts.push(`${percent(hit.probability)} % the same class`);
+  return parts.join(", ");
+}
+
+export class Grid {
+  /** Handlers take a hit: `search`, `open`, and `mark` with "more" or "less" besides. */
+  constructor(handlers) {
+    this.list = byId("grid");
+    this.handlers = handlers;
+    this.hits = [];
+    this.cards = [];
+    this.list.addEventListener("keydown", (event) => this.#key(event));
+  }
+
+  show(hits, { marks, isWeak }) {
+    this.hits = hits;
+    this.cards = hits.map((hit) => this.#card(hit));
+    this.list.replaceChildren(...this.cards);
+    this.list.classList.toggle("weak", isWeak);
+    byId("keys").hidden = hits.length === 0;
+    this.mark(marks);
+  }
+
+  mark(marks) {
+    this.hits.forEach((hit, i) => {
+      const kind = marks.get(hit.id);
+      if (kind) this.cards[i].dataset.mark = kind;
+      else delete this.cards[i].dataset.mark;
+      press(this.cards[i].querySelector(".more"), kind === "more");
+      press(this.cards[i].querySelector(".less"), kind === "less");
+    });
+  }
+
+  focus(index) {
+    this.cards[index]?.querySelector(".hit").focus();
+  }
+
+  #card(hit) {
+    const image = element("img", {
+      src: thumbnailUrl(hit.id),
+      alt: "",
+      loading: "lazy",
+      decoding: "async",
+      error: () => image.classList.add("missing"),
+    });
+    const tool = (kind, name, words, click) =>
+      element("button", { type: "button", class: `tool ${kind}`, "aria-label": words, title: words, click }, icon(name));
+    const more = tool("more", "plus", "More like this", () => this.handlers.mark(hit, "more"));
+    const less = tool("less", "minus", "Less like this", () => this.handlers.mark(hit, "less"));
+    const open = tool("open", "expand", "Large view", () => this.handlers.open(hit));
+    const button = element(
+      "button",
+      {
+        type: "button",
+        class: "hit",
+        "aria-label": `Search by this image: ${describe(hit)}`,
+        click: () => this.handlers.search(hit),
+      },
+      image,
+    );
+    return element(
+      "li",
+      { class: "card" },
+      element("div", { class: "picture" }, button, element("div", { class: "tools" }, more, less, open)),
+      this.#caption(hit),
+    );
+  }
+
+  #caption(hit) {
+    const caption = element("div", { class: "caption" });
+    const head = element("div", { class: "caption-head" });
+    head.append(element("span", { class: "label" }, hit.label || "no label"));
+    if (!hit.label) head.firstChild.classList.add("none");
+    if (hit.probability != null) {
+      const words = "Estimated probability that it shows the same class as the query";
+      head.append(element("span", { class: "probability", title: words }, `${percent(hit.probability)} %`));
+    }
+    caption.append(head);
+    if (hit.score != null) {
+      const bar = element("div", { class: "bar", "aria-hidden": "true" }, element("i"));
+      const share = hit.probability ?? Math.max(0, hit.score);
+      bar.firstChild.style.width = `${Math.max(2, share * 100)}%`;
+      caption.append(bar);
+    }
+    const foot = element("div", { class: "caption-foot" });
+    foot.append(element("span", { class: "path", title: hit.path }, element("bdi", {}, hit.path)));
+    if (hit.score != null) {
+      foot.append(element("span", { class: "score", title: "Cosine similarity" }, hit.score.toFixed(3)));
+    }
+    caption.append(foot);
+    return caption;
+  }
+
+  #key(event) {
+    const card = event.target.closest(".card");
+    const at = this.cards.indexOf(card);
+    if (at < 0 || event.ctrlKey || event.metaKey || event.altKey) return;
+    const onHit = event.target.classList.contains("hit");
+    const columns = this.cards.filter((one) => one.offsetTop === this.cards[0].offsetTop).length;
+    const steps = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -columns, ArrowDown: columns };
+    if (event.key in steps) this.focus(Math.min(Math.max(at + steps[event.key], 0), this.cards.length - 1));
+    else if (event.key === "Home") this.focus(0);
+    else if (event.key === "End") this.focus(this.cards.length - 1);
+    else if (event.key === "+" || event.key === "=") this.handlers.mark(this.hits[at], "more");
+    else if (event.key === "-" || event.key === "−") this.handlers.mark(this.hits[at], "less");
+    else if (event.key === " " && onHit) this.handlers.open(this.hits[at]);
+    else return;
+    event.preventDefault();
+  }
+}

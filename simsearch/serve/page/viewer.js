@@ -1,0 +1,84 @@
+// One result, large, with all that is known of it.
+
+import { largeUrl } from "./api.js";
+import { byId, element, press } from "./dom.js";
+import { describe, percent } from "./grid.js";
+
+export class Viewer {
+  /** Handlers as the grid's; `closed` takes the place of the last one shown. */
+  constructor(handlers) {
+    this.dialog = byId("viewer");
+    this.image = byId("viewer-image");
+    this.handlers = handlers;
+    byId("viewer-prev").addEventListener("click", () => this.#step(-1));
+    byId("viewer-next").addEventListener("click", () => this.#step(1));
+    byId("viewer-close").addEventListener("click", () => this.dialog.close());
+    byId("viewer-search").addEventListener("click", () => {
+      this.dialog.close();
+      handlers.search(this.hits[this.at]);
+    });
+    byId("viewer-more").addEventListener("click", () => handlers.mark(this.hits[this.at], "more"));
+    byId("viewer-less").addEventListener("click", () => handlers.mark(this.hits[this.at], "less"));
+    this.dialog.addEventListener("click", (event) => {
+      if (event.target === this.dialog) this.dialog.close();
+    });
+    this.dialog.addEventListener("close", () => handlers.closed(this.at));
+    this.dialog.addEventListener("keydown", (event) => {
+      if (event.key === "ArrowLeft") this.#step(-1);
+      else if (event.key === "ArrowRight") this.#step(1);
+      else if (event.key === "+") handlers.mark(this.hits[this.at], "more");
+      else if (event.key === "-") handlers.mark(this.hits[this.at], "less");
+      else return;
+      event.preventDefault();
+    });
+  }
+
+  open(hits, at, marks) {
+    this.hits = hits;
+    this.at = at;
+    this.marks = marks;
+    this.#draw();
+    this.dialog.showModal();
+    byId("viewer-search").focus();
+  }
+
+  mark(marks) {
+    if (!this.dialog.open) return;
+    this.marks = marks;
+    this.#drawMarks();
+  }
+
+  #step(by) {
+    const next = this.at + by;
+    if (next < 0 || next >= this.hits.length) return;
+    this.at = next;
+    this.#draw();
+  }
+
+  #draw() {
+    const hit = this.hits[this.at];
+    this.image.src = largeUrl(hit.id);
+    this.image.alt = describe(hit);
+    byId("viewer-title").textContent = hit.label || "no label";
+    const facts = [["Result", `${this.at + 1} of ${this.hits.length}`]];
+    if (hit.probability != null) facts.push(["Same class", `${percent(hit.probability)} %`]);
+    if (hit.score != null) facts.push(["Score", hit.score.toFixed(4)]);
+    facts.push(["Path", hit.path]);
+    for (const [name, value] of Object.entries(hit.metadata ?? {})) {
+      if (value !== null && value !== "") facts.push([name, String(value)]);
+    }
+    facts.push(["Id", hit.id]);
+    byId("viewer-facts").replaceChildren(
+      ...facts.flatMap(([name, value]) => [element("dt", {}, name), element("dd", {}, value)]),
+    );
+    byId("viewer-prev").disabled = this.at === 0;
+    byId("viewer-next").disabled = this.at === this.hits.length - 1;
+    this.#drawMarks();
+  }
+
+  #drawMarks() {
+    const kind = this.marks.get(this.hits[this.at].id);
+    press(byId("viewer-more"), kind === "more");
+    press(byId("viewer-less"), kind === "less");
+  }
+}

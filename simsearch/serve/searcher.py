@@ -1,0 +1,222 @@
+"""Searches: what waits at the same time is embedded and compared together."""
+
+import asyncio
+import contextlib
+import itertools
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent import futures
+from typing import Any, NamedTuple
+
+import numpy as np
+from starlette.exceptions import HTTPException
+
+from simsearch import config_serving, errors, index, parallel
+from simsearch.data import fetch
+from simsearch.data import images as images_lib
+from simsearch.index import filters, queries
+from simsearch.serve import batching, intake
+
+# Fields of a stored image that tell of the server's own disk: no filter may feel for them.
+_PRIVATE_FIELDS = frozenset({"source"})
+# Results are searched in a few numbers, whatever is asked for: one program for each is compiled.
+_FEW = 32
+
+
+class _Wanted(NamedTuple):
+    """One vector to search with."""
+
+    vector: np.ndarray
+    level: int
+    filter: str
+
+
+class Searcher:
+    """Answers queries; the event loop's thread calls it.
+
+    Attributes:
+        on_batch: Told the number of images of each forward pass.
+    """
+
+    def __init__(self, opened: index.Index, *, config: config_serving.Serve) -> None:
+        """Starts the threads that decode, embed and search."""
+        self.on_batch: Callable[[int], None] = lambda size: None
+        self._index = opened
+        self._config = config
+        self._under_way = 0
+        devices = parallel.local_devices(opened.embedder.config.train.num_devices)
+        self._sizes = batching.batch_sizes(config.max_batch, multiple=len(devices))
+        self._levels = sorted({_FEW, max(_FEW, config.max_top_k + config.max_query_images)})
+        self._decoders = futures.ThreadPoolExecutor(os.cpu_count() or 1)
+        options = {"max_batch": config.max_batch, "max_waiting": config.max_waiting}
+        self._embedding = batching.Batcher(
+            self._embed, on_batch=lambda size: self.on_batch(size), **options
+        )
+        self._searching = batching.Batcher(self._search, **options)
+
+    def __len__(self) -> int:
+        return len(self._embedding)
+
+    def warm(self) -> None:
+        """Runs the model and the search once in every size that requests can make of them."""
+        side = self._index.embedder.config.data.image_size
+        for size in self._sizes:
+            vectors = self._embed([np.zeros((side, side, 3), np.uint8)] * size)
+            for level in self._levels:
+                self._search([_Wanted(vector, level, "") for vector in vectors])
+
+    def close(self) -> None:
+        """Answers what still waits, and ends the threads."""
+        self._embedding.close()
+        self._searching.close()
+        self._decoders.shutdown()
+
+    @contextlib.contextmanager
+    def admission(self) -> Iterator[None]:
+        """Holds a place for a request; before its body is read, so that no memory is spent.
+
+        Raises:
+            HTTPException: 503 where there is none.
+        """
+        if self._under_way >= self._config.max_waiting:
+            raise _busy()
+        self._under_way += 1
+        try:
+            yield
+        finally:
+            self._under_way -= 1
+
+    async def search(self, query: intake.Query) -> index.Answer:
+        """Returns the answer to a query.
+
+        Raises:
+            HTTPException: Where it cannot be answered, with the reason in one line.
+        """
+        request = query.request
+        top_k = request.top_k or self._config.default_top_k
+        if top_k > self._config.max_top_k:
+            raise HTTPException(422, f"top_k: at most {self._config.max_top_k} results")
+        where = checked_filter(request.filter)
+        try:
+            async with asyncio.timeout(self._config.search_timeout):
+                vector, asked = await self._query_vector(query)
+                level = next(level for level in self._levels if level >= top_k + len(asked))
+                (answer,) = await self._batched(self._searching, [_Wanted(vector, level, where)])
+        except TimeoutError as error:
+            raise _busy() from error
+        # Who searches by a stored image knows that one already.
+        hits = [hit for hit in answer.hits if hit.id not in asked][:top_k]
+        is_match = answer.is_match and bool(hits)
+        if hits and answer.threshold is not None:
+            is_match = hits[0].score >= answer.threshold
+        return answer._replace(hits=hits, is_match=is_match)
+
+    async def decode(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Runs what decodes an image; as many at a time as there are cores."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._decoders, function, *arguments)
+
+    def check(self, encoded: bytes) -> None:
+        """Refuses what is no still image of a kind that is read, as `intake.check_image`."""
+        intake.check_image(encoded, max_pixels=self._config.max_pixels)
+
+    async def _query_vector(self, query: intake.Query) -> tuple[np.ndarray, set[str]]:
+        """Returns the vector to search with, and the ids of stored images that made it."""
+        request = query.request
+        liked = [*([request.id] if request.id else []), *request.ids]
+        uploads = list(query.uploads)
+        count = len(uploads) + bool(request.url) + len(liked) + len(request.unlike)
+        if not (uploads or request.url or liked):
+            raise HTTPException(422, "send an image, a url, an id or ids to search by")
+        if count > self._config.max_query_images:
+            raise HTTPException(422, f"at most {self._config.max_query_images} images make a query")
+        if request.crop and len(uploads) + bool(request.url) != 1:
+            raise HTTPException(422, "crop: takes a region of exactly one image that is sent")
+        if request.url:
+            uploads.append(await self._fetched(request.url))
+        pixels = await asyncio.gather(
+            *(self.decode(self._pixels, upload, request.crop) for upload in uploads)
+        )
+        embedded = await self._batched(self._embedding, pixels)
+        stored = await asyncio.to_thread(self._stored_vectors, [*liked, *request.unlike])
+        near = np.asarray([*embedded, *(stored[id_] for id_ in liked)])
+        far = np.asarray([stored[id_] for id_ in request.unlike]).reshape(-1, near.shape[1])
+        return queries.combine(near, far), set(stored)
+
+    async def _fetched(self, url: str) -> bytes:
+        if not self._config.allow_url_queries:
+            raise HTTPException(403, "this server fetches no images; send the image itself")
+        limit = int(self._config.max_upload_mb * 1e6)
+        try:
+            return await asyncio.to_thread(
+                fetch.read_url, url, max_bytes=limit, timeout=self._config.url_timeout
+            )
+        except fetch.RefusedUrl as error:
+            raise HTTPException(400, str(error)) from error
+        except fetch.FailedFetch as error:
+            raise HTTPException(422, str(error)) from error
+
+    async def _batched(self, batcher: batching.Batcher, items: Sequence[Any]) -> list[Any]:
+        try:
+            waiting = batcher.submit(items)
+        except batching.Busy as error:
+            raise _busy() from error
+        return await asyncio.gather(*map(asyncio.wrap_future, waiting))
+
+    def _pixels(self, encoded: bytes, crop: queries.Box | None) -> np.ndarray:
+        """Returns an upload as the network takes it."""
+        self.check(encoded)
+        try:
+            if crop:
+                encoded = images_lib.crop(encoded, crop, max_pixels=self._config.max_pixels)
+            return self._index.embedder.preprocess(encoded)
+        except images_lib.EmptyRegion as error:
+            raise HTTPException(422, f"crop: {error}") from error
+        except images_lib.CorruptImage as error:
+            raise intake.unreadable(error) from error
+
+    def _stored_vectors(self, ids: Sequence[str]) -> dict[str, np.ndarray]:
+        found = {}
+        for id_ in ids:
+            found[id_] = self._index.vector(intake.checked_id(id_))
+            if found[id_] is None:
+                raise HTTPException(404, f"there is no image with the id {id_}")
+        return found
+
+    def _embed(self, pixels: Sequence[np.ndarray]) -> np.ndarray:
+        """Returns the embeddings of a batch, padded to one of the sizes that are compiled."""
+        size = next(size for size in self._sizes if size >= len(pixels))
+        return self._index.embedder.embed(np.stack(pixels), batch_size=size)
+
+    def _search(self, wanted: Sequence[_Wanted]) -> list[index.Answer]:
+        """Returns the answers to a batch; those with the same filter are searched together."""
+        answers: list[index.Answer | None] = [None] * len(wanted)
+        key = lambda i: (wanted[i].level, wanted[i].filter)  # noqa: E731
+        for (level, where), group in itertools.groupby(sorted(range(len(wanted)), key=key), key):
+            rows = list(group)
+            vectors = np.stack([wanted[i].vector for i in rows])
+            found = self._index.search_vectors(vectors, top_k=level, filter=where or None)
+            for i, answer in zip(rows, found, strict=True):
+                answers[i] = answer
+        return answers
+
+
+def checked_filter(text: str | None) -> str:
+    """Returns a filter that can be read and feels for nothing private; "" for none.
+
+    Raises:
+        HTTPException: 400, with the place and what was expected there.
+    """
+    try:
+        tree = filters.resolve(text)
+    except errors.UsageError as error:
+        raise HTTPException(400, f"filter: {str(error).removeprefix('--filter: ')}") from error
+    if tree is None:
+        return ""
+    if private := filters.field_names(tree) & _PRIVATE_FIELDS:
+        raise HTTPException(400, f"filter: {min(private)} cannot be searched by here")
+    return text or ""
+
+
+def _busy() -> HTTPException:
+    return HTTPException(503, "the server is busy; try again in a second", {"Retry-After": "1"})

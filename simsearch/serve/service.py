@@ -1,0 +1,158 @@
+"""The index as the routes see it: what it holds, what is added, what is deleted."""
+
+import asyncio
+import collections
+import os
+import re
+import time
+
+from starlette.exceptions import HTTPException
+
+from simsearch import config_serving, index
+from simsearch.data import images as images_lib
+from simsearch.serve import intake, models
+from simsearch.serve.searcher import Searcher
+
+_LARGE = 1600  # Pixels, longer side of the large view.
+_LABELS_SECONDS = 20.0
+
+
+class Service:
+    """Answers what the routes ask; the event loop's thread calls it.
+
+    Attributes:
+        config: The configuration's `serve` group.
+        searcher: Answers queries.
+        is_stopping: Whether the server takes no more requests.
+    """
+
+    def __init__(self, opened: index.Index, *, config: config_serving.Serve) -> None:
+        """Takes an open index, which outlives it."""
+        self.config = config
+        self.searcher = Searcher(opened, config=config)
+        self.is_stopping = False
+        self._index = opened
+        self._changing = asyncio.Lock()
+        self._labels: tuple[float, models.Labels] | None = None
+
+    def close(self) -> None:
+        """Answers what still waits, and ends the threads."""
+        self.searcher.close()
+
+    async def add(self, addition: intake.Addition) -> list[str]:
+        """Adds images, and returns their ids when they are stored.
+
+        Raises:
+            HTTPException: Where one of them cannot be read; none is added then.
+        """
+        encoded = [upload.encoded for upload in addition.uploads]
+        await asyncio.gather(*(self.searcher.decode(self.searcher.check, one) for one in encoded))
+        async with self._changing:
+            try:
+                return await asyncio.to_thread(
+                    self._index.add,
+                    encoded,
+                    labels=addition.labels or None,
+                    paths=addition.paths or [upload.name for upload in addition.uploads],
+                )
+            except images_lib.CorruptImage as error:
+                raise intake.unreadable(error) from error
+            finally:
+                self._labels = None
+
+    async def remove(self, id_: str) -> int:
+        """Deletes a stored image, and returns 1 when it is gone.
+
+        Raises:
+            HTTPException: 404 where there is none.
+        """
+        async with self._changing:
+            removed = await asyncio.to_thread(self._index.remove, [id_])
+            self._labels = None
+        if not removed:
+            raise _missing()
+        return removed
+
+    async def get(self, id_: str) -> models.StoredImage:
+        """Returns what is known of a stored image."""
+        found = await asyncio.to_thread(self._index.get, id_)
+        if found is None:
+            raise _missing()
+        return _stored(found)
+
+    async def thumbnail(self, id_: str) -> bytes:
+        """Returns a stored image's thumbnail, a JPEG."""
+        found = await asyncio.to_thread(self._index.thumbnail, id_)
+        if found is None:
+            raise _missing()
+        return found
+
+    async def large(self, id_: str) -> bytes:
+        """Returns a stored image from its file, shrunk to a screen; the thumbnail where it is gone.
+
+        The file is drawn anew: what it carries besides pixels, such as a place, does not leave.
+        """
+        path = await asyncio.to_thread(self._index.file_of, id_)
+        if path is not None:
+            try:
+                return await self.searcher.decode(self._shrunk, path)
+            except (OSError, images_lib.CorruptImage):
+                pass  # Changed or gone since it was indexed.
+        return await self.thumbnail(id_)
+
+    async def sample(self, limit: int) -> list[models.StoredImage]:
+        """Returns some stored images."""
+        return [_stored(hit) for hit in await asyncio.to_thread(self._index.sample, limit)]
+
+    async def labels(self) -> models.Labels:
+        """Returns the labels, counted at most some seconds ago."""
+        if self._labels is None or self._labels[0] < time.monotonic():
+            counts = collections.Counter(await asyncio.to_thread(self._index.labels))
+            ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+            labels = [models.LabelCount(label=name, count=count) for name, count in ordered]
+            self._labels = time.monotonic() + _LABELS_SECONDS, models.Labels(labels=labels)
+        return self._labels[1]
+
+    async def info(self, *, can_change: bool) -> models.Info:
+        """Returns which model and which index answer; the index by its name, not by its place."""
+        about, config = self._index.info, self.config
+        return models.Info(
+            version=about.version,
+            backbone=about.backbone,
+            fingerprint=about.fingerprint,
+            embedding_size=about.embedding_size,
+            engine=about.engine,
+            index=index_name(about.url),
+            num_images=await asyncio.to_thread(self._index.count),
+            limits=models.Limits(
+                max_upload_mb=config.max_upload_mb,
+                max_top_k=config.max_top_k,
+                max_query_images=config.max_query_images,
+                url_queries=config.allow_url_queries,
+                changes=can_change,
+            ),
+        )
+
+    def count(self) -> int:
+        """Returns how many images the index holds."""
+        return self._index.count()
+
+    def _shrunk(self, path: os.PathLike) -> bytes:
+        with open(path, "rb") as file:
+            encoded = file.read()
+        return images_lib.thumbnail(
+            encoded, longest=_LARGE, max_pixels=self._index.embedder.config.data.max_pixels
+        )
+
+
+def index_name(url: str) -> str:
+    """Returns what an index may be called in public: the end of its place, nothing above it."""
+    return re.split(r"[/:]", url.rstrip("/"))[-1] or "index"
+
+
+def _stored(hit: index.Hit) -> models.StoredImage:
+    return models.StoredImage(id=hit.id, label=hit.label, path=hit.path, metadata=hit.metadata)
+
+
+def _missing() -> HTTPException:
+    return HTTPException(404, "there is no image with this id")
