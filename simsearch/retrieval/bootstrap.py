@@ -1,14 +1,25 @@
-"""Bootstrap intervals of a mean."""
+"""Bootstrap intervals: of a mean, and of figures that counts decide."""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 # Resampled values held at a time; 64 MiB of float64.
 _BLOCK_ELEMENTS = 2**23
+# Resamples of counts held at a time.
+_BLOCK_SAMPLES = 250
 
 
-def interval(
-    values: np.ndarray, *, num_samples: int, confidence: float, seed: int
-) -> tuple[float, float, float]:
+class Interval(NamedTuple):
+    """A figure and the bounds of its bootstrap interval, None where it has none."""
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+
+def interval(values: np.ndarray, *, num_samples: int, confidence: float, seed: int) -> Interval:
     """Returns the mean and the bounds of its percentile bootstrap interval.
 
     Args:
@@ -33,6 +44,58 @@ def interval(
             for start in range(0, num_samples, size)
         ]
     )
+    low, high = np.quantile(means, _bounds(confidence))
+    return Interval(float(values.mean()), float(low), float(high))
+
+
+def of_counts(
+    values: Sequence[float],
+    figures: Callable[..., Sequence[np.ndarray]],
+    counts: Sequence[np.ndarray],
+    *,
+    num_samples: int,
+    confidence: float,
+    seed: int,
+) -> list[Interval]:
+    """Returns the percentile bootstrap intervals of figures, resampling groups of queries.
+
+    All pairs of a query are drawn or left out together, since they depend on each other.
+
+    Args:
+        values: The figures of everything, M of them, whose intervals are sought.
+        figures: From resampled counts, each [..., S, C], to the M figures, each float [S].
+        counts: By group, each float32 [..., G, C].
+        num_samples: Resamples.
+        confidence: Share of the resampled figures inside the interval.
+        seed: Of the resamples.
+
+    Returns:
+        M intervals, each around its value; a resample that leaves a figure undefined is no sample.
+
+    References:
+        Bolle, Ratha and Pankanti, Error Analysis of Pattern Recognition Systems: the Subsets
+            Bootstrap, 2004.
+    """
+    num_groups = counts[0].shape[-2]
+    rng = np.random.default_rng(seed)
+    shares = np.full(num_groups, 1 / num_groups)
+    drawn = rng.multinomial(num_groups, shares, size=num_samples).astype(np.float32)
+    samples = []
+    for start in range(0, num_samples, _BLOCK_SAMPLES):
+        part = drawn[start : start + _BLOCK_SAMPLES]
+        with np.errstate(invalid="ignore"):
+            samples.append(np.stack(figures(*(part @ each for each in counts))))
+    found = []
+    for value, sampled in zip(values, np.concatenate(samples, axis=-1), strict=True):
+        sampled = sampled[np.isfinite(sampled)]
+        if len(sampled):
+            low, high = np.quantile(sampled, _bounds(confidence))
+            found.append(Interval(float(value), min(low, value), max(high, value)))
+        else:
+            found.append(Interval(float(value)))
+    return [Interval(*(None if x is None else float(x) for x in each)) for each in found]
+
+
+def _bounds(confidence: float) -> list[float]:
     tail = (1 - confidence) / 2
-    low, high = np.quantile(means, [tail, 1 - tail])
-    return float(values.mean()), float(low), float(high)
+    return [tail, 1 - tail]

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from simsearch import errors, runs
+from simsearch.retrieval.metrics import bins
 from simsearch.retrieval.metrics import pairs as pairs_lib
 
 _FORMAT = 1
@@ -150,10 +151,10 @@ def fit(pairs: pairs_lib.Pairs, *, method: str, weights: str = "") -> Calibratio
         )
     total = pairs.same + pairs.different
     filled = np.flatnonzero(total)
-    edges = pairs_lib.edges()
-    centers = np.minimum((edges[filled] + edges[filled + 1]) / 2, 1.0)
     curve = {"isotonic": _isotonic, "logistic": _logistic}[method]
-    cosines, probabilities = curve(centers, pairs.same[filled], pairs.different[filled])
+    cosines, probabilities = curve(
+        bins.centers()[filled], pairs.same[filled], pairs.different[filled]
+    )
     # So many pairs do not prove that the next is never, or always, of one class.
     bounds = 1 / (num_different + 2), 1 - 1 / (num_same + 2)
     return Calibration(
@@ -203,4 +204,4 @@ def _thresholds(different: np.ndarray) -> np.ndarray:
     at_or_above = np.concatenate([np.cumsum(different[::-1])[::-1], [0]])
     allowed = np.floor(_RATES * at_or_above[0] * (1 + 1e-12)).astype(np.int64)
     first = np.searchsorted(-at_or_above, -allowed, side="left")
-    return pairs_lib.edges()[first]
+    return bins.edges()[first]

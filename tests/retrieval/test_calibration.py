@@ -5,7 +5,7 @@ import pytest
 
 from simsearch import errors, runs
 from simsearch.retrieval import calibration
-from simsearch.retrieval.metrics import pairs
+from simsearch.retrieval.metrics import bins, pairs
 
 
 def make(num=60, classes=5, noise=0.9, seed=0):
@@ -43,11 +43,11 @@ def test_isotonic_is_the_pooled_share_of_same_class_pairs():
     embeddings, labels = make()
     found = calibration.fit(counted(embeddings, labels), method="isotonic")
     cosines, same = split_pairs(embeddings, labels)
-    bins = pairs.bins(cosines)
-    filled, inverse, sizes = np.unique(bins, return_inverse=True, return_counts=True)
+    found_bins = bins.of(cosines)
+    filled, inverse, sizes = np.unique(found_bins, return_inverse=True, return_counts=True)
     shares = np.bincount(inverse, weights=same) / sizes
     expected = pool_adjacent_violators(shares, sizes)
-    centers = (pairs.edges()[filled] + pairs.edges()[filled + 1]) / 2
+    centers = (bins.edges()[filled] + bins.edges()[filled + 1]) / 2
     # Never quite 0 or 1: fewer than so many pairs prove neither.
     bounds = 1 / (found.num_different + 2), 1 - 1 / (found.num_same + 2)
     np.testing.assert_allclose(
@@ -84,7 +84,7 @@ def test_a_higher_cosine_never_has_a_lower_probability(method):
 
 @pytest.mark.parametrize("method", ["isotonic", "logistic"])
 def test_embeddings_that_tell_nothing_get_the_share_of_same_class_pairs(method):
-    same = np.zeros(pairs.NUM_BINS, np.int64)
+    same = np.zeros(bins.NUM_BINS, np.int64)
     same[200_000] = 30
     counts = pairs.Pairs(same, 3 * same, np.zeros((1, 1)), np.zeros((1, 1)))
     found = calibration.fit(counts, method=method)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from simsearch.retrieval.metrics import pairs
+from simsearch.retrieval.metrics import bins, pairs
 
 
 def make(num=30, classes=4, seed=0):
@@ -35,7 +35,7 @@ def test_all_pairs_are_counted_as_in_nested_loops(block_size):
     ):
         assert counts.sum() == by_group.sum() == len(expected[kind])
         # Cosines of another block shape round differently: to the next bin at most.
-        ours = np.repeat(np.arange(pairs.NUM_BINS), counts)
+        ours = np.repeat(np.arange(bins.NUM_BINS), counts)
         np.testing.assert_allclose(ours, sorted(expected[kind]), atol=1)
         coarse = np.bincount(ours >> 7, minlength=by_group.shape[1])
         np.testing.assert_array_equal(by_group.sum(axis=0), coarse)
@@ -59,14 +59,3 @@ def test_each_query_is_in_one_group_with_all_its_pairs():
     assert sizes.tolist() == [29] * 30
     num_same = np.bincount(labels)[labels] - 1
     assert sorted(found.same_by_group.sum(axis=1)) == sorted(num_same)
-
-
-def test_a_bin_holds_from_its_edge_up_to_the_next():
-    edges = pairs.edges()
-    assert edges[0] == -1 and edges[-2] == 1 and len(edges) == pairs.NUM_BINS + 1
-    inside = np.array([0, 1, 1000, 131072, 262143, 262144])
-    np.testing.assert_array_equal(pairs.bins(edges[inside].astype(np.float32)), inside)
-    below = np.nextafter(edges[inside[1:]].astype(np.float32), np.float32(-2))
-    np.testing.assert_array_equal(pairs.bins(below), inside[1:] - 1)
-    outside = np.array([-1.0000001, 1.0000001], np.float32)
-    assert pairs.bins(outside).tolist() == [0, 262144]
