@@ -144,9 +144,12 @@ def get_config() -> config_dict.ConfigDict:
     evaluation.num_bootstrap = 1_000  # resamples >= 1 behind each interval
     evaluation.confidence = 0.95  # (0, 1), of the intervals
     evaluation.seed = 0  # integer >= 0; of everything that an evaluation draws at random
-    evaluation.max_pairs = 20_000_000  # pairs of images >= 1 behind verification and calibration
+    # Pairs >= 1 behind verification, open set and calibration; of more, queries are drawn.
+    evaluation.max_pairs = 50_000_000
+    evaluation.max_clustered = 20_000  # images >= 2 behind nmi; of more, so many are drawn
+    evaluation.open_set_folds = 4  # parts >= 2 of the classes, each held out once
     evaluation.calibration = "isotonic"  # isotonic | logistic: from cosines to probabilities
-    # [0, 1], share of the pairs of two classes that the threshold of "similar" lets through.
+    # [0, 1), share of the pairs of two classes that the threshold of "similar" lets through.
     evaluation.false_match_rate = 1e-3
     evaluation.pixel_baseline = False  # whether the raw pixels' figures are printed beside
 

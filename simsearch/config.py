@@ -155,8 +155,10 @@ class Eval:
     confidence: SplitFraction
     seed: Count
     max_pairs: PositiveInt
+    max_clustered: Annotated[int, checks.Range(at_least=2)]
+    open_set_folds: Annotated[int, checks.Range(at_least=2)]
     calibration: Literal["isotonic", "logistic"]
-    false_match_rate: Fraction
+    false_match_rate: Annotated[float, checks.Range(at_least=0, below=1)]
     pixel_baseline: bool
 
 

@@ -1,6 +1,5 @@
 """`--mode=eval`: figures and pictures of what a version retrieves."""
 
-import dataclasses
 import json
 import os
 import pathlib
@@ -8,12 +7,14 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from simsearch import config_files, errors, progress, runs, wiring
-from simsearch.commands import shared
+from simsearch.commands import calibration, shared
 from simsearch.config import Config
 from simsearch.data import corrupt as corrupt_lib
 from simsearch.data import sources
-from simsearch.retrieval import embed, pictures
+from simsearch.retrieval import bootstrap, embed, pictures, report
+from simsearch.retrieval import calibration as calibration_lib
 from simsearch.retrieval import evaluate as evaluate_lib
+from simsearch.retrieval import figures as figures_lib
 from simsearch.training import records as records_lib
 
 # What an evaluation may change without making another model of the version.
@@ -23,7 +24,7 @@ _EVAL_FIELDS = ("eval.", "data.path", "data.cache_dir", "data.num_threads", "dat
 class Evaluation(NamedTuple):
     """What an evaluation found, and where it is kept."""
 
-    figures: evaluate_lib.Figures
+    figures: figures_lib.Figures
     json_path: pathlib.Path
     picture_paths: list[pathlib.Path]
 
@@ -71,21 +72,20 @@ def evaluate(
         embed.embed_cached(embedder, splits[name], cache, corrupt=corrupt)
         for name in (split, "train")
     )
-    figures = _figures(config, queries, gallery, splits=splits, split=split)
+    calibrated = calibration.of(found, embedder, splits, config=config, corrupt=corrupt)
+    figures = _figures(config, queries, gallery, splits=splits, split=split, calibrated=calibrated)
     progress.log.info(
         "%s split, %d queries, version %d:\n%s",
         split,
         figures.num_queries,
         found.number,
-        evaluate_lib.table(figures.metrics, _pixel_figures(config, splits, split, corrupt)),
+        report.table(figures, _pixel_figures(config, splits, split, corrupt)),
     )
     directory = found.eval_dir if split == "test" else found.eval_dir / split
     directory.mkdir(parents=True, exist_ok=True)
     json_path = directory / "eval.json"
     context = {"version": found.number, "split": split, "weights": embedder.fingerprint}
-    runs.write_text(
-        json_path, json.dumps(evaluate_lib.to_json(figures, **context), indent=2) + "\n"
-    )
+    runs.write_text(json_path, json.dumps(figures_lib.to_json(figures, **context), indent=2) + "\n")
     paths = pictures.draw_all(
         directory,
         split=images,
@@ -112,18 +112,18 @@ def _figures(
     *,
     splits: dict[str, sources.Split],
     split: str,
-) -> evaluate_lib.Figures:
+    calibrated: calibration_lib.Calibration | None = None,
+) -> figures_lib.Figures:
     """Returns the figures of one split, images that could not be read left out."""
-    options = dataclasses.asdict(config.eval)
-    for name in ("batch_size", "pixel_baseline", "calibration", "false_match_rate", "max_pairs"):
-        del options[name]
+    options = {name: getattr(config.eval, name) for name in evaluate_lib.Options._fields}
     return evaluate_lib.measure(
         queries.embeddings[queries.valid],
         splits[split].labels[queries.valid],
         gallery=gallery.embeddings[gallery.valid],
         gallery_labels=splits["train"].labels[gallery.valid],
         class_names=splits[split].class_names,
-        **options,
+        options=evaluate_lib.Options(**options),
+        calibration=calibrated,
     )
 
 
@@ -132,7 +132,7 @@ def _pixel_figures(
     splits: dict[str, sources.Split],
     split: str,
     corrupt: corrupt_lib.CorruptLog,
-) -> dict[str, evaluate_lib.Interval] | None:
+) -> dict[str, bootstrap.Interval] | None:
     """Returns the same figures of the raw pixels, where they are asked for."""
     if not config.eval.pixel_baseline:
         return None

@@ -155,8 +155,9 @@ def fit(pairs: pairs_lib.Pairs, *, method: str, weights: str = "") -> Calibratio
     cosines, probabilities = curve(
         bins.centers()[filled], pairs.same[filled], pairs.different[filled]
     )
-    # So many pairs do not prove that the next is never, or always, of one class.
-    bounds = 1 / (num_different + 2), 1 - 1 / (num_same + 2)
+    # No sample proves that the next pair is never, or always, of one class (Laplace's rule of
+    # succession). Pairs of one image stand or fall together, so images are counted at the top.
+    bounds = 1 / (num_different + 2), 1 - 1 / (pairs.num_queries + 2)
     return Calibration(
         method=method,
         weights=weights,

@@ -1,30 +1,62 @@
-"""The figures of an evaluation, each with its bootstrap interval, from embeddings and labels."""
+"""Measures embeddings: every figure of an evaluation, with its bootstrap interval."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from simsearch.retrieval import bootstrap
-from simsearch.retrieval.metrics import ranking, triplets, voting
+from simsearch.retrieval import calibration as calibration_lib
+from simsearch.retrieval import figures as figures_lib
+from simsearch.retrieval.metrics import (
+    bins,
+    clustering,
+    open_set,
+    ranking,
+    reliability,
+    triplets,
+    verification,
+    voting,
+)
+from simsearch.retrieval.metrics import pairs as pairs_lib
 
 
-class Interval(NamedTuple):
-    """A figure and the bounds of its bootstrap interval."""
+class Options(NamedTuple):
+    """How the figures are computed.
 
-    value: float
-    low: float
-    high: float
+    Attributes:
+        num_neighbors: Train images that vote in `knn_accuracy`.
+        temperature: A vote weighs exp(cosine / temperature).
+        triplet_margin: Margin of `one_minus_triplet_loss`, on squared distances.
+        num_triplets: Random triplets behind it.
+        max_pairs: Most pairs of images behind verification, open set and calibration.
+        max_clustered: Most images behind `nmi`.
+        open_set_folds: Parts of the classes, each held out once.
+        false_match_rate: Share of different-class pairs that a threshold may let through.
+        num_bootstrap: Resamples behind each interval.
+        confidence: Of the intervals, such as 0.95.
+        seed: Of everything that is drawn.
+    """
 
+    num_neighbors: int
+    temperature: float
+    triplet_margin: float
+    num_triplets: int
+    max_pairs: int
+    max_clustered: int
+    open_set_folds: int
+    false_match_rate: float
+    num_bootstrap: int
+    confidence: float
+    seed: int
 
-class Figures(NamedTuple):
-    """What an evaluation measured."""
-
-    metrics: dict[str, Interval]
-    per_class: dict[str, float]  # Recall@1 of each class that has a query
-    confusion: np.ndarray  # int [C, C], query's class by its nearest neighbour's class
-    num_queries: int  # images with another one of their class
-    num_left_out: int  # images that are alone in their class, no query for them
+    def resampling(self) -> dict[str, float]:
+        """Returns the keyword arguments of everything that has intervals."""
+        return {
+            "num_bootstrap": self.num_bootstrap,
+            "confidence": self.confidence,
+            "seed": self.seed,
+        }
 
 
 def retrieval_means(embeddings: np.ndarray, labels: np.ndarray) -> dict[str, float]:
@@ -45,14 +77,10 @@ def measure(
     gallery: np.ndarray,
     gallery_labels: np.ndarray,
     class_names: Sequence[str],
-    num_neighbors: int,
-    temperature: float,
-    triplet_margin: float,
-    num_triplets: int,
-    num_bootstrap: int,
-    confidence: float,
-    seed: int,
-) -> Figures:
+    options: Options,
+    predicted: np.ndarray | None = None,
+    calibration: calibration_lib.Calibration | None = None,
+) -> figures_lib.Figures:
     """Returns every figure of a split: its images against each other, the query left out.
 
     Args:
@@ -62,59 +90,147 @@ def measure(
             they share no class with the split, float32 [M, D].
         gallery_labels: Their classes, int [M].
         class_names: Names of all classes.
-        num_neighbors: Train images that vote.
-        temperature: A vote weighs exp(cosine / temperature).
-        triplet_margin: Margin of `one_minus_triplet_loss`, on squared distances.
-        num_triplets: Random triplets behind it.
-        num_bootstrap: Resamples behind each interval.
-        confidence: Of the intervals, such as 0.95.
-        seed: Of the triplets and the resamples.
+        options: How.
+        predicted: Classes that the class head says, int [N], where there is one.
+        calibration: Of the embeddings' network, where there is one.
     """
+    labels = np.asarray(labels)
     scores = ranking.leave_one_out(embeddings, labels)
-    values: dict[str, np.ndarray] = dict(scores.per_query())
-    # Neighbours of other classes alone, as after a split by class, cannot vote for the right one.
+    columns, notes = scores.per_query(), ()
+    if predicted is not None:
+        columns["classifier_accuracy"] = (predicted == labels).astype(np.float32)
     if np.isin(labels, gallery_labels).any():
-        values["knn_accuracy"] = voting.knn_accuracy(
+        columns["knn_accuracy"] = voting.knn_accuracy(
             embeddings,
             labels,
             gallery,
             gallery_labels,
-            num_neighbors=num_neighbors,
-            temperature=temperature,
+            num_neighbors=options.num_neighbors,
+            temperature=options.temperature,
         )
-    values["one_minus_triplet_loss"] = triplets.one_minus_triplet_loss(
-        embeddings, labels, margin=triplet_margin, num_triplets=num_triplets, seed=seed
-    )
-    options = {"num_samples": num_bootstrap, "confidence": confidence, "seed": seed}
-    return Figures(
-        metrics={
-            name: Interval(*bootstrap.interval(column, **options))
-            for name, column in values.items()
-        },
+    else:
+        notes = ("knn_accuracy is left out: no train image is of one of these classes",)
+    pairs = pairs_lib.count(embeddings, labels, max_pairs=options.max_pairs, seed=options.seed)
+    metrics = _of_queries(embeddings, labels, columns=columns, options=options)
+    metrics |= _of_all(embeddings, labels, pairs=pairs, options=options)
+    calibrated = None
+    if calibration is not None:
+        calibrated = _calibrated(
+            scores, labels, pairs=pairs, calibration=calibration, rate=options.false_match_rate
+        )
+        metrics |= _calibration_figures(calibrated, pairs)
+    threshold = None if calibrated is None else calibrated.threshold
+    metrics |= _open_set(embeddings, labels, threshold=threshold, options=options)
+    return figures_lib.Figures(
+        metrics=metrics,
         per_class=ranking.recall_per_class(scores, labels, class_names),
         confusion=ranking.confusion(scores, labels, num_classes=len(class_names)),
         num_queries=int(np.sum(scores.valid)),
         num_left_out=int(np.sum(~scores.valid)),
+        per_query={name: _for_all(column, scores.valid) for name, column in columns.items()},
+        calibrated=calibrated,
+        notes=notes,
     )
 
 
-def to_json(figures: Figures, **context: Any) -> dict[str, Any]:
-    """Returns the figures as plain values, after the given context."""
-    return context | {
-        "num_queries": figures.num_queries,
-        "num_left_out": figures.num_left_out,
-        "metrics": {name: interval._asdict() for name, interval in figures.metrics.items()},
-        "per_class_recall_at_1": figures.per_class,
+def _of_queries(
+    embeddings: np.ndarray,
+    labels: np.ndarray,
+    *,
+    columns: dict[str, np.ndarray],
+    options: Options,
+) -> dict[str, bootstrap.Interval]:
+    """Returns the means of what has a value for each query, or for each triplet."""
+    losses = triplets.one_minus_triplet_loss(
+        embeddings,
+        labels,
+        margin=options.triplet_margin,
+        num_triplets=options.num_triplets,
+        seed=options.seed,
+    )
+    return {
+        name: bootstrap.interval(
+            column,
+            num_samples=options.num_bootstrap,
+            confidence=options.confidence,
+            seed=options.seed,
+        )
+        for name, column in (columns | {"one_minus_triplet_loss": losses}).items()
     }
 
 
-def table(figures: Mapping[str, Interval], beside: Mapping[str, Interval] | None = None) -> str:
-    """Returns the figures as aligned lines, with the raw pixels' beside them where given."""
-    width = max(map(len, figures))
-    lines = []
-    for name, interval in figures.items():
-        line = f"  {name:<{width}}  {interval.value:.4f}  [{interval.low:.4f}, {interval.high:.4f}]"
-        if beside and name in beside:
-            line += f"    raw pixels {beside[name].value:.4f}"
-        lines.append(line)
-    return "\n".join(lines)
+def _of_all(
+    embeddings: np.ndarray,
+    labels: np.ndarray,
+    *,
+    pairs: pairs_lib.Pairs,
+    options: Options,
+) -> dict[str, bootstrap.Interval]:
+    """Returns the figures of all pairs, and of the clusters."""
+    rate = options.false_match_rate
+    found = verification.measure(pairs, false_match_rate=rate, **options.resampling())
+    nmi = clustering.nmi(embeddings, labels, max_images=options.max_clustered, seed=options.seed)
+    return found | {"nmi": bootstrap.Interval(nmi)}
+
+
+def _open_set(
+    embeddings: np.ndarray, labels: np.ndarray, *, threshold: float | None, options: Options
+) -> dict[str, bootstrap.Interval]:
+    scores = open_set.score(
+        embeddings,
+        labels,
+        num_folds=options.open_set_folds,
+        max_pairs=options.max_pairs,
+        seed=options.seed,
+    )
+    if scores is None:
+        return {}
+    found = open_set.measure(scores, **options.resampling())
+    if threshold is not None:
+        found |= open_set.nothing_similar(scores, threshold=threshold, **options.resampling())
+    return found
+
+
+def _for_all(column: np.ndarray, valid: np.ndarray) -> np.ndarray:
+    """Returns a value for each image, NaN where it is no query."""
+    if len(column) == len(valid):
+        return column
+    found = np.full(len(valid), np.nan, np.float32)
+    found[valid] = column
+    return found
+
+
+def _calibrated(
+    scores: ranking.RetrievalScores,
+    labels: np.ndarray,
+    *,
+    pairs: pairs_lib.Pairs,
+    calibration: calibration_lib.Calibration,
+    rate: float,
+) -> figures_lib.Calibrated:
+    is_same = labels[scores.nearest] == labels[:, None]
+    told = calibration.probability(scores.nearest_scores)
+    total = pairs.same + pairs.different
+    return figures_lib.Calibrated(
+        calibration,
+        rate,
+        retrieved=reliability.measure(told.ravel(), is_same.ravel(), np.ones(told.size)),
+        pairs=reliability.measure(calibration.probability(bins.centers()), pairs.same, total),
+    )
+
+
+def _calibration_figures(
+    calibrated: figures_lib.Calibrated, pairs: pairs_lib.Pairs
+) -> dict[str, bootstrap.Interval]:
+    """Returns the calibration's errors, and what its threshold does to these pairs."""
+    start = int(bins.of(np.float32(calibrated.threshold)))
+    values = {
+        "calibration_error": calibrated.retrieved.error,
+        "calibration_error_pairs": calibrated.pairs.error,
+        "threshold": calibrated.threshold,
+    }
+    if pairs.different.any():
+        values["false_match_rate"] = pairs.different[start:].sum() / pairs.different.sum()
+    if pairs.same.any():
+        values["false_non_match_rate"] = pairs.same[:start].sum() / pairs.same.sum()
+    return {name: bootstrap.Interval(float(value)) for name, value in values.items()}

@@ -8,7 +8,9 @@ import numpy as np
 
 from simsearch import errors
 from simsearch.data import images, splits
-from simsearch.retrieval import embed, evaluate, neighbors
+from simsearch.retrieval import calibration as calibration_lib
+from simsearch.retrieval import embed, neighbors
+from simsearch.retrieval import figures as figures_lib
 
 _DISPLAY_PIXELS = 160
 _PAGE_ROWS = 8
@@ -19,7 +21,7 @@ def draw_all(
     *,
     split: splits.Split,
     embedded: embed.Embedded,
-    figures: evaluate.Figures,
+    figures: figures_lib.Figures,
     records: Sequence[Mapping[str, Any]],
     monitor: str,
     num_similar: int,
@@ -45,10 +47,16 @@ def draw_all(
         UsageError: Where the image of `query_index` could not be read.
     """
     # matplotlib takes a second to import, and only pictures need it.
-    from simsearch.retrieval.plots import confusion, curves, embedding_map
+    from simsearch.retrieval.plots import confusion, curves, embedding_map, reliability
     from simsearch.retrieval.plots import neighbors as neighbors_plot
 
-    sheet = _Sheet(split, embedded, num_similar=num_similar, max_pixels=max_pixels)
+    sheet = _Sheet(
+        split,
+        embedded,
+        num_similar=num_similar,
+        max_pixels=max_pixels,
+        calibration=figures.calibrated and figures.calibrated.calibration,
+    )
     if query_index is not None and not embedded.valid[query_index]:
         raise errors.UsageError(
             f"--query_index={query_index} must be an image that can be read, and "
@@ -84,6 +92,10 @@ def draw_all(
             class_names=[split.class_names[label] for label in there],
         )
     )
+    diagram = directory / "reliability.png"
+    diagram.unlink(missing_ok=True)
+    if figures.calibrated is not None:
+        paths.append(reliability.draw(diagram, figures.calibrated))
     paths.append(
         embedding_map.draw(
             directory / "embedding_map.png",
@@ -101,12 +113,19 @@ class _Sheet:
     """The readable images of a split with the neighbours of each among the others."""
 
     def __init__(
-        self, split: splits.Split, embedded: embed.Embedded, *, num_similar: int, max_pixels: int
+        self,
+        split: splits.Split,
+        embedded: embed.Embedded,
+        *,
+        num_similar: int,
+        max_pixels: int,
+        calibration: calibration_lib.Calibration | None,
     ) -> None:
         self.rows = np.flatnonzero(embedded.valid)
         self._split = split
         self._max_pixels = max_pixels
         self._num_similar = num_similar
+        self._calibration = calibration
         vectors = embedded.embeddings[self.rows]
         self._vectors = vectors
         found = neighbors.top_k(vectors, vectors, k=1, exclude=np.arange(len(vectors)))
@@ -138,6 +157,8 @@ class _Sheet:
                 score=float(score),
                 caption=self._class_of(row),
                 correct=self._split.labels[row] == self._split.labels[query],
+                probability=self._calibration
+                and float(self._calibration.probability(np.float64(score))),
             )
             for row, score in zip(self.rows[found.rows[0]].tolist(), found.scores[0], strict=True)
         ]

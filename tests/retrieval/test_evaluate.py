@@ -1,64 +1,132 @@
+import json
+
 import numpy as np
+import pytest
 
-from simsearch.retrieval import evaluate
-from simsearch.retrieval.metrics import ranking
+from simsearch.retrieval import calibration, evaluate, figures, report
+from simsearch.retrieval.metrics import pairs, ranking
+from tests.retrieval.metrics import sets
 
-OPTIONS = {
-    "num_neighbors": 3,
-    "temperature": 0.1,
-    "triplet_margin": 1.0,
-    "num_triplets": 100,
-    "num_bootstrap": 50,
-    "confidence": 0.95,
-    "seed": 0,
-}
+OPTIONS = evaluate.Options(
+    num_neighbors=3,
+    temperature=0.1,
+    triplet_margin=1.0,
+    num_triplets=100,
+    max_pairs=10**6,
+    max_clustered=1000,
+    open_set_folds=2,
+    false_match_rate=0.05,
+    num_bootstrap=50,
+    confidence=0.95,
+    seed=0,
+)
+NAMES = ("a", "b", "c", "d", "e")
+# Figures of a stored number without an interval.
+POINTS = {"nmi", "calibration_error", "calibration_error_pairs", "threshold"}
+POINTS |= {"false_match_rate", "false_non_match_rate"}
 
 
-def measure(gallery_shift=0):
-    rng = np.random.default_rng(0)
-    labels = np.array([0, 0, 0, 1, 1, 1, 2])
-    x = np.eye(3)[labels] + 0.4 * rng.normal(size=(7, 3))
-    x = (x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float32)
-    figures = evaluate.measure(
-        x,
-        labels,
-        gallery=x,
-        gallery_labels=labels + gallery_shift,
-        class_names=("a", "b", "c", "d"),
-        **OPTIONS,
+def make(seed=0):
+    embeddings, labels = sets.make(num=60, classes=4, noise=1.5, seed=seed)
+    labels[0] = 4  # Alone in its class.
+    return embeddings, labels
+
+
+def fitted():
+    return calibration.fit(pairs.count(*make(1), max_pairs=10**6, seed=0), method="isotonic")
+
+
+def measure(**options):
+    x, labels = make()
+    gallery = {"gallery": x, "gallery_labels": labels}
+    return evaluate.measure(
+        x, labels, **gallery | {"class_names": NAMES, "options": OPTIONS} | options
     )
-    return x, labels, figures
 
 
 def test_each_figure_is_the_mean_of_its_queries_inside_its_interval():
-    x, labels, figures = measure()
+    x, labels = make()
+    found = measure(calibration=fitted(), predicted=np.zeros(60, int))
     scores = ranking.leave_one_out(x, labels).per_query()
     for name, column in scores.items():
-        assert np.isclose(figures.metrics[name].value, column.mean())
-    for interval in figures.metrics.values():
-        assert interval.low <= interval.value <= interval.high
-    assert figures.num_queries == 6 and figures.num_left_out == 1
-    assert set(figures.per_class) == {"a", "b"}
-    assert figures.confusion.shape == (4, 4) and figures.confusion.sum() == 6
+        assert found.metrics[name].value == pytest.approx(column.mean())
+    assert found.metrics["classifier_accuracy"].value == pytest.approx(np.mean(labels == 0))
+    for name, interval in found.metrics.items():
+        assert (interval.low is None) == (interval.high is None) == (name in POINTS), name
+        if interval.low is not None:
+            assert interval.low <= interval.value <= interval.high, name
+    assert found.num_queries == 59 and found.num_left_out == 1
+    assert set(found.per_class) == {"a", "b", "c", "d"}
+    assert found.confusion.shape == (5, 5) and found.confusion.sum() == 59
     means = evaluate.retrieval_means(x, labels)
     assert means == {name: float(np.mean(column)) for name, column in scores.items()}
 
 
-def test_train_images_of_other_classes_have_no_vote():
-    _, _, shared = measure()
-    _, _, apart = measure(gallery_shift=3)
-    assert list(shared.metrics) == [
-        *list(apart.metrics)[:-1],
-        "knn_accuracy",
-        list(apart.metrics)[-1],
-    ]
+def test_values_of_single_queries_stay_in_the_images_order():
+    found = measure()
+    assert set(found.per_query) == {*ranking.FIGURES, "knn_accuracy"}
+    for name, column in found.per_query.items():
+        assert column.shape == (60,)
+        assert np.isnan(column[0]) == (name != "knn_accuracy")
+        assert np.nanmean(column) == pytest.approx(found.metrics[name].value)
 
 
-def test_the_stored_form_and_the_table_show_every_figure():
-    _, _, figures = measure()
-    stored = evaluate.to_json(figures, version=3)
-    assert stored["version"] == 3 and stored["num_queries"] == 6
+def test_classes_that_were_not_trained_on_have_no_votes_and_it_is_said():
+    found = measure(gallery_labels=np.full(60, 9))
+    assert "knn_accuracy" not in found.metrics and "knn_accuracy" not in found.per_query
+    assert found.notes == ("knn_accuracy is left out: no train image is of one of these classes",)
+    assert found.notes[0] in report.table(found)
+
+
+def test_a_calibration_is_judged_by_what_it_told():
+    x, labels = make()
+    fit = fitted()
+    found = measure(calibration=fit)
+    cosines = x @ x.T
+    nearest = ranking.leave_one_out(x, labels).nearest
+    told = fit.probability(np.take_along_axis(cosines, nearest, axis=1))
+    mean_gap = told.mean() - np.mean(labels[nearest] == labels[:, None])
+    # The mean of the gaps is at least the gap of the means.
+    error = found.metrics["calibration_error"].value
+    assert abs(mean_gap) - 1e-6 <= error < 0.2
+    assert found.metrics["calibration_error"].value == found.calibrated.retrieved.error
+    off = ~np.eye(60, dtype=bool)
+    is_same = (labels[:, None] == labels)[off]
+    above = cosines[off] > fit.threshold(0.05)
+    assert found.metrics["threshold"].value == fit.threshold(0.05)
+    assert found.metrics["false_match_rate"].value == pytest.approx(above[~is_same].mean())
+    assert found.metrics["false_non_match_rate"].value == pytest.approx(1 - above[is_same].mean())
+    assert measure().calibrated is None and "threshold" not in measure().metrics
+
+
+def test_one_class_and_two_images_are_measured_as_far_as_they_can_be():
+    x = np.eye(2, dtype=np.float32)[[0, 0, 1]]
+    gallery = {"gallery": x, "gallery_labels": np.zeros(3, int)}
+    found = evaluate.measure(
+        x, np.array([0, 0, 1]), **gallery, class_names=NAMES, options=OPTIONS, calibration=fitted()
+    )
+    assert found.metrics["recall_at_1"].value == 1
+    assert "open_set_auroc" not in found.metrics
+
+
+def test_the_stored_form_holds_every_figure():
+    found = measure(calibration=fitted())
+    stored = json.loads(json.dumps(figures.to_json(found, version=3)))
+    assert stored["version"] == 3 and stored["num_queries"] == 59
+    assert set(stored["metrics"]) == set(found.metrics)
     assert set(stored["metrics"]["recall_at_1"]) == {"value", "low", "high"}
-    lines = evaluate.table(figures.metrics, figures.metrics).splitlines()
-    assert len(lines) == len(figures.metrics) == 10
-    assert all("raw pixels" in line for line in lines)
+    assert stored["metrics"]["nmi"]["low"] is None
+    assert stored["calibration"]["threshold"] == found.calibrated.threshold
+    assert len(stored["reliability_pairs"]["told"]) == 15
+
+
+def test_the_table_shows_every_figure_once_in_its_group():
+    found = measure(calibration=fitted(), predicted=np.zeros(60, int))
+    lines = report.table(found, found.metrics).splitlines()
+    groups = [line.strip() for line in lines if not line.startswith("    ")]
+    assert groups == list(report.GROUPS)
+    names = [line.split()[0] for line in lines if line.startswith("    ")]
+    assert sorted(names) == sorted(found.metrics)
+    assert all("raw pixels" in line for line in lines if line.startswith("    "))
+    assert names.index("eer") > names.index("classifier_accuracy")
+    assert not set(report.LOWER_IS_BETTER) - set(found.metrics)

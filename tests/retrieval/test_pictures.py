@@ -9,7 +9,9 @@ import pytest
 
 from simsearch import errors
 from simsearch.data import images, splits
-from simsearch.retrieval import embed, evaluate, pictures
+from simsearch.retrieval import calibration, embed, pictures
+from simsearch.retrieval import figures as figures_lib
+from simsearch.retrieval.metrics import bins, pairs, reliability
 from simsearch.retrieval.plots import confusion, curves, embedding_map
 from simsearch.retrieval.plots import neighbors as plot
 
@@ -24,7 +26,7 @@ def _split(labels, unreadable=()):
     return splits.Split(np.asarray(labels, np.int32), ("cake", "waffle"), names, read, "")
 
 
-def _draw(directory, split, angles, *, invalid=(), **options):
+def _draw(directory, split, angles, *, invalid=(), calibrated=None, **options):
     """Draws images whose embeddings are the directions at some angles, in degrees."""
     radians = np.deg2rad(angles)
     vectors = np.stack([np.cos(radians), np.sin(radians)], 1).astype(np.float32)
@@ -34,7 +36,9 @@ def _draw(directory, split, angles, *, invalid=(), **options):
         directory,
         split=split,
         embedded=embed.Embedded(vectors, valid),
-        figures=evaluate.Figures({}, {}, np.eye(2, dtype=int), int(valid.sum()), 0),
+        figures=figures_lib.Figures(
+            {}, {}, np.eye(2, dtype=int), int(valid.sum()), 0, {}, calibrated
+        ),
         records=[],
         monitor="map_at_r",
         **{"num_similar": 3, "query_index": None, "seed": 0, "max_pixels": 10**6} | options,
@@ -78,6 +82,23 @@ def test_results_are_the_nearest_others_in_order(drawn, tmp_path):
     assert [result.correct for result in row.results] == [False, True, False]
     assert [result.caption for result in row.results] == ["waffle", "cake", "waffle"]
     np.testing.assert_allclose([r.score for r in row.results], np.cos(np.deg2rad([5, 40, 60])))
+
+
+def test_a_calibration_gives_results_a_probability_and_a_picture(drawn, tmp_path):
+    counts = np.zeros(bins.NUM_BINS, np.int64)
+    counts[[10_000, 200_000]] = 5
+    of_groups = np.zeros((1, 1), np.float32)
+    fit = calibration.fit(pairs.Pairs(counts, counts, of_groups, of_groups, 9), method="isotonic")
+    empty = reliability.measure(np.array([0.5]), np.array([1]), np.array([2]))
+    calibrated = figures_lib.Calibrated(fit, 0.01, empty, empty)
+    split = _split([0, 0, 1, 1])
+    paths = _draw(tmp_path, split, [0, 40, 5, 60], query_index=0, calibrated=calibrated)
+    [row] = drawn["query_0.png"]
+    assert [result.probability for result in row.results] == [0.5, 0.5, 0.5]
+    assert tmp_path / "reliability.png" in paths and (tmp_path / "reliability.png").exists()
+    paths = _draw(tmp_path, split, [0, 40, 5, 60], query_index=0)
+    assert [result.probability for result in drawn["query_0.png"][0].results] == [None] * 3
+    assert not (tmp_path / "reliability.png").exists()
 
 
 def test_unreadable_images_are_never_shown(drawn, tmp_path):

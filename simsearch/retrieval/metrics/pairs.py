@@ -16,12 +16,14 @@ class Pairs(NamedTuple):
         different: Pairs of two classes, int64 [NUM_BINS].
         same_by_group: The same in coarse bins, for each group of queries, float32 [G, NUM_COARSE].
         different_by_group: Likewise.
+        num_queries: Images that were paired with all others.
     """
 
     same: np.ndarray
     different: np.ndarray
     same_by_group: np.ndarray
     different_by_group: np.ndarray
+    num_queries: int
 
 
 def count(
@@ -51,6 +53,7 @@ def count(
         np.zeros(bins.NUM_BINS, np.int64),
         np.zeros(shape, np.float32),
         np.zeros(shape, np.float32),
+        len(queries),
     )
     members = {label: np.flatnonzero(labels == label) for label in np.unique(labels[queries])}
     for block in neighbors.blocks(embeddings[queries], embeddings, block_size=block_size):

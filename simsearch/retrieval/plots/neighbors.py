@@ -130,6 +130,6 @@ def _draw_result(axes: Any, result: Result) -> None:
     style.show_tile(axes, result.image, color=color)
     score = f"{result.score:.3f}"
     if result.probability is not None:
-        score += f" · {result.probability:.0%}"
+        score += f" · {style.percent(result.probability)}"
     caption = style.shortened(result.caption, _LABEL_LENGTH)
     axes.set_xlabel(f"{sign}{caption}\n{score}", fontsize=8, color=style.TEXT)

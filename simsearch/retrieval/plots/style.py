@@ -86,6 +86,13 @@ def shortened(text: str, length: int) -> str:
     return f"{text[:head]}…{text[len(text) - (length - 1 - head) :]}"
 
 
+def percent(probability: float) -> str:
+    """Returns a probability in words that never claim to be certain."""
+    if probability < 0.01:
+        return "<1%"
+    return ">99%" if probability > 0.99 else f"{probability:.0%}"
+
+
 def squared(image: np.ndarray) -> np.ndarray:
     """Returns an image [H, W, 3] centred on a white square, so that all tiles are alike."""
     height, width = image.shape[:2]

@@ -8,7 +8,17 @@ import matplotlib.image
 import numpy as np
 import pytest
 
-from simsearch.retrieval.plots import confusion, curves, embedding_map, neighbors, style
+from simsearch.retrieval import calibration, figures
+from simsearch.retrieval.metrics import bins, pairs
+from simsearch.retrieval.metrics import reliability as reliability_lib
+from simsearch.retrieval.plots import (
+    confusion,
+    curves,
+    embedding_map,
+    neighbors,
+    reliability,
+    style,
+)
 
 _AWKWARD = ("$5 \\frac$", "寿司", "a name far longer than the room there is for it", "two\nlines")
 _FRAMES = {True: style.RIGHT, False: style.WRONG, None: style.NEUTRAL}
@@ -196,3 +206,27 @@ assert "matplotlib.pyplot" not in sys.modules
 assert [matplotlib.rcParams[name] for name in names] == before
 """
     subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)
+
+
+@pytest.mark.parametrize("method", ["isotonic", "logistic"])
+def test_reliability_is_drawn_for_few_pairs_and_for_many(method, tmp_path):
+    rng = np.random.default_rng(0)
+    same, different = (
+        bins.count(bins.of(rng.normal(mean, 0.2, 300).astype(np.float32))) for mean in (0.6, 0.1)
+    )
+    of_groups = np.zeros((1, 1), np.float32)
+    fit = calibration.fit(pairs.Pairs(same, different, of_groups, of_groups, 25), method=method)
+    told = fit.probability(bins.centers())
+    many = reliability_lib.measure(told, same, same + different)
+    one = reliability_lib.measure(np.array([0.5]), np.array([1]), np.array([1]))
+    paths = [
+        reliability.draw(tmp_path / f"{name}.png", figures.Calibrated(fit, 0.01, found, many))
+        for name, found in (("many", many), ("one", one), ("again", many))
+    ]
+    assert paths[0].read_bytes() == paths[2].read_bytes() != paths[1].read_bytes()
+    assert _share(paths[0], style.RIGHT) > 0.001 and _share(paths[0], style.QUERY) > 0.001
+
+
+def test_no_probability_is_shown_as_certain():
+    shown = [style.percent(probability) for probability in (0, 0.004, 0.02, 0.5, 0.985, 0.999, 1)]
+    assert shown == ["<1%", "<1%", "2%", "50%", "98%", ">99%", ">99%"]

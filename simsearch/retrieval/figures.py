@@ -1,0 +1,78 @@
+"""What an evaluation measured, and its stored form."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from simsearch.retrieval import bootstrap
+from simsearch.retrieval import calibration as calibration_lib
+from simsearch.retrieval.metrics import reliability
+
+
+class Calibrated(NamedTuple):
+    """A calibration, and how it did on the images that were measured.
+
+    Attributes:
+        calibration: Fitted to other images.
+        false_match_rate: Share of different-class pairs that its threshold was to let through.
+        retrieved: Told and true probabilities of each query's 10 nearest.
+        pairs: The same of all pairs.
+    """
+
+    calibration: calibration_lib.Calibration
+    false_match_rate: float
+    retrieved: reliability.Reliability
+    pairs: reliability.Reliability
+
+    @property
+    def threshold(self) -> float:
+        """The cosine that a similar image has to exceed."""
+        return self.calibration.threshold(self.false_match_rate)
+
+
+class Figures(NamedTuple):
+    """What an evaluation measured.
+
+    Attributes:
+        metrics: Each figure with its interval; figures that the images do not allow are not there.
+        per_class: Recall@1 of each class that has a query.
+        confusion: Queries of class i whose nearest neighbour is of class j, int [C, C].
+        num_queries: Images with another one of their class.
+        num_left_out: Images that are alone in their class, no query for retrieval.
+        per_query: Figures that have a value for each image, float32 [N]; NaN for one left out.
+        calibrated: None where there is no calibration.
+        notes: What was left out, and why, a sentence each.
+    """
+
+    metrics: dict[str, bootstrap.Interval]
+    per_class: dict[str, float]
+    confusion: np.ndarray
+    num_queries: int
+    num_left_out: int
+    per_query: dict[str, np.ndarray]
+    calibrated: Calibrated | None = None
+    notes: tuple[str, ...] = ()
+
+
+def to_json(figures: Figures, **context: Any) -> dict[str, Any]:
+    """Returns the figures as plain values, after the given context."""
+    stored = context | {
+        "num_queries": figures.num_queries,
+        "num_left_out": figures.num_left_out,
+        "metrics": {name: interval._asdict() for name, interval in figures.metrics.items()},
+        "per_class_recall_at_1": figures.per_class,
+        "notes": list(figures.notes),
+    }
+    if figures.calibrated is not None:
+        found = figures.calibrated
+        stored["calibration"] = {
+            "method": found.calibration.method,
+            "num_same": found.calibration.num_same,
+            "num_different": found.calibration.num_different,
+            "false_match_rate": found.false_match_rate,
+            "threshold": found.threshold,
+        }
+        for name in ("retrieved", "pairs"):
+            columns = getattr(found, name)._asdict()
+            stored[f"reliability_{name}"] = {key: list(column) for key, column in columns.items()}
+    return stored
