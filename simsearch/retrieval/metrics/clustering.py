@@ -4,6 +4,9 @@ import warnings
 
 import numpy as np
 
+# Of k-means; classes that are clusters are found in a few.
+_MAX_ITERATIONS = 100
+
 
 def nmi(embeddings: np.ndarray, labels: np.ndarray, *, max_images: int, seed: int) -> float:
     """Returns the normalised mutual information of k-means clusters and classes, in [0, 1].
@@ -29,7 +32,7 @@ def nmi(embeddings: np.ndarray, labels: np.ndarray, *, max_images: int, seed: in
         kept = np.random.default_rng(seed).choice(len(labels), max_images, replace=False)
         embeddings, labels = embeddings[kept], labels[kept]
     num_classes = len(np.unique(labels))
-    model = cluster.KMeans(num_classes, n_init=1, random_state=seed)
+    model = cluster.KMeans(num_classes, n_init=1, max_iter=_MAX_ITERATIONS, random_state=seed)
     with warnings.catch_warnings():
         # Collapsed embeddings are fewer points than classes; the figure says it well enough.
         warnings.simplefilter("ignore", exceptions.ConvergenceWarning)

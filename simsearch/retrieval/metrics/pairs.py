@@ -56,7 +56,9 @@ def count(
         len(queries),
     )
     members = {label: np.flatnonzero(labels == label) for label in np.unique(labels[queries])}
-    for block in neighbors.blocks(embeddings[queries], embeddings, block_size=block_size):
+    # Bins take several times the memory of the cosines that they are of.
+    size = block_size or max(1, neighbors.block_rows(len(labels)) // 8)
+    for block in neighbors.blocks(embeddings[queries], embeddings, block_size=size):
         part = slice(block.start, block.start + len(block.scores))
         rows = queries[part]
         _add(

@@ -10,7 +10,7 @@ from simsearch.retrieval import figures as figures_lib
 from simsearch.retrieval.metrics import reliability
 from simsearch.retrieval.plots import style
 
-_LEAST_SHARE = 1e-3
+_LEAST_SHARE = 5e-3
 
 
 def draw(path: str | os.PathLike, calibrated: figures_lib.Calibrated) -> pathlib.Path:
@@ -38,7 +38,7 @@ def draw(path: str | os.PathLike, calibrated: figures_lib.Calibrated) -> pathlib
         diagram.set(xlim=(0, 1), ylim=(0, 1), ylabel="share of one class")
         diagram.set_title("told probability against what is true", loc="left")
         diagram.tick_params(labelbottom=False)
-        diagram.legend(fontsize=8, loc="upper left", framealpha=0.8)
+        diagram.legend(fontsize=8, loc="lower right", framealpha=0.8)
         shares.set(xlabel="told probability", ylabel="share of pairs", ylim=(0, 1))
         _curve(curve, calibrated)
         return canvas.save(path)
