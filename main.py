@@ -7,6 +7,7 @@
     python main.py --mode=index --images=DIR           embed a folder into an index, or update it
     python main.py --mode=search --query=FILE|URL      the most similar images of the index
     python main.py --mode=serve                        a web page that searches, and a REST API
+    python main.py --mode=preview --config train       draw what a training would see
     python main.py --mode=download --output=DIR        write the images as class folders
 
 `--config NAME` takes a file of configs/ or a path; `--config.group.field=value` overrides a field;
@@ -33,6 +34,7 @@ MODES = {
     "search": ("search", "main", "query version workdir index top_k filter crop output json"),
     "serve": ("serve", "serve", "index host port version workdir"),
     "download": ("download", "main", "config output"),
+    "preview": ("preview", "main", "config output"),
 }
 
 FLAGS = flags.FLAGS
@@ -52,7 +54,7 @@ flags.DEFINE_integer("top_k", 8, "search: results.", lower_bound=1)
 flags.DEFINE_string("filter", None, "search: such as \"label = 'cookie' and price < 3\".")
 flags.DEFINE_list("crop", None, "search: x,y,width,height of the query, pixels or fractions.")
 flags.DEFINE_bool("json", False, "search: print JSON.")
-flags.DEFINE_string("output", None, "download: folder to write to; search: PNG to draw.")
+flags.DEFINE_string("output", None, "download: folder; search, preview: PNG to draw.")
 flags.DEFINE_string("host", "127.0.0.1", "serve: address to be reached at; 0.0.0.0: from anywhere.")
 flags.DEFINE_integer("port", 8000, "serve: port; 0: any free one.", 0, 65535)
 

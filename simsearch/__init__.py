@@ -17,6 +17,7 @@ _HOMES = {
     "resume": "simsearch.commands.training",
     "evaluate": "simsearch.commands.evaluation",
     "download": "simsearch.commands.download",
+    "preview": "simsearch.commands.preview",
     "Embedder": "simsearch.retrieval.embed",
     "Index": "simsearch.index",
     "UsageError": "simsearch.errors",

@@ -248,6 +248,7 @@ def train_batches(
     """
     from simsearch.data import pipeline
 
+    data = preprocessing.resolve(config).data
     return pipeline.train_batches(
         split,
         sample_rows=rows_of_step,
@@ -255,13 +256,13 @@ def train_batches(
         start_step=start_step,
         num_steps=end_step - start_step,
         # Touvron et al., Fixing the Train-Test Resolution Discrepancy, 2019.
-        image_size=config.data.train_image_size or config.data.image_size,
+        image_size=data.train_image_size or data.image_size,
         augmentation=_augmentation(config),
         load=load,
-        on_corrupt=config.data.on_corrupt,
+        on_corrupt=data.on_corrupt,
         corrupt=corrupt,
         mixup_alpha=config.augment.mixup_alpha,
-        prefetch=config.data.prefetch_batches,
+        prefetch=data.prefetch_batches,
     )
 
 

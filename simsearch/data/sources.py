@@ -6,9 +6,10 @@ from simsearch.data import arrays, digits, folder, splits
 from simsearch.data.splits import Split
 from simsearch.errors import UsageError
 
-__all__ = ["Split", "from_arrays", "load"]
+__all__ = ["Split", "from_arrays", "load", "pick"]
 
 from_arrays = arrays.from_arrays
+pick = splits.pick
 
 
 def load(

@@ -1,0 +1,101 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from simsearch import config_files, errors, wiring
+from simsearch.commands import preview
+from simsearch.data import corrupt as corrupt_lib
+from simsearch.retrieval.plots import preview as plot
+
+SMALL = {"data.image_size": 24, "data.resize_mode": "squash", "model.weights": "none"}
+
+
+def config(shapes, cache, **overrides):
+    folder = {"data.source": "folder", "data.path": str(shapes), "data.cache_dir": str(cache)}
+    values = {name.replace("__", "."): value for name, value in overrides.items()}
+    return config_files.load_config("train", SMALL | folder | {"train.batch_size": 12} | values)
+
+
+@pytest.fixture
+def drawn(monkeypatch, tmp_path):
+    """Keeps what the plot was given."""
+    seen = {}
+
+    def draw(path, rows, **texts):
+        seen.update(texts, path=path, rows=rows)
+        return path
+
+    monkeypatch.setattr(plot, "draw", draw)
+    return seen
+
+
+@pytest.mark.parametrize("mode", ["triplets", "class_balanced"])
+def test_the_tiles_are_the_first_batch_of_a_training(shapes, tmp_path, drawn, mode):
+    settings = config(shapes, tmp_path, sampling__mode=mode, augment__preset="trivial")
+    preview.preview(settings, output="x.png")
+    train = wiring.load_splits(settings)["train"]
+    rows = wiring.sample_rows(settings, train.labels)
+    batches = wiring.train_batches(
+        settings,
+        train,
+        rows_of_step=rows,
+        start_step=0,
+        end_step=1,
+        load=wiring.image_loader(settings, train),
+        corrupt=corrupt_lib.CorruptLog(),
+    )
+    batch = next(iter(batches))
+    place = {image.tobytes(): i for i, image in enumerate(batch.images)}
+    assert 1 < len(drawn["rows"]) <= 6
+    # A class that is drawn once has no positive, and comes last.
+    pairs = [row for row in drawn["rows"] if row.positive]
+    assert pairs == drawn["rows"][: len(pairs)] and pairs
+    for row in pairs:
+        anchor, positive, negative = (
+            place[tile.image.tobytes()] for tile in (row.anchor, row.positive, row.negative)
+        )
+        labels = batch.labels
+        assert anchor != positive and labels[anchor] == labels[positive] != labels[negative]
+        assert row.anchor.caption == row.positive.caption == train.class_names[labels[anchor]]
+        assert len({tile.image.tobytes() for tile in row.again}) > 1
+    assert "preset trivial" in drawn["subtitle"][2] and "30 train images" in drawn["subtitle"][0]
+
+
+def test_without_augmentation_the_image_again_is_the_image(shapes, tmp_path, drawn):
+    preview.preview(config(shapes, tmp_path, augment__preset="none"), output="x.png")
+    for row in drawn["rows"]:
+        for tile in (row.anchor, *row.again):
+            np.testing.assert_array_equal(tile.image, row.plain.image)
+    assert "nothing is changed" in drawn["subtitle"][2]
+
+
+def test_the_page_is_a_picture_and_tells_what_was_mixed_in(shapes, tmp_path, monkeypatch):
+    captions = []
+    real = plot.draw
+    monkeypatch.setattr(
+        plot,
+        "draw",
+        lambda path, rows, **texts: (
+            captions.extend(tile.caption for row in rows for tile in row.again)
+            or real(path, rows, **texts)
+        ),
+    )
+    output = tmp_path / "pages" / "page.png"
+    settings = config(shapes, tmp_path, augment__mixup_alpha=1.0, augment__erase_probability=0.5)
+    assert preview.preview(settings, output=output) == output
+    with Image.open(output) as image:
+        assert image.width > 1000 and image.height > 400
+    assert any(
+        caption.startswith("+ ") and caption.split()[-1] in "circle square triangle"
+        for caption in captions
+    )
+
+
+def test_a_batch_without_a_readable_image_is_told(tmp_path):
+    for name in ("train/a", "train/b", "val/a", "val/b", "test/a", "test/b"):
+        folder = tmp_path / "images" / name
+        folder.mkdir(parents=True)
+        for i in range(3):
+            (folder / f"{i}.png").write_text(f"no image but text {name} {i}")
+    with pytest.raises(errors.RunError, match="no image of the batch can be read: skipped"):
+        preview.preview(config(tmp_path / "images", tmp_path), output=tmp_path / "x.png")
