@@ -6,12 +6,14 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from simsearch import config_files, errors, progress, runs, wiring
 from simsearch.commands import calibration, shared
 from simsearch.config import Config
 from simsearch.data import corrupt as corrupt_lib
 from simsearch.data import sources
-from simsearch.retrieval import bootstrap, embed, pictures, report
+from simsearch.retrieval import bootstrap, classifier, embed, pictures, report
 from simsearch.retrieval import calibration as calibration_lib
 from simsearch.retrieval import evaluate as evaluate_lib
 from simsearch.retrieval import figures as figures_lib
@@ -73,7 +75,15 @@ def evaluate(
         for name in (split, "train")
     )
     calibrated = calibration.of(found, embedder, splits, config=config, corrupt=corrupt)
-    figures = _figures(config, queries, gallery, splits=splits, split=split, calibrated=calibrated)
+    figures = _figures(
+        config,
+        queries,
+        gallery,
+        splits=splits,
+        split=split,
+        class_vectors=classifier.load(found),
+        calibrated=calibrated,
+    )
     progress.log.info(
         "%s split, %d queries, version %d:\n%s",
         split,
@@ -112,6 +122,7 @@ def _figures(
     *,
     splits: dict[str, sources.Split],
     split: str,
+    class_vectors: np.ndarray | None = None,
     calibrated: calibration_lib.Calibration | None = None,
 ) -> figures_lib.Figures:
     """Returns the figures of one split, images that could not be read left out."""
@@ -123,6 +134,7 @@ def _figures(
         gallery_labels=splits["train"].labels[gallery.valid],
         class_names=splits[split].class_names,
         options=evaluate_lib.Options(**options),
+        class_vectors=class_vectors,
         calibration=calibrated,
     )
 

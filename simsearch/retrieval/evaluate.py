@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from simsearch.retrieval import bootstrap
+from simsearch.retrieval import bootstrap, classifier
 from simsearch.retrieval import calibration as calibration_lib
 from simsearch.retrieval import figures as figures_lib
 from simsearch.retrieval.metrics import (
@@ -78,7 +78,7 @@ def measure(
     gallery_labels: np.ndarray,
     class_names: Sequence[str],
     options: Options,
-    predicted: np.ndarray | None = None,
+    class_vectors: np.ndarray | None = None,
     calibration: calibration_lib.Calibration | None = None,
 ) -> figures_lib.Figures:
     """Returns every figure of a split: its images against each other, the query left out.
@@ -91,14 +91,13 @@ def measure(
         gallery_labels: Their classes, int [M].
         class_names: Names of all classes.
         options: How.
-        predicted: Classes that the class head says, int [N], where there is one.
+        class_vectors: L2-normalised, float32 [C, D], where the network was trained with some; they
+            classify where the gallery has one of the split's classes, as it was trained on.
         calibration: Of the embeddings' network, where there is one.
     """
     labels = np.asarray(labels)
     scores = ranking.leave_one_out(embeddings, labels)
     columns, notes = scores.per_query(), ()
-    if predicted is not None:
-        columns["classifier_accuracy"] = (predicted == labels).astype(np.float32)
     if np.isin(labels, gallery_labels).any():
         columns["knn_accuracy"] = voting.knn_accuracy(
             embeddings,
@@ -108,8 +107,11 @@ def measure(
             num_neighbors=options.num_neighbors,
             temperature=options.temperature,
         )
+        if class_vectors is not None:
+            right = classifier.is_right(embeddings, labels, vectors=class_vectors)
+            columns["classifier_accuracy"] = right.astype(np.float32)
     else:
-        notes = ("knn_accuracy is left out: no train image is of one of these classes",)
+        notes = ("no accuracy of classes: no train image is of one of this split's",)
     pairs = pairs_lib.count(embeddings, labels, max_pairs=options.max_pairs, seed=options.seed)
     metrics = _of_queries(embeddings, labels, columns=columns, options=options)
     metrics |= _of_all(embeddings, labels, pairs=pairs, options=options)

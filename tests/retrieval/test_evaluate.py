@@ -21,6 +21,7 @@ OPTIONS = evaluate.Options(
     seed=0,
 )
 NAMES = ("a", "b", "c", "d", "e")
+VECTORS = np.eye(5, 6, dtype=np.float32)
 # Figures of a stored number without an interval.
 POINTS = {"nmi", "calibration_error", "calibration_error_pairs", "threshold"}
 POINTS |= {"false_match_rate", "false_non_match_rate"}
@@ -46,11 +47,12 @@ def measure(**options):
 
 def test_each_figure_is_the_mean_of_its_queries_inside_its_interval():
     x, labels = make()
-    found = measure(calibration=fitted(), predicted=np.zeros(60, int))
+    found = measure(calibration=fitted(), class_vectors=VECTORS)
     scores = ranking.leave_one_out(x, labels).per_query()
     for name, column in scores.items():
         assert found.metrics[name].value == pytest.approx(column.mean())
-    assert found.metrics["classifier_accuracy"].value == pytest.approx(np.mean(labels == 0))
+    told = [max(range(5), key=lambda c, row=row: VECTORS[c] @ row) for row in x]
+    assert found.metrics["classifier_accuracy"].value == pytest.approx(np.mean(told == labels))
     for name, interval in found.metrics.items():
         assert (interval.low is None) == (interval.high is None) == (name in POINTS), name
         if interval.low is not None:
@@ -72,9 +74,10 @@ def test_values_of_single_queries_stay_in_the_images_order():
 
 
 def test_classes_that_were_not_trained_on_have_no_votes_and_it_is_said():
-    found = measure(gallery_labels=np.full(60, 9))
-    assert "knn_accuracy" not in found.metrics and "knn_accuracy" not in found.per_query
-    assert found.notes == ("knn_accuracy is left out: no train image is of one of these classes",)
+    found = measure(gallery_labels=np.full(60, 9), class_vectors=VECTORS)
+    for name in report.GROUPS["classification"]:
+        assert name not in found.metrics and name not in found.per_query
+    assert found.notes == ("no accuracy of classes: no train image is of one of this split's",)
     assert found.notes[0] in report.table(found)
 
 
@@ -121,7 +124,7 @@ def test_the_stored_form_holds_every_figure():
 
 
 def test_the_table_shows_every_figure_once_in_its_group():
-    found = measure(calibration=fitted(), predicted=np.zeros(60, int))
+    found = measure(calibration=fitted(), class_vectors=VECTORS)
     lines = report.table(found, found.metrics).splitlines()
     groups = [line.strip() for line in lines if not line.startswith("    ")]
     assert groups == list(report.GROUPS)
