@@ -41,9 +41,8 @@ def make_step(stop_after):
         FED.append(labels)
         # Order and content of all batches can be read off the parameters.
         total = state.params["total"] * 3 % 1009 + float(labels @ np.arange(12) % 1009)
-        values = {name: jnp.float32(0.5) for name in step_lib.StepMetrics._fields}
         new_state = state_lib.TrainState(state.step + 1, {"total": total}, {}, state.opt_state)
-        return new_state, step_lib.StepMetrics(**values)
+        return new_state, step_lib.StepMetrics(*[jnp.float32(0.5)] * 5)
 
     return step
 
@@ -57,9 +56,10 @@ def fit(tmp_path, monkeypatch, *, stop_after=None, **overrides):
     monkeypatch.setattr(run, "create_optimizer", lambda *_: optax.trace(0.9))
     monkeypatch.setattr(run, "_parameters", lambda *_: "")
     monkeypatch.setattr(wiring, "abstract_variables", lambda _: variables)
+    monkeypatch.setattr(wiring, "initial_proxies", lambda *_: {})
     confusion = confusion_lib.Confusion()
 
-    def evaluate(found):
+    def evaluate(found, proxies):
         total = int(found["params"]["total"])
         confusion.counts = np.random.default_rng(total).poisson(0.2, (10, 10))
         return {"map_at_r": 0.5}
