@@ -1,6 +1,7 @@
 # make demo   install, train on handwritten digits, evaluate, say where the pictures are
 # make test   install, run every test
 # make lint   style checks
+# make test-milvus   run the index's tests against a real Milvus server, started for it
 PYTHON ?= python3
 VENV ?= .venv
 RUNS ?= runs/demo
@@ -11,7 +12,7 @@ REQUIREMENTS := $(shell if [ -z "$(DRIVER)" ]; then echo requirements.txt; \
 	elif [ "$(DRIVER)" -ge 580 ]; then echo requirements-cuda.txt; \
 	else echo requirements-cuda12.txt; fi)
 
-.PHONY: demo test lint install clean
+.PHONY: demo test test-milvus lint install clean
 
 demo: install
 	$(VENV)/bin/python main.py --config demo --workdir $(RUNS)
@@ -20,6 +21,17 @@ demo: install
 test: install
 	$(VENV)/bin/python -m pip install --quiet -r requirements-dev.txt
 	$(VENV)/bin/python -m pytest -n 2 --dist loadfile
+
+# The server is not installed beside jax: it has wishes of its own for what both need.
+test-milvus: install $(VENV)-milvus/.installed
+	$(VENV)/bin/python -m pip install --quiet -r requirements-dev.txt -r requirements-milvus.txt
+	$(VENV)/bin/python tests/with_milvus.py $(VENV)-milvus/bin/python \
+		$(VENV)/bin/python -m pytest tests/index -k milvus
+
+$(VENV)-milvus/.installed: tests/requirements-milvus-server.txt
+	$(PYTHON) -m venv $(VENV)-milvus
+	$(VENV)-milvus/bin/python -m pip install --quiet --no-deps -r $<
+	@touch $@
 
 lint: install
 	$(VENV)/bin/python -m pip install --quiet -r requirements-dev.txt
@@ -36,4 +48,4 @@ $(VENV)/.installed: requirements.txt requirements-cuda.txt requirements-cuda12.t
 	@touch $@
 
 clean:
-	rm -rf $(VENV)
+	rm -rf $(VENV) $(VENV)-milvus

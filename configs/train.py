@@ -157,7 +157,7 @@ def get_config() -> config_dict.ConfigDict:
     index.exact_limit = 500_000  # images >= 0, held in memory and compared one by one; above: ann
     index.exact_dtype = "float32"  # float32 | bfloat16: of those vectors in memory
     index.ann = "hnsw"  # hnsw | ivf_pq (LanceDB only): the approximate index above exact_limit
-    index.thumbnail_size = 256  # pixels >= 16, longer side of what results are shown with
+    index.thumbnail_size = 256  # pixels, 16 to 512, longer side of what results are shown with
 
     config.serve = serve = config_dict.ConfigDict()
     serve.api_key_variable = "SIMSEARCH_API_KEY"  # environment variable with the key for changes

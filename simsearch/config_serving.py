@@ -14,7 +14,7 @@ class Index:
     exact_limit: Count
     exact_dtype: Literal["float32", "bfloat16"]
     ann: Literal["hnsw", "ivf_pq"]
-    thumbnail_size: Annotated[int, checks.Range(at_least=16)]
+    thumbnail_size: Annotated[int, checks.Range(at_least=16, at_most=512)]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -35,6 +35,8 @@ _EXTENSIONS = (
 # A longer side beyond this many shorter sides is cropped before it is resized, so that a
 # 10,000 x 1 image does not become a strip of millions of pixels.
 _MAX_ASPECT = 4
+# Noise compresses badly, and a database's text field holds 64 KiB.
+_MAX_THUMBNAIL_BYTES = 48_000
 # PIL lets libjpeg shrink a photo while it decodes; it stays this many times larger than asked.
 _DRAFT_GAP = 2
 _ORIENTATION_TAG = 0x0112
@@ -172,8 +174,11 @@ def thumbnail(encoded: bytes, *, longest: int, max_pixels: int) -> bytes:
         image.draft(None, (_DRAFT_GAP * longest, _DRAFT_GAP * longest))
         small = _upright(image)
         small.thumbnail((longest, longest), Image.Resampling.BILINEAR, reducing_gap=2.0)
-        buffer = io.BytesIO()
-        small.save(buffer, "JPEG", quality=85)
+        for quality in (85, 60, 35, 10):
+            buffer = io.BytesIO()
+            small.save(buffer, "JPEG", quality=quality)
+            if buffer.tell() <= _MAX_THUMBNAIL_BYTES:
+                break
         return buffer.getvalue()
 
     return _opened(encoded, max_pixels, shrink)

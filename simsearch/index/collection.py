@@ -273,8 +273,8 @@ class Index:
 
     def get(self, id_: str) -> Hit | None:
         """Returns a stored image as a hit of score 1; None where there is none with that id."""
-        found = self._rows.engine.get([id_]).records
-        return answers.hit(Found(found[0], 1.0), None) if found else None
+        record = self._rows.get(id_)
+        return None if record is None else answers.hit(Found(record, 1.0), None)
 
     def vector(self, id_: str) -> np.ndarray | None:
         """Returns the embedding of a stored image, float32 [D]; None where there is none."""
@@ -297,18 +297,16 @@ class Index:
         filter: str | filters.Filter | None = None,  # noqa: A002 - as in `search`
     ) -> int:
         """Returns how many images pass a filter; None: how many there are."""
-        return self._rows.engine.count(filters.resolve(filter))
+        return self._rows.count(filters.resolve(filter))
 
     def ids(
         self,
         filter: str | filters.Filter | None = None,  # noqa: A002 - as in `search`
     ) -> list[str]:
         """Returns the ids of all images that pass a filter, sorted."""
-        where = filters.resolve(filter)
-        return sorted(r.id for batch in self._rows.engine.scan(where) for r in batch.records)
+        return sorted(record.id for record in self._rows.records(filters.resolve(filter)))
 
     def labels(self) -> dict[str, int]:
         """Returns how many images each label has, by name; images without a label are left out."""
-        records = (record for batch in self._rows.engine.scan() for record in batch.records)
-        counts = Counter(record.label for record in records if record.label)
+        counts = Counter(record.label for record in self._rows.records() if record.label)
         return dict(sorted(counts.items()))

@@ -93,14 +93,20 @@ class ExactView:
         self._allowed[slots] = False
         self._set_columns(slots)
 
-    def get(self, id_: str) -> tuple[Record, np.ndarray] | None:
-        """Returns a record and its vector float32 [D] as they are in memory."""
+    def get(self, id_: str) -> Record | None:
+        """Returns the record of an id; None where it is not there."""
         with self._lock:
             slot = self._slots.get(id_)
-            if slot is None:
-                return None
-            vector = np.asarray(self._matrix[slot], np.float32)
-            return self._records[slot], vector
+            return None if slot is None else self._records[slot]
+
+    def vectors(self, ids: Sequence[str]) -> dict[str, np.ndarray]:
+        """Returns the vectors of those ids that are there, float32 [D], as they are in memory."""
+        with self._lock:
+            there = [id_ for id_ in ids if id_ in self._slots]
+            if not there:
+                return {}
+            slots = np.array([self._slots[id_] for id_ in there])
+            return dict(zip(there, np.asarray(self._matrix[slots], np.float32), strict=True))
 
     def records(self) -> list[Record]:
         """Returns all records."""
@@ -124,8 +130,7 @@ class ExactView:
         """
         with self._lock:
             allowed = self._on_devices(where)
-            each = self._capacity // self._mesh.size
-            k = nearest.bucket(max(top_k, 8), at_most=each)
+            k = nearest.bucket(max(top_k, 8), at_most=self._capacity)
             answers: list[list[Found]] = []
             for start in range(0, len(vectors), nearest.MAX_QUERIES):
                 part = np.asarray(vectors[start : start + nearest.MAX_QUERIES], np.float32)

@@ -6,12 +6,14 @@ A comparison with a value that an image does not have, or has in another type, i
 turns that into true. Numbers compare as float64, text by code points.
 """
 
+import math
 import re
 from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
 from simsearch import errors
 from simsearch.index import record as record_lib
+from simsearch.index.record import FIELDS as FIELDS
 
 Constant = str | float | int | bool
 Operator = Literal["=", "!=", "<", "<=", ">", ">="]
@@ -95,8 +97,31 @@ def resolve(where: "str | Filter | None") -> Filter | None:
     if isinstance(where, str):
         return parse(where)
     if isinstance(where, Filter):
+        _check(where)
         return where
     raise errors.UsageError(f"a filter must be text or a tree of filters, not {where!r}")
+
+
+def _check(tree: Filter) -> None:
+    """Raises UsageError where a tree that was built by hand could not have been parsed."""
+    match tree:
+        case And(parts) | Or(parts):
+            if not parts:
+                raise errors.UsageError("a filter's And or Or must have parts, and one has none")
+            for part in parts:
+                _check(part)
+        case Not(part):
+            _check(part)
+        case _:
+            if not re.fullmatch(r"[^\W\d]\w*", tree.field):
+                raise errors.UsageError(f"a filter's field must be a name, not {tree.field!r}")
+            values = tree.values if isinstance(tree, In) else ()
+            for value in (tree.value,) if isinstance(tree, Compare) else values:
+                is_number = isinstance(value, int | float)
+                if not isinstance(value, str) and not (is_number and math.isfinite(value)):
+                    raise errors.UsageError(
+                        f"a filter compares with text, finite numbers and booleans, not {value!r}"
+                    )
 
 
 def matches(tree: Filter, record: record_lib.Record) -> bool:
@@ -283,8 +308,10 @@ class _Parser:
             self._next += 1
             return token[1:-1].replace(token[0] * 2, token[0])
         if sort == "number":
-            self._next += 1
             number = float(token)
+            if not math.isfinite(number):
+                self._fail("a number that a float64 holds")
+            self._next += 1
             return int(token) if re.fullmatch(r"[+-]?\d+", token) else number
         if word := self._take("true", "false"):
             return word == "true"

@@ -69,7 +69,7 @@ def top_k(
         allowed: Whether a row may be found, bool [C], spread alike. Where fewer than k may, scores
             of -inf fill up.
         queries: float32 [Q, D].
-        k: At most the rows C of one device.
+        k: At most C.
         devices: As `mesh` gives them.
     """
     local = jax.shard_map(
@@ -89,6 +89,7 @@ def _local_top_k(
 ) -> tuple[jax.Array, jax.Array]:
     """Returns the scores and global rows of the nearest in one device's part."""
     num_rows = matrix.shape[0]
+    k = min(k, num_rows)
     if num_rows <= _SMALL or k * _BIN * 2 > num_rows:
         scores, rows = jax.lax.top_k(_scores(queries, matrix, allowed), k)
     else:

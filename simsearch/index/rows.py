@@ -86,6 +86,10 @@ class Rows:
 
     def vectors(self, ids: Sequence[str]) -> dict[str, np.ndarray]:
         """Returns the vectors of those ids that are there, float32 [D]."""
+        with self._lock:
+            if self._view is not None:
+                self._view.refresh()
+                return self._view.vectors(ids)
         batch = self.engine.get(ids, vectors=True)
         return {r.id: v for r, v in zip(batch.records, batch.vectors, strict=True)}
 
@@ -111,3 +115,27 @@ class Rows:
         ordered = sorted(records, key=lambda record: record.path)
         count = min(limit, len(ordered))
         return [ordered[i * len(ordered) // count] for i in range(count)]
+
+    def get(self, id_: str) -> Record | None:
+        """Returns the record of an id; None where it is not there."""
+        with self._lock:
+            if self._view is not None:
+                self._view.refresh()
+                return self._view.get(id_)
+        return next(iter(self.engine.get([id_]).records), None)
+
+    def count(self, where: filters.Filter | None) -> int:
+        """Returns how many rows pass a filter."""
+        with self._lock:
+            if self._view is not None:
+                self._view.refresh()
+                return self._view.count(where)
+        return self.engine.count(where)
+
+    def records(self, where: filters.Filter | None = None) -> list[Record]:
+        """Returns all records that pass a filter."""
+        with self._lock:
+            if self._view is not None and where is None:
+                self._view.refresh()
+                return self._view.records()
+        return [record for batch in self.engine.scan(where) for record in batch.records]

@@ -1,7 +1,9 @@
 """A model for tests of the index: colours of the four corners, nothing to compile or to train."""
 
 import hashlib
+import time
 
+import jax
 import numpy as np
 
 from simsearch import config_files
@@ -44,3 +46,15 @@ def unit_vectors(rng, count, size=SIZE):
 
 def hex_id(name):
     return hashlib.sha256(str(name).encode()).hexdigest()[:32]
+
+
+def devices():
+    return jax.local_devices()
+
+
+def wait_until(condition, *, seconds=10):
+    """Returns when a condition holds; fails where it does not in time."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.05)

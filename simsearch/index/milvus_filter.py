@@ -1,0 +1,81 @@
+"""Filters in Milvus's expressions: every name and value is written by this file."""
+
+from simsearch.index import filters
+
+# A row's metadata is one JSON field with a key for each name and type: what is missing or of
+# another type would otherwise pass some comparisons.
+JSON_FIELD = "typed"
+PREFIXES = {"text": "s_", "number": "n_", "boolean": "b_"}
+_NEVER = '(id == "")'
+_OPERATORS = {"=": "=="}
+
+
+def key(name: str, kind: str) -> str:
+    """Returns the JSON key of a metadata field's values of one kind."""
+    return PREFIXES[kind] + name
+
+
+def render(tree: filters.Filter) -> str:
+    """Returns a filter as a Milvus expression.
+
+    The fields id, path, label, size (a double) and source are fields of the collection.
+    """
+    match tree:
+        case filters.And(parts):
+            return "(" + " and ".join(map(render, parts)) + ")"
+        case filters.Or(parts):
+            return "(" + " or ".join(map(render, parts)) + ")"
+        case filters.Not(part):
+            return f"(not {render(part)})"
+        case filters.Exists(field):
+            if field == "label":
+                return '(label != "")'
+            if field in filters.FIELDS:
+                return f"(not {_NEVER})"
+            there = [f"(exists {_json(key(field, kind))})" for kind in PREFIXES]
+            return f"({' or '.join(there)})"
+        case filters.In(field, values):
+            by_kind: dict[str, list[filters.Constant]] = {}
+            for value in values:
+                by_kind.setdefault(filters.kind(value), []).append(value)
+            parts = [_guarded(field, k, f"in [{_listed(v)}]") for k, v in by_kind.items()]
+            return f"({' or '.join(parts)})"
+        case filters.Compare(field, operator, value):
+            kind = filters.kind(value)
+            if kind == "boolean" and operator not in ("=", "!="):
+                return _NEVER
+            return _guarded(field, kind, f"{_OPERATORS.get(operator, operator)} {_constant(value)}")
+
+
+def _guarded(field: str, kind: str, comparison: str) -> str:
+    """Returns a comparison that only a value of the kind passes."""
+    if field in filters.FIELDS:
+        if kind != ("number" if field == "size" else "text"):
+            return _NEVER
+        there = '(label != "") and ' if field == "label" else ""
+        return f"({there}({field} {comparison}))"
+    name = _json(key(field, kind))
+    return f"((exists {name}) and ({name} {comparison}))"
+
+
+def _json(name: str) -> str:
+    return f"{JSON_FIELD}[{_constant(name)}]"
+
+
+def _listed(values: list[filters.Constant]) -> str:
+    return ", ".join(map(_constant, values))
+
+
+def _constant(value: filters.Constant) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if not isinstance(value, str):
+        return repr(float(value))
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+    # Control characters, as Go reads them.
+    return '"' + "".join(c if c.isprintable() else _escaped(c) for c in escaped) + '"'
+
+
+def _escaped(character: str) -> str:
+    code = ord(character)
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"

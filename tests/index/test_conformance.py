@@ -1,0 +1,178 @@
+"""What every engine must do alike; Milvus's turn comes where a server answers."""
+
+import numpy as np
+import pytest
+
+from simsearch.index import engine as engine_lib
+from simsearch.index import exact, filters
+from tests.index import model, stores
+
+
+@pytest.fixture(params=stores.ENGINES)
+def url(request, tmp_path):
+    found = stores.url(request.param, tmp_path)
+    yield found
+    stores.drop_all(found)
+
+
+@pytest.fixture
+def engine(url):
+    opened = stores.connect(url)
+    yield opened
+    opened.close()
+
+
+def records(engine, where=None):
+    return {record.id: record for part in engine.scan(where) for record in part.records}
+
+
+def test_rows_come_back_as_they_went_in(engine):
+    rows = [
+        stores.row(
+            text,
+            seed=i,
+            label=text,
+            source=text,
+            metadata={"text": text, "whole": 2**53 - i, "real": -0.1 * i, "yes": i % 2 == 0},
+        )
+        for i, text in enumerate(stores.NASTY)
+    ]
+    engine.upsert(rows)
+    engine.upsert([])
+    assert engine.count() == len(rows)
+    assert records(engine) == {row.record.id: row.record for row in rows}
+    by_id = {row.record.id: row for row in rows}
+    for part in [*engine.scan(vectors=True), engine.get(list(by_id), vectors=True)]:
+        for record, vector in zip(part.records, part.vectors, strict=True):
+            np.testing.assert_array_equal(vector, by_id[record.id].vector)
+    assert engine.thumbnails(list(by_id)) == {id_: row.thumbnail for id_, row in by_id.items()}
+    kinds = {
+        type(value)
+        for row in engine.get(list(by_id)[:1]).records
+        for value in row.metadata.values()
+    }
+    assert kinds == {str, int, float, bool}
+    nobody = model.hex_id("nobody")
+    assert engine.get([nobody]).records == [] == engine.get([]).records
+    assert engine.get([], vectors=True).vectors.shape[0] == 0
+    assert engine.thumbnails([nobody]) == {}
+
+
+def test_an_upsert_replaces_and_a_delete_is_seen_at_once(engine):
+    engine.upsert([stores.row(i, seed=i) for i in range(10)])
+    changed = [stores.row(i, seed=100 + i, label="new", metadata={"m": i}) for i in range(3)]
+    engine.upsert(changed)
+    assert engine.count() == 10
+    assert engine.count(filters.Compare("label", "=", "new")) == 3
+    found = engine.get([changed[1].record.id], vectors=True)
+    assert found.records == [changed[1].record]
+    np.testing.assert_array_equal(found.vectors[0], changed[1].vector)
+    doomed = [model.hex_id(i) for i in (0, 5, "nobody")]
+    assert engine.delete([*doomed, "' or id != '", '"] or id not in ["']) == 2
+    assert engine.delete(doomed) == 0 == engine.delete([])
+    assert engine.count() == 8 and not set(doomed) & records(engine).keys()
+    everyone = engine.search(changed[0].vector[None], top_k=10, where=None)[0]
+    assert len(everyone) == 8 and not set(doomed) & {found.record.id for found in everyone}
+    engine.optimize()
+    assert engine.count() == 8
+
+
+def test_a_search_ranks_by_cosine_among_those_that_pass(engine):
+    rng = np.random.default_rng(1)
+    rows = stores.collection(rng, 60)
+    engine.upsert(rows)
+    queries = model.unit_vectors(rng, 3)
+    for where in (None, filters.parse("size >= 2 and not label = 'cookie'")):
+        passing = [r for r in rows if where is None or filters.matches(where, r.record)]
+        assert 0 < len(passing) < 60 or where is None
+        scores = queries @ np.stack([r.vector for r in passing]).T
+        for found, expected in zip(
+            engine.search(queries, top_k=7, where=where), scores, strict=True
+        ):
+            order = np.argsort(-expected)[:7]
+            assert [f.record for f in found] == [passing[i].record for i in order]
+            # Summed in another order.
+            np.testing.assert_allclose([f.score for f in found], expected[order], atol=1e-5)
+
+
+def random_tree(rng, depth=0):
+    """Returns a filter over the fields of `stores.collection`, some of them unknown."""
+    sort = rng.integers(0, 7 if depth < 3 else 4)
+    if sort >= 4:
+        parts = tuple(random_tree(rng, depth + 1) for _ in range(rng.integers(1, 4)))
+        return (filters.And(parts), filters.Or(parts), filters.Not(parts[0]))[sort - 4]
+    field = str(rng.choice(["label", "size", "price", "sold", "ключ_1", "path", "unknown"]))
+    if sort == 0:
+        return filters.Exists(field)
+    if sort == 1:
+        return filters.In(field, tuple(random_value(rng) for _ in range(rng.integers(1, 5))))
+    operator = str(rng.choice(["=", "!=", "<", "<=", ">", ">="]))
+    return filters.Compare(field, operator, random_value(rng))
+
+
+def random_value(rng):
+    choices = [
+        int(rng.integers(-3, 5)),
+        float(rng.normal()),
+        bool(rng.random() < 0.5),
+        str(rng.choice([*stores.NASTY, "cookie", "3", ""])),
+        1e300,
+        2**40,
+    ]
+    return choices[rng.choice(6, p=[0.25, 0.15, 0.15, 0.35, 0.05, 0.05])]
+
+
+def test_filters_mean_the_same_everywhere(engine):
+    rng = np.random.default_rng(2)
+    rows = stores.collection(rng, 80)
+    engine.upsert(rows)
+    view = exact.ExactView(engine, embedding_size=model.SIZE, devices=model.devices())
+    # A Milvus server takes a fifth of a second for each strongly consistent count.
+    trees = [random_tree(rng) for _ in range(200 if engine.name == "LanceDB" else 60)]
+    different = set()
+    for tree in trees:
+        expected = {r.record.id for r in rows if filters.matches(tree, r.record)}
+        assert engine.count(tree) == len(expected) == view.count(tree), tree
+        different.add(len(expected))
+    for tree in trees[:20]:
+        expected = {r.record.id for r in rows if filters.matches(tree, r.record)}
+        assert records(engine, tree).keys() == expected, tree
+    assert len(different) > 10, "the trees must let through some and not others"
+
+
+def test_other_processes_see_changes(engine, url):
+    engine.upsert([stores.row(1)])
+    other = stores.connect(url, create=False)
+    before = other.version()
+    view = exact.ExactView(other, embedding_size=model.SIZE, devices=model.devices())
+    engine.upsert([stores.row(2, seed=2, metadata={"fresh": "yes"})])
+    engine.delete([model.hex_id(1)])
+    model.wait_until(lambda: other.version() != before)
+    view.refresh()
+    assert [record.path for record in view.records()] == ["2"]
+    assert records(other) == records(engine)
+    assert other.count(filters.parse("fresh = 'yes'")) == 1
+    other.close()
+
+
+def test_a_process_knows_its_own_changes(engine):
+    before = engine.version()
+    engine.upsert([stores.row(1)])
+    after = engine.own_change(before)
+    assert after == engine.version()
+    engine.delete([model.hex_id(1)])
+    assert engine.own_change(after) == engine.version()
+
+
+def test_the_note_about_the_index_is_kept(url):
+    engine = engine_lib.connect(url)
+    assert engine.read_about() is None
+    for about in ({"long": "é'\"\\" * 40_000}, {"version": 3, "table": "images_b"}):
+        engine.write_about(about)
+        again = engine_lib.connect(url)
+        assert engine.read_about() == about == again.read_about()
+        again.close()
+    engine.open_table("images_b", embedding_size=4, create=True)
+    engine.drop_table("images_b")
+    engine.drop_table("images_b")
+    engine.close()

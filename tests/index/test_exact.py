@@ -1,0 +1,154 @@
+import jax
+import numpy as np
+import pytest
+
+from simsearch.index import exact, filters, nearest
+from tests.index import model, stores
+
+
+def oracle(matrix, allowed, queries, k):
+    """Returns scores and rows by a full sort."""
+    scores = np.where(allowed, queries @ matrix.T, -np.inf)
+    rows = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+    return np.take_along_axis(scores, rows, axis=1), rows
+
+
+@pytest.mark.parametrize(("num_rows", "num_devices"), [(900, 1), (3000, 2), (70_000, 2)])
+@pytest.mark.parametrize("num_queries", [1, 16])
+def test_the_nearest_are_those_of_a_full_sort(num_rows, num_devices, num_queries):
+    rng = np.random.default_rng(num_rows)
+    mesh = nearest.mesh(jax.local_devices()[:num_devices])
+    capacity = nearest.capacity(num_rows, num_devices)
+    matrix = np.zeros((capacity, 24), np.float32)
+    matrix[:num_rows] = model.unit_vectors(rng, num_rows, 24)
+    queries = model.unit_vectors(rng, num_queries, 24)
+    for share in (1.0, 0.01):
+        allowed = (np.arange(capacity) < num_rows) & (rng.random(capacity) < share)
+        placed = (jax.device_put(part, nearest.over_rows(mesh)) for part in (matrix, allowed))
+        scores, rows = nearest.top_k(*placed, queries, k=16, devices=mesh)
+        expected, expected_rows = oracle(matrix, allowed, queries, 16)
+        there = np.isfinite(expected)
+        # Summed in another order, and so neighbours in rank may change places at equal scores.
+        np.testing.assert_allclose(np.asarray(scores)[there], expected[there], atol=1e-6)
+        assert np.isneginf(np.asarray(scores)[~there]).all()
+        same = (np.asarray(rows) == expected_rows)[there].mean()
+        assert same > 0.99
+
+
+def test_many_more_results_than_one_device_holds():
+    rng = np.random.default_rng(0)
+    mesh = nearest.mesh(jax.local_devices())
+    matrix = model.unit_vectors(rng, nearest.capacity(2000, mesh.size), 8)
+    allowed = np.ones(len(matrix), bool)
+    queries = model.unit_vectors(rng, 2, 8)
+    placed = (jax.device_put(part, nearest.over_rows(mesh)) for part in (matrix, allowed))
+    scores, _ = nearest.top_k(*placed, queries, k=1500, devices=mesh)
+    np.testing.assert_allclose(scores, oracle(matrix, allowed, queries, 1500)[0], atol=1e-6)
+
+
+def test_there_is_room_to_grow_and_little_waste():
+    for num_rows in (0, 1, 1000, 5000, 20_000, 123_456, 1_000_000):
+        for num_devices in (1, 2, 8):
+            capacity = nearest.capacity(num_rows, num_devices)
+            assert capacity >= num_rows and capacity % (1024 * num_devices) == 0
+            assert capacity <= max(num_rows * 1.13, num_rows + 1024 * num_devices)
+    sizes = {nearest.capacity(n, 1) for n in range(100_000, 200_000, 100)}
+    assert len(sizes) <= 17, "growth to twice the size compiles few programs"
+
+
+def view_of(engine, dtype="float32"):
+    return exact.ExactView(
+        engine, embedding_size=model.SIZE, devices=jax.local_devices(), dtype=dtype
+    )
+
+
+def check(view, rows, rng):
+    """Compares a view with the rows that it must hold."""
+    assert len(view) == len(rows) == view.count(None)
+    vectors = np.stack([row.vector for row in rows.values()])
+    for where in (None, filters.parse("label = 'even' and size < 300")):
+        passing = np.array([where is None or filters.matches(where, row.record)
+                            for row in rows.values()])  # fmt: skip
+        query = model.unit_vectors(rng, 1)
+        (found,) = view.search(query, top_k=10, where=where)
+        scores = np.sort(vectors[passing] @ query[0])[::-1][:10]
+        np.testing.assert_allclose([f.score for f in found], scores, atol=1e-5)
+        for each in found:
+            row = rows[each.record.id]
+            assert each.record == row.record
+            assert each.score == pytest.approx(float(row.vector @ query[0]), abs=1e-5)
+        assert view.count(where) == passing.sum()
+
+
+def numbered(numbers, seed):
+    vectors = model.unit_vectors(np.random.default_rng(seed), len(numbers))
+    return [
+        stores.row(n, vector=v, label="odd" if n % 2 else "even", size=n)
+        for n, v in zip(numbers, vectors, strict=True)
+    ]
+
+
+def test_a_view_follows_adds_changes_deletes_and_growth(tmp_path):
+    rng = np.random.default_rng(3)
+    engine = stores.connect(f"lance:{tmp_path}")
+    view = view_of(engine)
+    rows = {}
+    steps = [range(0, 700), range(300, 900), range(5000, 7500), range(0, 3)]
+    for seed, numbers in enumerate(steps):
+        new = numbered(list(numbers), seed)
+        engine.upsert(new)
+        view.upsert([row.record for row in new], np.stack([row.vector for row in new]))
+        rows |= {row.record.id: row for row in new}
+        check(view, rows, rng)
+        doomed = [id_ for i, id_ in enumerate(rows) if i % 7 == seed]
+        assert engine.delete(doomed) == len(doomed)
+        view.delete([*doomed, "0" * 32])
+        for id_ in doomed:
+            del rows[id_]
+        check(view, rows, rng)
+    check(view_of(engine), rows, rng)
+    other = stores.connect(f"lance:{tmp_path}", create=False)
+    other.upsert(numbered([100_000], 9))
+    other.delete(list(rows)[:50])
+    view.refresh()
+    rows |= {row.record.id: row for row in numbered([100_000], 9)}
+    reread = {record.id for part in engine.scan() for record in part.records}
+    assert len(reread) == len(rows) - 50
+    rows = {id_: row for id_, row in rows.items() if id_ in reread}
+    check(view, rows, rng)
+    few = list(rows)[::500]
+    assert [view.get(id_) for id_ in few] == [rows[id_].record for id_ in few]
+    stored = view.vectors([*few, "0" * 32])
+    assert list(stored) == few and view.get("0" * 32) is None
+    np.testing.assert_array_equal(np.stack(list(stored.values())), [rows[i].vector for i in few])
+
+
+def test_own_writes_need_no_second_look(tmp_path):
+    engine = stores.connect(f"lance:{tmp_path}")
+    view = view_of(engine)
+    new = numbered([1, 2], 0)
+    engine.upsert(new)
+    view.upsert([row.record for row in new], np.stack([row.vector for row in new]))
+    engine.scan = None  # A refresh that looks would fail.
+    view.refresh()
+    assert len(view) == 2
+
+
+def test_half_precision_finds_nearly_the_same(tmp_path):
+    engine = stores.connect(f"lance:{tmp_path}")
+    engine.upsert(numbered(list(range(500)), 0))
+    query = model.unit_vectors(np.random.default_rng(1), 1)
+    (full,) = view_of(engine).search(query, top_k=20, where=None)
+    (half,) = view_of(engine, "bfloat16").search(query, top_k=20, where=None)
+    ids = [{found.record.id for found in each} for each in (full, half)]
+    assert len(ids[0] & ids[1]) >= 18
+    for one, two in zip(full, half, strict=True):
+        assert one.score == pytest.approx(two.score, abs=0.01), "8 bits of mantissa"
+
+
+def test_an_empty_view_finds_nothing(tmp_path):
+    view = view_of(stores.connect(f"lance:{tmp_path}"))
+    assert view.search(model.unit_vectors(np.random.default_rng(0), 2), top_k=5, where=None) == [
+        [],
+        [],
+    ]

@@ -1,0 +1,90 @@
+import pathlib
+
+import pytest
+
+from simsearch import errors
+from simsearch.index import files, metadata
+from tests.index import stores
+
+
+def test_labels_are_class_folders_also_below_split_folders():
+    def label(path):
+        return files.File("", path, 0, 0, "").label
+
+    assert label("cat/1.jpg") == "cat" == label("cat/deep/1.jpg") == label("test/cat/1.jpg")
+    assert label("1.jpg") == "" and label("test/1.jpg") == "test"
+    assert label("val/dog/more/1.jpg") == "dog"
+
+
+def test_files_are_found_with_ids_of_their_own(tmp_path):
+    for name in ("b/2.JPG", "b/notes.txt", ".hidden/3.png", "a/1.png", 'it\'s "odd" ключ.webp'):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"x" * 5)
+    odd = tmp_path / "b"
+    with open(bytes(odd) + b"/\xff.png", "wb") as file:
+        file.write(b"x")
+    found = files.find(files.root_of(tmp_path))
+    assert [file.path for file in found] == [
+        "a/1.png",
+        "b/2.JPG",
+        "b/\\xff.png",
+        'it\'s "odd" ключ.webp',
+    ]
+    assert len({file.id for file in found}) == 4
+    assert all(len(file.id) == 32 and int(file.id, 16) >= 0 for file in found)
+    assert [pathlib.Path(file.on_disk).read_bytes()[:1] for file in found] == [b"x"] * 4
+    elsewhere = files.file_id("/other", "a/1.png")
+    assert elsewhere != found[0].id == files.file_id(files.root_of(tmp_path), "a/1.png")
+
+
+def test_a_plan_names_what_has_to_be_done():
+    now = [files.File(str(i), f"{i}", i, 1, "") for i in range(4)]
+    stored = {
+        id_: stores.row(id_, id=id_, size=size, modified_ns=time).record
+        for id_, size, time in (("1", 1, 1), ("2", 2, 9), ("3", 9, 1), ("7", 7, 1))
+    }
+    plan = files.plan(now, stored)
+    assert plan.new == [now[0]]
+    assert plan.suspects == [(now[2], stored["2"]), (now[3], stored["3"])]
+    assert plan.untouched == [stored["1"]] and plan.vanished == ["7"]
+
+
+def test_a_table_of_metadata_tells_types_from_values(tmp_path):
+    path = tmp_path / "labels.csv"
+    path.write_bytes(
+        b"\xef\xbb\xbfFile, Unit Price ,count,sold,note,Label\n"
+        b'a/1.png,2.5,3,True,"x, ""y""",cat\n'
+        b"./b/2.png,3,-4,false,12,\n"
+        b"\n"
+        b"c.png,,,,,dog\n"
+    )
+    assert metadata.read_csv(path) == {
+        "a/1.png": ("cat", {"unit_price": 2.5, "count": 3, "sold": True, "note": 'x, "y"'}),
+        "b/2.png": ("", {"unit_price": 3.0, "count": -4, "sold": False, "note": "12"}),
+        "c.png": ("dog", {}),
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "must have a header"),
+        ("name,price\nx,1\n", "one of them named path"),
+        ("path,a,A\nx,1,2\n", "must have different columns"),
+        ("path,price\nx\n", "has 1 cells in line 2 and 2 columns"),
+        ("path,size\nx,1\n", "a metadata column must be named"),
+        ("path,1st\nx,1\n", "a metadata column must be named"),
+    ],
+)
+def test_a_table_that_cannot_be_used_is_refused_in_one_line(tmp_path, text, words):
+    (tmp_path / "labels.csv").write_text(text)
+    with pytest.raises(errors.UsageError) as caught:
+        metadata.read_csv(tmp_path / "labels.csv")
+    assert words in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_metadata_that_cannot_be_stored_is_refused():
+    assert metadata.checked({"a": 1, "b": None, "ключ": "x"}) == {"a": 1, "ключ": "x"}
+    for bad in ({"a b": 1}, {"id": 1}, {"a": [1]}, {"a": float("nan")}, {"x" * 61: 1}):
+        with pytest.raises(errors.UsageError):
+            metadata.checked(bad)

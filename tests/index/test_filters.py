@@ -1,0 +1,107 @@
+import numpy as np
+import pytest
+
+from simsearch import errors
+from simsearch.index import filters, lance_sql, milvus_filter
+from simsearch.index.filters import And, Compare, Exists, In, Not, Or
+from tests.index import stores
+
+
+@pytest.mark.parametrize(
+    ("text", "tree"),
+    [
+        ("label = 'cookie'", Compare("label", "=", "cookie")),
+        ('label="it\'s"', Compare("label", "=", "it's")),
+        ("label <> 'it''s'", Compare("label", "!=", "it's")),
+        ('a == "say ""hi"""', Compare("a", "=", 'say "hi"')),
+        ("price<-3", Compare("price", "<", -3)),
+        ("price >= 2.5e-1", Compare("price", ">=", 0.25)),
+        ("sold = TRUE", Compare("sold", "=", True)),
+        ("a in (1, 'x', false)", In("a", (1, "x", False))),
+        ("a not in (1)", Not(In("a", (1,)))),
+        ("ключ is null", Not(Exists("ключ"))),
+        ("a is not null", Exists("a")),
+        ("p between 1 and 2 and q = 3",
+         And((And((Compare("p", ">=", 1), Compare("p", "<=", 2))), Compare("q", "=", 3)))),
+        ("a=1 or b=2 and not c=3",
+         Or((Compare("a", "=", 1), And((Compare("b", "=", 2), Not(Compare("c", "=", 3))))))),
+        ("(a=1 or b=2) AND c=3",
+         And((Or((Compare("a", "=", 1), Compare("b", "=", 2))), Compare("c", "=", 3)))),
+        ("not not (a=1)", Not(Not(Compare("a", "=", 1)))),
+    ],
+)  # fmt: skip
+def test_text_becomes_a_tree(text, tree):
+    found = filters.parse(f"  {text} ")
+    assert repr(found) == repr(tree)
+    assert filters.resolve(found) is found
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("label", "expected =, !=, <, <=, >, >=, in, between or is at character 6, found the end"),
+        ("label =", "expected a number, a text in quotes, true or false at character 8"),
+        ("label = cookie", "character 9, found 'cookie'"),
+        ("label = 'cookie", "a text without its closing quote at character 9"),
+        ("a = 1 b = 2", "expected `and`, `or` or the end at character 7, found 'b'"),
+        ("(a = 1", "expected `)`"),
+        ("a in ()", "expected a number"),
+        ("a in 1", "expected `(`"),
+        ("= 1", "expected a field's name"),
+        ("a = 1; drop table images", "';"),
+        ("a = 1 -- x", "'-- x'"),
+        ("a = 0x10", "cannot be read"),
+        ("a = 1e999", "that a float64 holds"),
+        ("not " * 60 + "a = 1", "more than 50 levels"),
+        ("(" * 60 + "a = 1" + ")" * 60, "more than 50 levels"),
+        ("a = '" + "x" * 20_000 + "'", "20000 characters"),
+    ],
+)
+def test_a_mistake_is_told_with_its_place(text, words):
+    with pytest.raises(errors.UsageError) as caught:
+        filters.parse(text)
+    assert words in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_nothing_is_no_filter_and_nonsense_is_refused():
+    assert filters.resolve(None) is None is filters.resolve("  ")
+    for tree in (
+        3,
+        Compare("a b", "=", 1),
+        Compare("a`", "=", "x"),
+        Compare("a", "=", float("nan")),
+        In("a", (None,)),
+        And(()),
+        Not(Exists("")),
+    ):
+        with pytest.raises(errors.UsageError):
+            filters.resolve(tree)
+
+
+def test_comparisons_need_a_value_of_the_same_kind():
+    record = stores.row("x", label="", size=7, metadata={"n": 3, "t": "3", "b": True}).record
+    passes = {
+        "n = 3.0": True, "n = '3'": False, "n = true": False, "t = '3'": True, "t = 3": False,
+        "b = true": True, "b = 1": False, "b > false": False, "b != false": True,
+        "none != 3": False, "not none = 3": True, "label is null": True, "label != 'x'": False,
+        "size between 7 and 7": True, "t > '10'": True, "n in ('x', 3)": True, "path = 'x'": True,
+    }  # fmt: skip
+    assert {text: filters.matches(filters.parse(text), record) for text in passes} == passes
+
+
+def test_any_text_stands_in_quotes_whatever_it_holds():
+    rng = np.random.default_rng(0)
+    letters = list("ab'\"\\`;-()[]{}%\n\t\0\x7fé図😀 ")
+    for _ in range(300):
+        value = "".join(rng.choice(letters, rng.integers(0, 9)))
+        for quote in "'\"":
+            text = f"a = {quote}{value.replace(quote, quote * 2)}{quote}"
+            assert filters.parse(text) == Compare("a", "=", value)
+        sql = lance_sql.render(Compare("label", "=", value), (), fields=filters.FIELDS)
+        inside = sql.removeprefix("(`label` IS NOT NULL AND `label` = '").removesuffix("')")
+        assert inside.replace("''", "").count("'") == 0, "no quote ends the text early"
+        assert inside.replace("''", "'") == value
+        expression = milvus_filter.render(Compare("path", "=", value))
+        inside = expression.removeprefix('((path == "').removesuffix('"))')
+        assert '"' not in inside.replace("\\\\", "").replace('\\"', "")
+        assert inside.isprintable(), "control characters are written as escapes"
