@@ -50,7 +50,7 @@ DOORS = {
         "simsearch/retrieval/metrics/clustering.py",
         "simsearch/retrieval/plots/",
     ],
-    "PIL": ["simsearch/data/images.py"],
+    "PIL": ["simsearch/data/images.py", "simsearch/data/views.py"],
     "lancedb": ["simsearch/index/lance.py"],
     "pymilvus": ["simsearch/index/milvus.py"],
     "tensorboardX": ["simsearch/training/records.py"],

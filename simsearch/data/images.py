@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import math
 import re
 import threading
 import warnings
@@ -35,10 +34,8 @@ _EXTENSIONS = (
 # A longer side beyond this many shorter sides is cropped before it is resized, so that a
 # 10,000 x 1 image does not become a strip of millions of pixels.
 _MAX_ASPECT = 4
-# Noise compresses badly, and a database's text field holds 64 KiB.
-_MAX_THUMBNAIL_BYTES = 48_000
 # PIL lets libjpeg shrink a photo while it decodes; it stays this many times larger than asked.
-_DRAFT_GAP = 2
+DRAFT_GAP = 2
 _ORIENTATION_TAG = 0x0112
 _TRANSPOSES = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -55,10 +52,6 @@ _warnings_lock = threading.Lock()
 
 class CorruptImage(ValueError):
     """Bytes that are no readable image; the message is the reason, short and in one line."""
-
-
-class EmptyRegion(ValueError):
-    """A region that holds no pixel of the image."""
 
 
 def decode(
@@ -91,7 +84,7 @@ def decode(
         CorruptImage: The bytes are no image, or one that is truncated, damaged or too large.
     """
     resampling = _FILTERS[interpolation]
-    return _opened(
+    return opened(
         encoded, max_pixels, lambda image: _load(image, resize_mode, resize_size, resampling)
     )
 
@@ -158,70 +151,9 @@ def encode_png(array: np.ndarray) -> bytes:
     return buffer.getvalue()
 
 
-def thumbnail(encoded: bytes, *, longest: int, max_pixels: int) -> bytes:
-    """Returns a small JPEG of an encoded image, never enlarged; see `decode` for what is read.
-
-    Args:
-        encoded: Content of an image file.
-        longest: Its longer side at most, in pixels.
-        max_pixels: See `decode`.
-
-    Raises:
-        CorruptImage: See `decode`.
-    """
-
-    def shrink(image: Image.Image) -> bytes:
-        image.draft(None, (_DRAFT_GAP * longest, _DRAFT_GAP * longest))
-        small = _upright(image)
-        small.thumbnail((longest, longest), Image.Resampling.BILINEAR, reducing_gap=2.0)
-        for quality in (85, 60, 35, 10):
-            buffer = io.BytesIO()
-            small.save(buffer, "JPEG", quality=quality)
-            if buffer.tell() <= _MAX_THUMBNAIL_BYTES:
-                break
-        return buffer.getvalue()
-
-    return _opened(encoded, max_pixels, shrink)
-
-
-def crop(encoded: bytes, box: tuple[float, float, float, float], *, max_pixels: int) -> bytes:
-    """Returns the PNG file of a region of an encoded image, as a viewer shows it.
-
-    Args:
-        encoded: Content of an image file.
-        box: Left, top, width and height: as fractions of the upright image where none is above 1,
-            otherwise in its pixels. What lies outside the image is cut off.
-        max_pixels: See `decode`.
-
-    Raises:
-        CorruptImage: See `decode`.
-        EmptyRegion: Nothing of the image lies in it.
-    """
-
-    def cut(image: Image.Image) -> bytes:
-        whole = _upright(image)
-        scale = whole.size if max(box) <= 1 else (1, 1)
-        left, top = box[0] * scale[0], box[1] * scale[1]
-        right, bottom = left + box[2] * scale[0], top + box[3] * scale[1]
-        edges = (
-            max(0, math.floor(left)),
-            max(0, math.floor(top)),
-            min(whole.width, math.ceil(right)),
-            min(whole.height, math.ceil(bottom)),
-        )
-        if not (box[2] > 0 and box[3] > 0 and edges[0] < edges[2] and edges[1] < edges[3]):
-            raise EmptyRegion(
-                f"the region x, y, width, height = {', '.join(f'{edge:g}' for edge in box)} holds "
-                f"no pixel of the image, which is {whole.width} x {whole.height}"
-            )
-        return encode_png(np.asarray(whole.crop(edges)))
-
-    return _opened(encoded, max_pixels, cut)
-
-
 def is_animated(encoded: bytes, *, max_pixels: int) -> bool:
     """Returns whether an encoded image moves; pages of a TIFF do not. Raises as `decode`."""
-    return _opened(encoded, max_pixels, lambda i: i.format in _MOVING and i.is_animated)
+    return opened(encoded, max_pixels, lambda i: i.format in _MOVING and i.is_animated)
 
 
 def sniff(encoded: bytes) -> str:
@@ -231,8 +163,12 @@ def sniff(encoded: bytes) -> str:
     return next((name for magic, name in _EXTENSIONS if encoded.startswith(magic)), "")
 
 
-def _opened(encoded: bytes, max_pixels: int, read: Callable[[Image.Image], Result]) -> Result:
-    """Returns what `read` makes of the opened image; whatever it fails with is CorruptImage."""
+def opened(encoded: bytes, max_pixels: int, read: Callable[[Image.Image], Result]) -> Result:
+    """Returns what `read` makes of the opened image, for `decode` and its like.
+
+    Raises:
+        CorruptImage: Whatever it fails with.
+    """
     if not encoded:
         raise CorruptImage("the file is empty")
     _silence_pil()
@@ -243,7 +179,7 @@ def _opened(encoded: bytes, max_pixels: int, read: Callable[[Image.Image], Resul
                     f"{image.width} x {image.height} pixels are more than {max_pixels}"
                 )
             return read(image)
-    except (CorruptImage, EmptyRegion, MemoryError):
+    except (CorruptImage, MemoryError):
         raise
     except Image.UnidentifiedImageError as error:
         raise CorruptImage(_unidentified(encoded)) from error
@@ -253,12 +189,12 @@ def _opened(encoded: bytes, max_pixels: int, read: Callable[[Image.Image], Resul
         raise CorruptImage(reason or type(error).__name__) from error
 
 
-def _upright(image: Image.Image) -> Image.Image:
+def upright(image: Image.Image) -> Image.Image:
     """Returns the pixels as a viewer shows them, in RGB."""
     image.load()
     orientation = _orientation(image)
-    upright = _to_rgb(image)
-    return upright.transpose(_TRANSPOSES[orientation]) if orientation in _TRANSPOSES else upright
+    pixels = _to_rgb(image)
+    return pixels.transpose(_TRANSPOSES[orientation]) if orientation in _TRANSPOSES else pixels
 
 
 def _load(
@@ -266,7 +202,7 @@ def _load(
 ) -> np.ndarray:
     full = image.size
     target, box = _resize_plan(*full, resize_mode, resize_size)
-    image.draft(None, (_DRAFT_GAP * target[0], _DRAFT_GAP * target[1]))
+    image.draft(None, (DRAFT_GAP * target[0], DRAFT_GAP * target[1]))
     image.load()
     drafted_box = tuple(
         edge * side / full_side

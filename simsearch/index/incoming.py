@@ -5,10 +5,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from simsearch.data import images as images_lib
+from simsearch.data import views
 from simsearch.index import files, metadata
 from simsearch.index.record import Record, Row, Value, new_revision
 from simsearch.retrieval import embed
+
+# In base64 it must fit a text field of 64 KiB.
+_MAX_THUMBNAIL_BYTES = 48_000
 
 
 class Loaded(NamedTuple):
@@ -68,6 +71,9 @@ def row(
 
 def _thumbnail(encoded: bytes, embedder: embed.Embedder) -> bytes:
     config = embedder.config
-    return images_lib.thumbnail(
-        encoded, longest=config.index.thumbnail_size, max_pixels=config.data.max_pixels
+    return views.thumbnail(
+        encoded,
+        longest=config.index.thumbnail_size,
+        max_pixels=config.data.max_pixels,
+        max_bytes=_MAX_THUMBNAIL_BYTES,
     )

@@ -9,6 +9,7 @@ import numpy as np
 
 from simsearch import errors
 from simsearch.data import images as images_lib
+from simsearch.data import views
 from simsearch.index import nearest
 from simsearch.retrieval import embed
 
@@ -57,13 +58,13 @@ def read(query: Query, *, crop: Box | None, max_pixels: int) -> bytes:
     """
     try:
         encoded = query if isinstance(query, bytes) else pathlib.Path(query).read_bytes()
-        return encoded if crop is None else images_lib.crop(encoded, crop, max_pixels=max_pixels)
+        return encoded if crop is None else views.crop(encoded, crop, max_pixels=max_pixels)
     except OSError as error:
         raise errors.UsageError(
             f"--query={os.fspath(query)} must be an image file, and it cannot be read: "
             f"{error.strerror}"
         ) from error
-    except images_lib.EmptyRegion as error:
+    except views.EmptyRegion as error:
         raise errors.UsageError(f"--crop: {error}") from error
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from starlette.exceptions import HTTPException
 
 from simsearch import config_serving, errors, index, parallel
-from simsearch.data import fetch
+from simsearch.data import fetch, views
 from simsearch.data import images as images_lib
 from simsearch.index import filters, queries
 from simsearch.serve import batching, intake
@@ -168,9 +168,9 @@ class Searcher:
         self.check(encoded)
         try:
             if crop:
-                encoded = images_lib.crop(encoded, crop, max_pixels=self._config.max_pixels)
+                encoded = views.crop(encoded, crop, max_pixels=self._config.max_pixels)
             return self._index.embedder.preprocess(encoded)
-        except images_lib.EmptyRegion as error:
+        except views.EmptyRegion as error:
             raise HTTPException(422, f"crop: {error}") from error
         except images_lib.CorruptImage as error:
             raise intake.unreadable(error) from error

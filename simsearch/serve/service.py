@@ -10,6 +10,7 @@ from starlette.exceptions import HTTPException
 
 from simsearch import config_serving, index
 from simsearch.data import images as images_lib
+from simsearch.data import views
 from simsearch.serve import intake, models
 from simsearch.serve.searcher import Searcher
 
@@ -140,7 +141,7 @@ class Service:
     def _shrunk(self, path: os.PathLike) -> bytes:
         with open(path, "rb") as file:
             encoded = file.read()
-        return images_lib.thumbnail(
+        return views.thumbnail(
             encoded, longest=_LARGE, max_pixels=self._index.embedder.config.data.max_pixels
         )
 

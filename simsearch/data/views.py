@@ -1,0 +1,77 @@
+"""Smaller images made of an encoded one: a thumbnail, a region."""
+
+from __future__ import annotations
+
+import io
+import math
+
+import numpy as np
+from PIL import Image
+
+from simsearch.data import images
+
+
+class EmptyRegion(ValueError):
+    """A region that holds no pixel of the image."""
+
+
+def thumbnail(
+    encoded: bytes, *, longest: int, max_pixels: int, max_bytes: int | None = None
+) -> bytes:
+    """Returns a small JPEG of an encoded image, never enlarged.
+
+    Args:
+        encoded: Content of an image file.
+        longest: Its longer side at most, in pixels.
+        max_pixels: See `images.decode`.
+        max_bytes: The file's size at most, where the quality can be lowered so far: noise
+            compresses badly.
+
+    Raises:
+        CorruptImage: See `images.decode`.
+    """
+
+    def shrink(image: Image.Image) -> bytes:
+        image.draft(None, (images.DRAFT_GAP * longest, images.DRAFT_GAP * longest))
+        small = images.upright(image)
+        small.thumbnail((longest, longest), Image.Resampling.BILINEAR, reducing_gap=2.0)
+        for quality in (85, 60, 35, 10):
+            buffer = io.BytesIO()
+            small.save(buffer, "JPEG", quality=quality)
+            if max_bytes is None or buffer.tell() <= max_bytes:
+                break
+        return buffer.getvalue()
+
+    return images.opened(encoded, max_pixels, shrink)
+
+
+def crop(encoded: bytes, box: tuple[float, float, float, float], *, max_pixels: int) -> bytes:
+    """Returns the PNG file of a region of an encoded image, as a viewer shows it.
+
+    Args:
+        encoded: Content of an image file.
+        box: Left, top, width and height: as fractions of the upright image where none is above 1,
+            otherwise in its pixels. What lies outside the image is cut off.
+        max_pixels: See `images.decode`.
+
+    Raises:
+        CorruptImage: See `images.decode`.
+        EmptyRegion: Nothing of the image lies in it.
+    """
+
+    whole = images.opened(encoded, max_pixels, images.upright)
+    scale = whole.size if max(box) <= 1 else (1, 1)
+    left, top = box[0] * scale[0], box[1] * scale[1]
+    right, bottom = left + box[2] * scale[0], top + box[3] * scale[1]
+    edges = (
+        max(0, math.floor(left)),
+        max(0, math.floor(top)),
+        min(whole.width, math.ceil(right)),
+        min(whole.height, math.ceil(bottom)),
+    )
+    if not (box[2] > 0 and box[3] > 0 and edges[0] < edges[2] and edges[1] < edges[3]):
+        raise EmptyRegion(
+            f"the region x, y, width, height = {', '.join(f'{edge:g}' for edge in box)} holds "
+            f"no pixel of the image, which is {whole.width} x {whole.height}"
+        )
+    return images.encode_png(np.asarray(whole.crop(edges)))
