@@ -62,8 +62,10 @@ class Searcher:
         side = self._index.embedder.config.data.image_size
         for size in self._sizes:
             vectors = self._embed([np.zeros((side, side, 3), np.uint8)] * size)
+        # A stored image's search needs no model, and so no whole batch for it.
+        for size in batching.batch_sizes(self._config.max_batch):
             for level in self._levels:
-                self._search([_Wanted(vector, level, "") for vector in vectors])
+                self._search([_Wanted(vectors[0], level, "")] * size)
 
     def close(self) -> None:
         """Answers what still waits, and ends the threads."""
