@@ -105,7 +105,7 @@ def create_network(config: Config, *, axis_name: str | None = None) -> nn.Module
 
 def abstract_variables(config: Config) -> Any:
     """Returns the shapes of the network's variables, without computing any."""
-    return jax.eval_shape(lambda: _initialise(config))
+    return jax.eval_shape(lambda: random_variables(config))
 
 
 def check_model(config: Config) -> None:
@@ -136,7 +136,7 @@ def initial_variables(config: Config, weights: pretrained.Weights | None = None)
     """
     # Read first: a file that is not there is told before anything is compiled.
     weights = weights or read_weights(config)
-    variables = pretrained.lay_over(_initialise(config), weights, config.model.backbone)
+    variables = pretrained.lay_over(random_variables(config), weights, config.model.backbone)
     return Initial(variables, {"source": weights.source, "sha256": weights.sha256})
 
 
@@ -178,7 +178,8 @@ def initial_proxies(config: Config, num_classes: int) -> dict[str, jax.Array]:
     }
 
 
-def _initialise(config: Config) -> Any:
+def random_variables(config: Config) -> Any:
+    """Returns the network's variables as they are without weights."""
     config = preprocessing.resolve(config)
     network = create_network(config)
     return models.initialise(network, seed=config.train.seed, image_size=config.data.image_size)

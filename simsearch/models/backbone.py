@@ -37,6 +37,7 @@ class Backbone(NamedTuple):
             module's path to its name there.
         imagenet: The checkpoint that `model.weights=imagenet` takes, ORG/NAME on the hub.
         preprocessing: Of that checkpoint.
+        torchvision: Of torchvision's own weights.
         can_pad_same: Whether its trunk takes `same_padding`, to pad as TensorFlow does.
         timm_variance_shift: Added to the running variances of timm's own training, where BatchNorm
             had another epsilon: that one less the module's.
@@ -46,5 +47,6 @@ class Backbone(NamedTuple):
     torch_names: tuple[TorchName, ...]
     imagenet: str
     preprocessing: Preprocessing = Preprocessing()
+    torchvision: Preprocessing = Preprocessing()
     can_pad_same: bool = False
     timm_variance_shift: float = 0.0

@@ -85,6 +85,7 @@ BACKBONES = {
             interpolation="bicubic",
             same_padding=True,
         ),
+        torchvision=backbone.Preprocessing(image_size=384, crop_ratio=1.0),
         can_pad_same=True,
     )
 }

@@ -59,6 +59,8 @@ def read_weights(spec: str, backbone: str, *, cache_dir: str | None = None) -> W
         path, source = _download(repository, cache_dir)
     try:
         arrays = weight_files.read(path)
+    except errors.UsageError:
+        raise
     except (OSError, ValueError, KeyError, EOFError) as error:
         raise errors.UsageError(
             f"model.weights={spec}: {path} could not be read as weights: {_one_line(error)}"
@@ -66,7 +68,8 @@ def read_weights(spec: str, backbone: str, *, cache_dir: str | None = None) -> W
     if repository == known.imagenet:
         preprocessing = known.preprocessing
     else:
-        preprocessing = _read_preprocessing(path.with_name(_DESCRIPTION))
+        described = read_preprocessing(path.with_name(_DESCRIPTION))
+        preprocessing = described or _by_layout(arrays, known)
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     return Weights(arrays, source, sha256, preprocessing)
 
@@ -96,8 +99,8 @@ def check(spec: str, backbone: str) -> None:
         )
 
 
-def _read_preprocessing(path: pathlib.Path) -> backbone_lib.Preprocessing:
-    """Returns what timm's description says; ImageNet's usual where there is no such file."""
+def read_preprocessing(path: pathlib.Path) -> backbone_lib.Preprocessing | None:
+    """Returns what timm's description of a checkpoint says; None where there is no such file."""
     usual = backbone_lib.Preprocessing()
     try:
         described = json.loads(path.read_text())
@@ -114,7 +117,16 @@ def _read_preprocessing(path: pathlib.Path) -> backbone_lib.Preprocessing:
             same_padding=described.get("architecture", "").startswith("tf_"),
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return usual
+        return None
+
+
+def _by_layout(
+    arrays: Mapping[str, np.ndarray], known: backbone_lib.Backbone
+) -> backbone_lib.Preprocessing:
+    """Returns how images are made ready for weights that nothing describes: told by their names."""
+    torchvision, *timm = (f"{name(('stem_conv',))}.weight" for name in known.torch_names)
+    is_timm = torchvision not in arrays and any(name in arrays for name in timm)
+    return known.preprocessing if is_timm else known.torchvision
 
 
 def _download(repository: str, cache_dir: str | None) -> tuple[pathlib.Path, str]:
@@ -125,16 +137,16 @@ def _download(repository: str, cache_dir: str | None) -> tuple[pathlib.Path, str
     name, _, revision = repository.partition("@")
     endpoint = constants.ENDPOINT
     options = {
-        "revision": revision or None,
         "cache_dir": cache_dir,
         # Else the client retries for half a minute, and says so each time.
         "local_files_only": not hub_access.answers(endpoint),
     }
     try:
-        path = huggingface_hub.hf_hub_download(name, _FILE, **options)
+        path = huggingface_hub.hf_hub_download(name, _FILE, revision=revision or None, **options)
     except (hub_errors.RepositoryNotFoundError, hub_errors.RevisionNotFoundError) as error:
         raise errors.UsageError(
-            f"model.weights: the hub has no {repository}; check the name and the revision"
+            f"model.weights: the hub has no {repository} that is open to you; check the name and "
+            "the revision, or log in with `hf auth login`"
         ) from error
     except hub_errors.RemoteEntryNotFoundError as error:
         raise errors.UsageError(
@@ -142,16 +154,18 @@ def _download(repository: str, cache_dir: str | None) -> tuple[pathlib.Path, str
         ) from error
     except (hub_errors.LocalEntryNotFoundError, hub_errors.HfHubHTTPError, OSError) as error:
         raise errors.RunError(
-            f"{_FILE} of {repository} is not cached and {endpoint} cannot be reached; get the file "
-            "where there is a network and pass it as --config.model.weights=FILE, or train from "
-            "scratch with --config.model.weights=none"
+            f"{_FILE} of {repository} is not cached and {endpoint} cannot be reached; where there "
+            f"is a network, run `hf download {name} {_FILE} {_DESCRIPTION} --local-dir DIR`, and "
+            f"pass it here as --config.model.weights=DIR/{_FILE}; or train from scratch with "
+            "--config.model.weights=none"
         ) from error
+    # The hub's client keeps a file under snapshots/COMMIT/.
+    commit = pathlib.Path(path).parent.name
     try:
-        huggingface_hub.hf_hub_download(name, _DESCRIPTION, **options)
+        huggingface_hub.hf_hub_download(name, _DESCRIPTION, revision=commit, **options)
     except (hub_errors.EntryNotFoundError, hub_errors.HfHubHTTPError, OSError):
         pass  # Weights without a description are weights all the same.
-    # The hub's client keeps a file under snapshots/COMMIT/.
-    return pathlib.Path(path), f"hf:{name}@{pathlib.Path(path).parent.name}"
+    return pathlib.Path(path), f"hf:{name}@{commit}"
 
 
 def parameter_name(torch_name: backbone_lib.TorchName, path: tuple[str, ...]) -> str:

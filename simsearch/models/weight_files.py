@@ -1,6 +1,8 @@
 """Files of weights, as arrays by torch's names."""
 
 import pathlib
+import pickle
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,6 +10,8 @@ import numpy as np
 
 from simsearch import errors
 
+# What torch.compile and its wrappers for several devices put before each name.
+_PREFIX = re.compile(r"^(module\.|_orig_mod\.)+")
 _NESTED = ("state_dict", "model")  # where training scripts put a model's own dictionary
 
 
@@ -44,6 +48,11 @@ def _read_torch(path: pathlib.Path) -> dict[str, np.ndarray]:
     try:
         # Arrays alone: a checkpoint must not be able to run code.
         stored: Mapping[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise ValueError(
+            "it is damaged, or holds Python objects beside arrays, which are never loaded; save "
+            "model.state_dict() alone, or as .safetensors"
+        ) from error
     except Exception as error:
         raise ValueError(str(error)) from error
     if not isinstance(stored, Mapping):
@@ -51,4 +60,4 @@ def _read_torch(path: pathlib.Path) -> dict[str, np.ndarray]:
     for key in _NESTED:
         stored = stored[key] if isinstance(stored.get(key), Mapping) else stored
     arrays = {key: array for key, array in stored.items() if isinstance(array, torch.Tensor)}
-    return {key.removeprefix("module."): array.float().numpy() for key, array in arrays.items()}
+    return {_PREFIX.sub("", key): array.float().numpy() for key, array in arrays.items()}

@@ -7,9 +7,9 @@ import numpy as np
 BATCH, SIDE = 8, 64
 
 
-def array(name: str, shape: tuple[int, ...]) -> np.ndarray:
+def array(name: str, shape: tuple[int, ...], *, seed: int = 0) -> np.ndarray:
     """Returns the weight of a torch name and shape: plausible, so that no activation explodes."""
-    rng = np.random.default_rng(zlib.crc32(name.encode()))
+    rng = np.random.default_rng(zlib.crc32(name.encode()) + seed)
     if len(shape) > 1:
         fan_in = np.prod(shape[1:])
         return (rng.normal(size=shape) * np.sqrt(1.5 / fan_in)).astype(np.float32)
@@ -18,7 +18,7 @@ def array(name: str, shape: tuple[int, ...]) -> np.ndarray:
     return (0.1 * rng.normal(size=shape)).astype(np.float32)
 
 
-def images() -> np.ndarray:
+def images(*, seed: int = 0) -> np.ndarray:
     """Returns uint8 [BATCH, SIDE, SIDE, 3]."""
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(seed)
     return rng.integers(0, 256, (BATCH, SIDE, SIDE, 3), np.uint8)

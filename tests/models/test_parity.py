@@ -1,47 +1,73 @@
+"""Every backbone against independent ones: golden values always, live where torch is installed."""
+
 import json
 import pathlib
+from typing import Any, NamedTuple
 
 import flax.traverse_util
 import jax
 import numpy as np
 import pytest
+import safetensors.numpy
 
 from simsearch import models
 from simsearch.models import catalog, pretrained
-from tests.models import random_weights
+from tests.models import random_weights, torch_peer
 
 GOLDEN = json.loads(pathlib.Path(__file__).with_name("golden.json").read_text())
+TIMM = json.loads(pathlib.Path(__file__).with_name("golden_timm.json").read_text())
 
 
-def torchvision_name(backbone):
-    return catalog.find(backbone).torch_names[0]
+class Programs(NamedTuple):
+    """A backbone that ends with its pooled features, compiled once for all tests of it."""
+
+    backbone: str
+    shapes: Any
+    evaluate: Any
+    train: Any
 
 
-def torch_shape(shape):
-    """Returns [O, I, H, W] of a kernel, also of a dense one, which is a 1x1 convolution there."""
-    if len(shape) == 1:
-        return shape
-    *side, inputs, features = shape
-    return (features, inputs, *(side or (1, 1)))
-
-
-def create(backbone):
-    """Returns a network that ends with the pooled features, and its random variables."""
-    network = models.create_network(backbone=backbone, embedding_size=8, head="none")
-    shapes = jax.eval_shape(
-        lambda: network.init(jax.random.key(0), random_weights.images()[:1], train=False)
+def compiled(backbone, *, same_padding=False):
+    network = models.create_network(
+        backbone=backbone, embedding_size=8, head="none", same_padding=same_padding
     )
-    flat = flax.traverse_util.flatten_dict(shapes)
+
+    @jax.jit
+    def train(variables, images):
+        return network.apply(variables, images, train=True, mutable=["batch_stats"])
+
+    return Programs(
+        backbone,
+        jax.eval_shape(lambda: models.initialise(network, seed=0, image_size=32)),
+        jax.jit(lambda variables, images: network.apply(variables, images, train=False)),
+        train,
+    )
+
+
+@pytest.fixture(scope="module", params=GOLDEN["backbones"])
+def programs(request):
+    return compiled(request.param)
+
+
+def names(programs, layout=0):
+    """Returns the name in a checkpoint of every array, by its path."""
+    torch_name = catalog.find(programs.backbone).torch_names[layout]
+    paths = flax.traverse_util.flatten_dict(programs.shapes)
+    return {path: pretrained.parameter_name(torch_name, path[2:]) for path in paths}
+
+
+def random_variables(programs):
     arrays = {}
-    for path, leaf in flat.items():
-        name = pretrained.parameter_name(torchvision_name(backbone), path[2:])
-        array = random_weights.array(name, torch_shape(leaf.shape))
-        arrays[path] = array.transpose(2, 3, 1, 0).reshape(leaf.shape) if array.ndim == 4 else array
-    return network, flax.traverse_util.unflatten_dict(arrays)
+    shapes = flax.traverse_util.flatten_dict(programs.shapes)
+    for path, name in names(programs).items():
+        shape = shapes[path].shape
+        array = random_weights.array(name, torch_peer.torch_shape(shape))
+        arrays[path] = array.transpose(2, 3, 1, 0).reshape(shape) if array.ndim == 4 else array
+    return flax.traverse_util.unflatten_dict(arrays)
 
 
-def assert_features(unit, expected, *, rtol):
-    """Compares L2-normalised features with those of another implementation."""
+def assert_summary(unit, expected, *, rtol):
+    """Compares L2-normalised features with a summary of another implementation's."""
     norms = np.asarray(expected["norm"])[:, None]
     first = np.asarray(expected["first"]) / norms
     largest = np.asarray(expected["largest"]) / norms[:, 0]
@@ -49,27 +75,102 @@ def assert_features(unit, expected, *, rtol):
     np.testing.assert_allclose(np.abs(unit).max(axis=1), largest, rtol=rtol)
 
 
-@pytest.mark.parametrize("backbone", GOLDEN["backbones"])
-def test_features_equal_torchvision(backbone):
-    network, variables = create(backbone)
-    expected = GOLDEN["backbones"][backbone]
-    images = random_weights.images()
-    unit = jax.jit(lambda v, x: network.apply(v, x, train=False))(variables, images)
-    assert_features(np.asarray(unit), expected["eval"], rtol=1e-4)
+def assert_features(unit, expected, *, rtol):
+    """Compares L2-normalised features, all of them."""
+    np.testing.assert_allclose(unit, expected, rtol=rtol, atol=rtol * np.abs(expected).max())
 
-    @jax.jit
-    def train(variables, images):
-        return network.apply(variables, images, train=True, mutable=["batch_stats"])
 
-    unit, changed = train(variables, images)
-    assert_features(np.asarray(unit), expected["train"], rtol=1e-3)
-    found = {
-        pretrained.parameter_name(torchvision_name(backbone), path[1:]): np.asarray(leaf)[:3]
-        for path, leaf in flax.traverse_util.flatten_dict(changed["batch_stats"]).items()
-    }
+def statistics(programs, changed):
+    """Returns the running statistics after a training step, by torchvision's names."""
+    flat = flax.traverse_util.flatten_dict({"batch_stats": changed["batch_stats"]})
+    by_path = names(programs)
+    return {by_path[path]: np.asarray(leaf) for path, leaf in flat.items()}
+
+
+def test_features_equal_torchvisions(programs):
+    variables, images = random_variables(programs), random_weights.images()
+    expected = GOLDEN["backbones"][programs.backbone]
+    unit = programs.evaluate(variables, images)
+    assert_summary(np.asarray(unit), expected["eval"], rtol=1e-4)
+    unit, changed = programs.train(variables, images)
+    assert_summary(np.asarray(unit), expected["train"], rtol=1e-3)
+    found = statistics(programs, changed)
     for name, values in expected["statistics"].items():
-        np.testing.assert_allclose(found[name], values, rtol=1e-3, atol=1e-5, err_msg=name)
+        np.testing.assert_allclose(found[name][:3], values, rtol=1e-3, atol=1e-5, err_msg=name)
+
+
+@pytest.mark.torch
+def test_a_file_that_torch_wrote_gives_torchvisions_features(programs, tmp_path):
+    torch, torchvision = torch_peer.load("torch"), torch_peer.load("torchvision")
+    # What is left out at random cannot be compared.
+    options = {"stochastic_depth_prob": 0.0} if "efficientnet" in programs.backbone else {}
+    model = getattr(torchvision.models, programs.backbone)(**options)
+    torch_peer.fill(model, seed=1)
+    torch.save(model.state_dict(), tmp_path / "model.pth")
+    weights = pretrained.read_weights(str(tmp_path / "model.pth"), programs.backbone)
+    variables = pretrained.lay_over(zeros(programs), weights, programs.backbone)
+
+    images = random_weights.images(seed=1)
+    setattr(model, "fc" if hasattr(model, "fc") else "classifier", torch.nn.Identity())
+    expected = torch_peer.features(model, images, train=False)
+    assert_features(programs.evaluate(variables, images), expected, rtol=1e-4)
+    expected = torch_peer.features(model, images, train=True)
+    unit, changed = programs.train(variables, images)
+    assert_features(unit, expected, rtol=1e-3)
+    state = {name: value.numpy() for name, value in model.state_dict().items()}
+    for name, values in statistics(programs, changed).items():
+        np.testing.assert_allclose(values, state[name], rtol=1e-3, atol=1e-5, err_msg=name)
+
+
+@pytest.mark.torch
+def test_a_file_of_timm_gives_timms_features(programs, tmp_path):
+    torch_peer.load("torch")
+    timm = torch_peer.load("timm")
+    known = catalog.find(programs.backbone)
+    model = timm.create_model(TIMM["backbones"][programs.backbone]["model"])
+    torch_peer.fill(model, seed=2)
+    state = {name: value.numpy() for name, value in model.state_dict().items()}
+    safetensors.numpy.save_file(state, tmp_path / "model.safetensors")
+    weights = pretrained.read_weights(str(tmp_path / "model.safetensors"), programs.backbone)
+    weights = weights._replace(preprocessing=known.preprocessing)
+    variables = pretrained.lay_over(zeros(programs), weights, programs.backbone)
+    if known.preprocessing.same_padding:
+        programs = compiled(programs.backbone, same_padding=True)
+
+    def pooled(pixels):
+        return model.forward_features(pixels).mean((2, 3))
+
+    images = random_weights.images(seed=2)
+    expected = torch_peer.features(model, images, train=False, forward=pooled)
+    assert_features(programs.evaluate(variables, images), expected, rtol=1e-4)
+
+
+def zeros(programs):
+    return jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), programs.shapes)
+
+
+@pytest.mark.parametrize("backbone", TIMM["backbones"])
+def test_names_and_shapes_are_timms(backbone):
+    network = models.create_network(backbone=backbone, embedding_size=8, head="none")
+    shapes = jax.eval_shape(lambda: models.initialise(network, seed=0, image_size=32))
+    flat = flax.traverse_util.flatten_dict(shapes)
+    torch_name = catalog.find(backbone).torch_names[-1]
+    found = {
+        pretrained.parameter_name(torch_name, path[2:]): torch_peer.torch_shape(leaf.shape)
+        for path, leaf in flat.items()
+    }
+    assert torch_peer.digest(found) == TIMM["backbones"][backbone]["digest"]
+
+
+@pytest.mark.parametrize("backbone", TIMM["backbones"])
+def test_the_imagenet_checkpoint_is_made_ready_as_timm_says(backbone, tmp_path):
+    golden = TIMM["backbones"][backbone]
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(golden["config"]))
+    known = catalog.find(backbone)
+    assert pretrained.read_preprocessing(path) == known.preprocessing
+    assert known.imagenet == f"timm/{golden['config']['architecture']}.{golden['tag']}"
 
 
 def test_every_backbone_is_compared():
-    assert set(GOLDEN["backbones"]) == set(models.BACKBONES)
+    assert set(GOLDEN["backbones"]) == set(TIMM["backbones"]) == set(models.BACKBONES)

@@ -1,3 +1,4 @@
+import hashlib
 import json
 import os
 import subprocess
@@ -12,7 +13,7 @@ import safetensors.numpy
 from simsearch import errors, models
 from simsearch.models import catalog, pretrained, resnet
 from tests import hub_server
-from tests.models import random_weights
+from tests.models import random_weights, torch_peer
 
 
 def create(backbone="resnet18"):
@@ -107,6 +108,74 @@ def test_a_pickle_in_an_npz_is_not_run(tmp_path):
         load(tmp_path / "a.npz")
 
 
+@pytest.mark.torch
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda state: state,
+        lambda state: {
+            "state_dict": {f"module.{name}": a for name, a in state.items()},
+            "epoch": 3,
+        },
+        lambda state: {"model": {f"_orig_mod.{name}": a.half() for name, a in state.items()}},
+    ],
+)
+def test_a_file_of_torch_is_read(tmp_path, wrap):
+    torch = torch_peer.load("torch")
+    exact = {name: np.round(array * 16) / 16 for name, array in STATE.items()}
+    state = {name: torch.from_numpy(np.array(array)) for name, array in exact.items()}
+    torch.save(wrap(state), tmp_path / "a.pth")
+    variables, weights = load(tmp_path / "a.pth")
+    conv1 = variables["params"]["backbone"]["stem_conv"]["kernel"]
+    np.testing.assert_array_equal(conv1, exact["conv1.weight"].transpose(2, 3, 1, 0))
+    assert conv1.dtype == np.float32 and len(weights.sha256) == 64
+
+
+class Evil:
+    """Makes a folder when it is unpickled."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.path),)
+
+
+@pytest.mark.torch
+def test_a_file_of_torch_that_would_run_code_is_refused(tmp_path):
+    torch = torch_peer.load("torch")
+    torch.save({"conv1.weight": torch.ones(1), "evil": Evil(tmp_path / "ran")}, tmp_path / "a.pt")
+    with pytest.raises(errors.UsageError, match="Python objects beside arrays") as caught:
+        load(tmp_path / "a.pt")
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_torch_is_asked_for_only_for_its_own_files(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    (tmp_path / "a.pth").write_bytes(b"")
+    with pytest.raises(errors.UsageError, match="needs PyTorch: `pip install torch`, or convert"):
+        load(tmp_path / "a.pth")
+    assert_loaded(load(write(tmp_path / "a.safetensors", STATE))[0])
+
+
+@pytest.mark.parametrize("spec", ["hf:", "hf:name", "hf:org/name@", "hf:a/b/c", "nowhere.npz", ""])
+def test_a_name_that_cannot_be_is_refused_before_anything_is_read(spec):
+    with pytest.raises(errors.UsageError, match="model.weights=.* must be"):
+        pretrained.check(spec, "resnet18")
+
+
+def test_weights_that_nothing_describes_are_told_by_their_names(tmp_path):
+    known = catalog.find("efficientnet_v2_s")
+    for name, expected in (
+        ("features.0.0.weight", known.torchvision),
+        ("conv_stem.weight", known.preprocessing),
+    ):
+        path = write(tmp_path / "a.safetensors", {name: np.ones(3, np.float32)})
+        assert pretrained.read_weights(path, "efficientnet_v2_s").preprocessing == expected
+    assert known.preprocessing.same_padding and not known.torchvision.same_padding
+
+
 def test_every_backbone_has_an_imagenet_checkpoint():
     for backbone in models.BACKBONES:
         assert catalog.find(backbone).imagenet.startswith("timm/")
@@ -119,7 +188,8 @@ from simsearch.models import catalog, pretrained, resnet
 spec, cache = sys.argv[1:]
 try:
     weights = pretrained.read_weights(spec, "resnet18", cache_dir=cache)
-    print(json.dumps([sorted(weights.arrays)[:2], weights.source, weights.sha256]))
+    images = weights.preprocessing
+    print(json.dumps([sorted(weights.arrays)[:2], weights.source, weights.sha256, images]))
 except (errors.UsageError, errors.RunError) as error:
     print(json.dumps([type(error).__name__, str(error)]))
 """
@@ -141,16 +211,39 @@ def ask(spec, cache, endpoint):
 
 def test_the_hub_client_fetches_once_and_needs_no_hub_after(tmp_path):
     content = safetensors.numpy.save({"conv1.weight": np.ones(3, np.float32)})
-    repository = hub_server.Repository(
-        "models", "timm/resnet18.tv_in1k", {"main": {"model.safetensors": content}}
-    )
-    with hub_server.serve([repository]) as hub:
-        names, source, sha256 = ask("imagenet", tmp_path, hub.url)
-        assert names == ["conv1.weight"]
-        assert source == f"hf:timm/resnet18.tv_in1k@{repository.commit('main')}"
+    described = {"pretrained_cfg": {"input_size": [3, 96, 96], "mean": [0.5, 0.5, 0.5]}}
+    repositories = [
+        hub_server.Repository(
+            "models", "timm/resnet18.tv_in1k", {"main": {"model.safetensors": content}}
+        ),
+        hub_server.Repository(
+            "models",
+            "org/own",
+            {
+                "main": {},
+                "v2": {
+                    "model.safetensors": content,
+                    "config.json": json.dumps(described).encode(),
+                },
+            },
+        ),
+    ]
+    usual = catalog.find("resnet18").preprocessing
+    with hub_server.serve(repositories) as hub:
+        names, source, sha256, images = ask("imagenet", tmp_path, hub.url)
+        assert names == ["conv1.weight"] and tuple(map(tuple, images[:2])) == usual[:2]
+        assert source == f"hf:timm/resnet18.tv_in1k@{repositories[0].commit('main')}"
+        assert sha256 == hashlib.sha256(content).hexdigest()
         kind, message = ask("hf:timm/nothing", tmp_path, hub.url)
         assert kind == "UsageError" and "the hub has no timm/nothing" in message
+        kind, message = ask("hf:org/own", tmp_path, hub.url)
+        assert kind == "UsageError" and "org/own on the hub has no model.safetensors" in message
+        _, of_revision, _, own_images = ask("hf:org/own@v2", tmp_path, hub.url)
+        assert of_revision == f"hf:org/own@{repositories[1].commit('v2')}"
+        assert own_images[0] == [0.5, 0.5, 0.5] and own_images[2] == 96
         url = hub.url
-    assert ask("imagenet", tmp_path, url) == [names, source, sha256]
+    assert ask("imagenet", tmp_path, url) == [names, source, sha256, images]
     kind, message = ask("hf:other/one", tmp_path, url)
-    assert kind == "RunError" and "--config.model.weights=FILE" in message
+    assert kind == "RunError" and "--config.model.weights=DIR/model.safetensors" in message
+    assert "hf download other/one model.safetensors config.json" in message
+    assert "\n" not in message
