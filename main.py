@@ -9,6 +9,8 @@
     python main.py --mode=serve                        a web page that searches, and a REST API
     python main.py --mode=preview --config train       draw what a training would see
     python main.py --mode=download --output=DIR        write the images as class folders
+    python main.py --mode=sweep --config sweep         try many configurations, find the best
+    python main.py --mode=compare --versions=3,7       what the second version gained on the first
 
 `--config NAME` takes a file of configs/ or a path; `--config.group.field=value` overrides a field;
 configs/train.py lists them all.
@@ -35,6 +37,8 @@ MODES = {
     "serve": ("serve", "serve", "index host port version workdir"),
     "download": ("download", "main", "config output"),
     "preview": ("preview", "main", "config output"),
+    "sweep": ("sweep", "main", "config workdir"),
+    "compare": ("compare", "main", "versions workdir split"),
 }
 
 FLAGS = flags.FLAGS
@@ -42,7 +46,8 @@ flags.DEFINE_enum("mode", "train", tuple(MODES), "What to do.")
 flags.DEFINE_string("config", None, "Name of a file in configs/ (default: train), or a path.")
 flags.DEFINE_string("workdir", "runs", "Folder of the versions.")
 flags.DEFINE_integer("version", None, "Version to use; default: the newest, in training a new one.")
-flags.DEFINE_enum("split", "test", ("train", "validation", "test"), "eval: images to evaluate on.")
+flags.DEFINE_list("versions", None, "compare: two versions, such as 3,7.")
+flags.DEFINE_enum("split", "test", ("train", "validation", "test"), "eval, compare: which images.")
 flags.DEFINE_integer("num_show_similar", 8, "eval: similar images to draw.", lower_bound=1)
 flags.DEFINE_integer("query_index", None, "eval: row of the query to draw; default: random.")
 flags.DEFINE_integer("seed", None, "eval: repeats the random choice of queries.", lower_bound=0)
@@ -81,12 +86,9 @@ def main(argv: list[str]) -> int:
         return 0
     try:
         run(argv)
-    except (errors.UsageError, flags.Error) as error:
+    except (errors.UsageError, flags.Error, errors.RunError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
-        return 2
-    except (errors.RunError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+        return 2 if isinstance(error, errors.UsageError | flags.Error) else 1
     except KeyboardInterrupt as interrupt:
         print(interrupt or "interrupted", file=sys.stderr)
         return getattr(interrupt, "exit_code", 130)

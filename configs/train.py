@@ -130,8 +130,10 @@ def get_config() -> config_dict.ConfigDict:
     train.log_every_steps = 20  # steps >= 1 between two looks at the device
     train.eval_every_epochs = 1  # epochs >= 1 between two validations
     train.checkpoint_every_steps = 0  # steps >= 0 between more checkpoints; 0: at validations
-    train.monitor = "map_at_r"  # recall_at_1 | recall_at_5 | recall_at_10 | map_at_r | r_precision:
-    # the validation metric that chooses the best checkpoint and decides when to stop early
+    # The validation metric that chooses the best checkpoint and decides when to stop early:
+    # recall_at_1 | _5 | _10 | precision_at_5 | _10 | mrr | map_at_r | r_precision |
+    # classifier_accuracy (needs a loss with class vectors)
+    train.monitor = "map_at_r"
     train.patience = 30  # validations >= 0 without improvement that end a run early; 0: off
     train.collapse_spread = 0.01  # [0, 1]; a warning where the embeddings' spread falls below it
 

@@ -133,6 +133,22 @@ def checked_fields(
     return checked
 
 
+def field_problems(kind: type, name: str, value: Any) -> list[str]:
+    """Returns what is wrong with one field's value by itself: its type, choice or range.
+
+    Args:
+        kind: The dataclass.
+        name: The field's dotted name, which exists.
+        value: What it should take.
+    """
+    hint: Any = kind
+    for part in name.split("."):
+        hint = get_type_hints(hint, include_extras=True)[part]
+    problems: list[str] = []
+    _value(hint, value, name, problems)
+    return problems
+
+
 def _value(hint: Any, value: Any, name: str, problems: list[str]) -> Any:
     if get_origin(hint) is Literal:
         choices = get_args(hint)

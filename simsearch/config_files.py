@@ -1,14 +1,15 @@
 """Configuration files by name or path, and `group.field=value` overrides."""
 
 import ast
+import copy
 import dataclasses
 import functools
 import importlib.util
 import operator
 import pathlib
 import re
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from ml_collections import config_dict
 
@@ -43,6 +44,8 @@ def load_config(
         UsageError: Where the file or a field is not there, or a value has the wrong type.
     """
     values = _read(_find(name))
+    if "sweep" in values:
+        raise errors.UsageError(f"--config {name} describes a sweep; run it with --mode=sweep")
     return config_lib.from_dict(_overridden(values, overrides or {}).to_dict())
 
 
@@ -59,6 +62,48 @@ def load_stored(text: str) -> config_lib.Config:
     for group, fields in _BEFORE.items():
         defaults[group] |= fields
     return config_lib.from_json(text, defaults=defaults)
+
+
+class Template(NamedTuple):
+    """A file that was read once, to make configurations of with fields changed.
+
+    Attributes:
+        configure: From overrides to the checked configuration; derived defaults follow them.
+        group: The values of the group that is no part of a run, as the file gives them.
+    """
+
+    configure: Callable[[Mapping[str, Any]], config_lib.Config]
+    group: dict[str, Any]
+
+
+def read_template(name: str, overrides: Mapping[str, Any], *, group: str) -> Template:
+    """Returns the template of a file that has a group beside those of a run.
+
+    Args:
+        name: As `load_config` takes it.
+        overrides: Fields of the run to change in every configuration.
+        group: Name of the group beside them.
+
+    Raises:
+        UsageError: Where the file is not there or has no such group.
+    """
+    path = _find(name)
+    values = _read(path)
+    if group not in values:
+        raise errors.UsageError(
+            f"--config {name} has no group {group}; --mode={group} needs one that has, such as "
+            f"--config {group}, or your own file that imports configs/{group}.py"
+        )
+    own = values[group].to_dict()
+    with values.unlocked():
+        del values[group]
+    _overridden(values, overrides)
+
+    def configure(changes: Mapping[str, Any]) -> config_lib.Config:
+        changed = _overridden(copy.deepcopy(values), changes)
+        return config_lib.from_dict(changed.to_dict())
+
+    return Template(configure, own)
 
 
 def override(
@@ -152,7 +197,7 @@ def _overridden(
         *path, field = name.split(".")
         group = functools.reduce(operator.getitem, path, values)
         kind = group.get_type(field)
-        parsed = _parse(value, kind) if isinstance(value, str) else value
+        parsed = parse(value, kind)
         if kind is float and type(parsed) is int:
             parsed = float(parsed)
         if kind is tuple and type(parsed) is list:
@@ -167,8 +212,12 @@ def _overridden(
     return values
 
 
-def _parse(text: str, kind: type) -> Any:
-    if kind is str:
+def parse(text: Any, kind: type) -> Any:
+    """Returns the value that a text stands for where a `kind` is expected.
+
+    What is no text is returned as it is, and so is a text that stands for nothing else.
+    """
+    if not isinstance(text, str) or kind is str:
         return text
     if kind is bool and text.lower() in ("true", "false"):
         return text.lower() == "true"

@@ -13,3 +13,7 @@ class RunError(RuntimeError):
 
     The message says what was expected, what came and what to do, in one line.
     """
+
+
+class NotFiniteError(RunError):
+    """A training whose loss is not a number any more: its own values are the cause."""

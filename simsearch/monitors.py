@@ -3,13 +3,18 @@
 import math
 from collections.abc import Mapping
 
-# 1 where higher is better, -1 where lower is. Validation computes every one of them.
+# 1 where higher is better, -1 where lower is. Validation computes every one of them, the last where
+# a loss has class vectors.
 DIRECTIONS = {
     "recall_at_1": 1,
     "recall_at_5": 1,
     "recall_at_10": 1,
+    "precision_at_5": 1,
+    "precision_at_10": 1,
+    "mrr": 1,
     "map_at_r": 1,
     "r_precision": 1,
+    "classifier_accuracy": 1,
 }
 
 

@@ -17,6 +17,7 @@ RANKS = [
     {"simsearch.serve"},
     {"simsearch.index"},
     {"simsearch.training", "simsearch.retrieval"},
+    {"simsearch.sweeps"},
     {
         "simsearch.wiring",
         "simsearch.preprocessing",
@@ -60,6 +61,8 @@ DOORS = {
     "uvicorn": ["simsearch/serve/server.py"],
     "prometheus_client": ["simsearch/serve/metrics.py"],
     "absl": ["main.py"],
+    "optuna": ["simsearch/sweeps/"],
+    "sqlalchemy": ["simsearch/sweeps/database.py"],
     "ml_collections": ["simsearch/config_files.py"],
     "tqdm": ["simsearch/progress.py"],
     "huggingface_hub": ["simsearch/data/hub.py", "simsearch/models/pretrained.py"],

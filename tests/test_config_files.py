@@ -49,7 +49,7 @@ def test_a_file_that_is_no_configuration_is_refused(tmp_path, text, words):
 
 
 def test_an_unknown_name_lists_the_known_ones():
-    with pytest.raises(errors.UsageError, match="choose from demo, train"):
+    with pytest.raises(errors.UsageError, match="choose from demo"):
         config_files.load_config("nothing")
 
 

@@ -32,12 +32,15 @@ def folder_flags(path, *more):
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        (["--mode=sail"], "should be one of <train|eval|index|search|serve|download>"),
+        (
+            ["--mode=sail"],
+            "one of <train|eval|index|search|serve|download|preview|sweep|compare>",
+        ),
         (["--mod=eval"], "Unknown command line flag 'mod'. Did you mean: mode ?"),
         (["eval"], "unexpected argument 'eval'"),
         (["--version=one"], "version"),
         (["--num_show_similar=0"], "num_show_similar"),
-        (["--config=nothing"], "choose from demo, train"),
+        (["--config=nothing"], "choose from demo"),
         (["--config.model.backbon=resnet18"], "did you mean model.backbone?"),
         (["--config.train.seed=x"], "must be an integer"),
         (["--mode=eval"], "no version found in runs"),

@@ -19,9 +19,6 @@ from simsearch.retrieval import evaluate as evaluate_lib
 from simsearch.retrieval import figures as figures_lib
 from simsearch.training import records as records_lib
 
-# What an evaluation may change without making another model of the version.
-_EVAL_FIELDS = ("eval.", "data.path", "data.cache_dir", "data.num_threads", "data.on_corrupt")
-
 
 class Evaluation(NamedTuple):
     """What an evaluation found, and where it is kept."""
@@ -56,7 +53,7 @@ def evaluate(
         UsageError: Where the version, its checkpoint, its images or the query are not there.
     """
     found = runs.find(workdir, version)
-    config = config_files.override(found.config, overrides or {}, allowed=_EVAL_FIELDS)
+    config = config_files.override(found.config, overrides or {}, allowed=shared.EVAL_FIELDS)
     shared.start_devices(config)
     embedder = embed.Embedder.from_version(found, config=config)
     shared.log_origin(found)

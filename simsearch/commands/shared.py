@@ -9,6 +9,9 @@ from simsearch.config import Config
 from simsearch.data import corrupt as corrupt_lib
 from simsearch.data import sources
 
+# What a mode that measures may change without making another model of the version.
+EVAL_FIELDS = ("eval.", "data.path", "data.cache_dir", "data.num_threads", "data.on_corrupt")
+
 
 def start_devices(config: Config) -> None:
     """Turns the compilation cache on, and says what computes."""

@@ -7,12 +7,22 @@ from typing import Any
 
 import numpy as np
 
-from simsearch import config_files, errors, parallel, preprocessing, progress, runs, wiring
+from simsearch import (
+    checkpoints,
+    config_files,
+    errors,
+    parallel,
+    preprocessing,
+    progress,
+    runs,
+    wiring,
+)
 from simsearch.commands import calibration, shared
 from simsearch.config import Config, differences
 from simsearch.data import confusion as confusion_lib
 from simsearch.data import corrupt as corrupt_lib
 from simsearch.data import sources
+from simsearch.losses import terms
 from simsearch.models import pretrained
 from simsearch.retrieval import classifier, embed
 from simsearch.retrieval import evaluate as evaluate_lib
@@ -34,12 +44,20 @@ def main(
     return resume(version, workdir=workdir, config_name=config, overrides=overrides)
 
 
-def train(config: Config, *, workdir: str | os.PathLike = "runs") -> runs.Version:
+def train(
+    config: Config,
+    *,
+    workdir: str | os.PathLike = "runs",
+    on_version: Callable[[runs.Version], None] = lambda version: None,
+    after_validation: Callable[[Mapping[str, Any]], None] = lambda record: None,
+) -> runs.Version:
     """Trains a new version and returns it.
 
     Args:
         config: As `load_config` returns it.
         workdir: Folder of the versions.
+        on_version: Gets the version when its folder is there, before the first step.
+        after_validation: Gets each validation's record; what it raises ends the run there.
 
     Raises:
         UsageError: Where the configuration does not fit the images, the devices or the weights.
@@ -48,15 +66,16 @@ def train(config: Config, *, workdir: str | os.PathLike = "runs") -> runs.Versio
     config = _with_absolute_paths(config)
     with stop.on_signals() as stop_request:
         wiring.check_model(config)
-        splits = _prepare(config)
+        splits = prepare(config)
         weights = wiring.read_weights(config)
         config = preprocessing.resolve(config, weights.preprocessing)
         initial = wiring.initial_variables(config, weights)
         version = runs.create(workdir, config)
+        on_version(version)
         version.write_facts(wiring.facts(config, splits, initial.weights))
         progress.log.info("version %d: %s", version.number, version.path)
         shared.log_origin(version)
-        return _fit(version, splits, initial, stop_request)
+        return _fit(version, splits, initial, stop_request, after_validation)
 
 
 def resume(
@@ -65,6 +84,7 @@ def resume(
     workdir: str | os.PathLike = "runs",
     config_name: str | None = None,
     overrides: Mapping[str, Any] | None = None,
+    after_validation: Callable[[Mapping[str, Any]], None] = lambda record: None,
 ) -> runs.Version:
     """Goes on with a version that was stopped; ends as if it never had been.
 
@@ -73,6 +93,7 @@ def resume(
         workdir: Folder of the versions.
         config_name: The configuration that the caller has in mind, where it should be checked.
         overrides: Fields of it, likewise.
+        after_validation: Gets each validation's record; what it raises ends the run there.
 
     Raises:
         UsageError: Where there is no such version, or its own configuration is another one.
@@ -91,11 +112,11 @@ def resume(
             f"{'; '.join(changes)}; leave them out, or train a new version"
         )
     with stop.on_signals() as stop_request:
-        splits = _prepare(found.config)
-        return _fit(found, splits, None, stop_request)
+        splits = prepare(found.config)
+        return _fit(found, splits, None, stop_request, after_validation)
 
 
-def _prepare(config: Config) -> dict[str, sources.Split]:
+def prepare(config: Config) -> dict[str, sources.Split]:
     """Returns the images, after every check that can be made before work starts."""
     shared.start_devices(config)
     devices = parallel.local_devices(config.train.num_devices)
@@ -107,9 +128,35 @@ def _prepare(config: Config) -> dict[str, sources.Split]:
     )
     splits = wiring.load_splits(config)
     shared.check_queries(splits, "validation")
+    _check_monitor(config, splits)
     wiring.sample_rows(config, splits["train"].labels)(0)
     progress.log.info("%s", wiring.describe_splits(config, splits))
     return splits
+
+
+def _check_monitor(config: Config, splits: Mapping[str, sources.Split]) -> None:
+    if config.train.monitor != "classifier_accuracy":
+        return
+    has_classes = splits["validation"].class_names == splits["train"].class_names
+    if not has_classes or terms.classifier(wiring.loss_terms(config)) is None:
+        raise errors.UsageError(
+            "train.monitor=classifier_accuracy needs a loss with class vectors, such as "
+            "loss.terms.normalised_softmax=1, and validation images of the classes that are "
+            "trained on; or choose another, such as map_at_r"
+        )
+
+
+def kept_validations(version: runs.Version) -> list[dict[str, Any]]:
+    """Returns the records of the validations up to the checkpoint that training goes on from."""
+    newest = None
+    if version.checkpoint_dir.is_dir():
+        monitor = version.config.train.monitor
+        store = checkpoints.Store(version.checkpoint_dir, monitor=monitor, read_only=True)
+        newest = store.newest_step()
+        store.close()
+    if newest is None:
+        return []
+    return records_lib.validations(version.metrics_file, last_step=newest)
 
 
 def _fit(
@@ -117,6 +164,7 @@ def _fit(
     splits: dict[str, sources.Split],
     initial: wiring.Initial | None,
     stop_request: stop.StopRequest,
+    after_validation: Callable[[Mapping[str, Any]], None],
 ) -> runs.Version:
     config = version.config
     corrupt = corrupt_lib.CorruptLog()
@@ -130,6 +178,7 @@ def _fit(
             confusion=confusion,
             corrupt=corrupt,
             stop_request=stop_request,
+            after_validation=after_validation,
         )
         calibration.store(version, splits, corrupt=corrupt)
     finally:

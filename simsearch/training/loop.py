@@ -78,7 +78,8 @@ def fit(
             raises ends the run there.
 
     Raises:
-        RunError: Where the loss is not finite, or a checkpoint could not be written.
+        NotFiniteError: Where the loss is not finite.
+        RunError: Where a checkpoint could not be written.
         Stopped: Where the process was asked to end; the state was saved.
     """
     options = config.train

@@ -12,21 +12,23 @@ class Stopped(KeyboardInterrupt):
     No error: like its base class it passes by whoever catches `Exception`.
     """
 
-    def __init__(self, number: int, *, outcome: str) -> None:
+    def __init__(self, number: int, *, outcome: str, advice: str = "") -> None:
         """Says which signal came.
 
         Args:
             number: The signal's number.
             outcome: What was saved.
+            advice: What to do next.
         """
-        super().__init__(f"stopped by {signal.Signals(number).name}: {outcome}")
+        text = f"{outcome}; {advice}" if advice else outcome
+        super().__init__(f"stopped by {signal.Signals(number).name}: {text}")
         self.number = number
         self.outcome = outcome
         self.exit_code = 128 + number
 
     def with_advice(self, advice: str) -> "Stopped":
-        """Returns the same, with what to do next."""
-        return Stopped(self.number, outcome=f"{self.outcome}; {advice}")
+        """Returns the same, with what to do next in place of what was said of it before."""
+        return Stopped(self.number, outcome=self.outcome, advice=advice)
 
 
 class StopRequest:

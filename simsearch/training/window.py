@@ -50,7 +50,7 @@ class Window:
             step: The last step of the window.
 
         Raises:
-            RunError: Where a loss is not finite; names its step.
+            NotFiniteError: Where a loss is not finite; names its step.
         """
         fetched = jax.device_get(self._metrics)
         rows = jax.tree.map(lambda *column: np.asarray(column), *fetched)
@@ -70,7 +70,7 @@ class Window:
     def _require_finite(self, losses: np.ndarray, *, first_step: int) -> None:
         bad = np.flatnonzero(~np.isfinite(losses))
         if bad.size:
-            raise errors.RunError(
+            raise errors.NotFiniteError(
                 f"the loss of step {first_step + int(bad[0])} is {losses[bad[0]]}, not finite; "
                 "lower optimizer.learning_rate, set optimizer.clip_norm, or, with "
                 "model.dtype=bfloat16, try float32"

@@ -57,7 +57,7 @@ def draw(
     with _sheet(lines, columns + 1, title) as sheet:
         _draw_query(sheet.tile(0, 0), row)
         for i, result in enumerate(row.results):
-            _draw_result(sheet.tile(i // columns, 1 + i % columns), result)
+            draw_result(sheet.tile(i // columns, 1 + i % columns), result)
         return sheet.canvas.save(path)
 
 
@@ -77,7 +77,7 @@ def draw_page(path: str | os.PathLike, rows: Sequence[Row], *, title: str = "") 
             _draw_query(sheet.tile(line * pitch, 0), row)
             for i, result in enumerate(row.results):
                 below, beside = divmod(i, columns)
-                _draw_result(sheet.tile(line * pitch + below, 1 + beside), result)
+                draw_result(sheet.tile(line * pitch + below, 1 + beside), result)
         return sheet.canvas.save(path)
 
 
@@ -121,7 +121,8 @@ def _draw_query(axes: Any, row: Row) -> None:
     axes.set_xlabel(f"query\n{caption}", fontsize=8, color=style.QUERY, fontweight="bold")
 
 
-def _draw_result(axes: Any, result: Result) -> None:
+def draw_result(axes: Any, result: Result) -> None:
+    """Draws a retrieved image in a frame that says whether it is right, with class and score."""
     color, sign = {
         True: (style.RIGHT, "✓ "),
         False: (style.WRONG, "✗ "),

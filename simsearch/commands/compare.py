@@ -1,0 +1,217 @@
+"""`--mode=compare`: two versions on the same images, and the queries that changed."""
+
+import json
+import os
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from simsearch import config_files, errors, progress, runs, wiring
+from simsearch.commands import shared
+from simsearch.config import Config, differences
+from simsearch.data import corrupt as corrupt_lib
+from simsearch.data import images, sources
+from simsearch.retrieval import embed
+from simsearch.retrieval import versus as versus_lib
+
+# Queries of each direction in the picture, and the side of a tile in it.
+_MAX_SHOWN = 8
+_DISPLAY_PIXELS = 160
+
+
+class CompareResult(NamedTuple):
+    """How two versions compare, and where it is kept.
+
+    Attributes:
+        versus: The figures and the queries that changed.
+        json_path: The same as JSON.
+        picture_path: The queries that changed, with what each version finds first.
+    """
+
+    versus: versus_lib.Versus
+    json_path: pathlib.Path
+    picture_path: pathlib.Path
+
+
+def main(
+    *,
+    versions: Sequence[str] | None,
+    workdir: str | os.PathLike,
+    split: str,
+    overrides: Mapping[str, Any],
+) -> CompareResult:
+    """Compares the two versions of `--versions`."""
+    numbers = [int(text) for text in versions or () if text.strip().isdigit()]
+    if len(versions or ()) != 2 or len(set(numbers)) != 2:
+        raise errors.UsageError(
+            "--mode=compare needs --versions=A,B, the numbers of two different versions, such as "
+            f"--versions=3,7; not {','.join(versions or ()) or 'nothing'}"
+        )
+    return compare(*numbers, workdir=workdir, split=split, overrides=overrides)
+
+
+def compare(
+    first: int,
+    second: int,
+    *,
+    workdir: str | os.PathLike = "runs",
+    split: str = "test",
+    overrides: Mapping[str, Any] | None = None,
+) -> CompareResult:
+    """Measures and draws what the second version gains over the first on the same images.
+
+    Args:
+        first: Number of the one version.
+        second: Number of the other; positive differences: it is better.
+        workdir: Folder of the versions.
+        split: "train", "validation" or "test".
+        overrides: Fields of the stored configurations to change: those that change no model. How
+            figures are computed is read from the first version's.
+
+    Raises:
+        UsageError: Where a version or its checkpoint is not there, or the two have different
+            images in the split.
+    """
+    found = [runs.find(workdir, number) for number in (first, second)]
+    configs = [
+        config_files.override(version.config, overrides or {}, allowed=shared.EVAL_FIELDS)
+        for version in found
+    ]
+    shared.start_devices(configs[0])
+    splits = [wiring.load_splits(config) for config in configs]
+    _check_same_images(found, configs, [parts[split] for parts in splits], split=split)
+    shared.check_queries(splits[0], split)
+    corrupt = corrupt_lib.CorruptLog()
+    sides = [
+        _side(version, config, parts, split=split, corrupt=corrupt)
+        for version, config, parts in zip(found, configs, splits, strict=True)
+    ]
+    options = configs[0].eval
+    result = versus_lib.versus(
+        *sides,
+        labels=splits[0][split].labels,
+        num_neighbors=options.num_neighbors,
+        temperature=options.temperature,
+        triplet_margin=options.triplet_margin,
+        num_triplets=options.num_triplets,
+        num_bootstrap=options.num_bootstrap,
+        confidence=options.confidence,
+        seed=options.seed,
+    )
+    shared.log_corrupt(corrupt)
+    names = [f"version {version.number}" for version in found]
+    directory = pathlib.Path(workdir) / f"compare_{first}_{second}"
+    directory = directory if split == "test" else directory / split
+    directory.mkdir(parents=True, exist_ok=True)
+    _say(result, names, split=split, confidence=options.confidence)
+    content = {"versions": [first, second], "split": split} | versus_lib.to_json(
+        result, names=names, image_names=splits[0][split].names
+    )
+    json_path = directory / "compare.json"
+    runs.write_text(json_path, json.dumps(content, indent=2) + "\n")
+    picture_path = _draw(
+        directory / "changed.png", result, names, images_of=splits[0][split], config=configs[0]
+    )
+    progress.log.info("figures: %s\npicture: %s", json_path, picture_path)
+    return CompareResult(result, json_path, picture_path)
+
+
+def _check_same_images(
+    found: Sequence[runs.Version],
+    configs: Sequence[Config],
+    parts: Sequence[sources.Split],
+    *,
+    split: str,
+) -> None:
+    one, two = parts
+    if one.fingerprint == two.fingerprint and one.class_names == two.class_names:
+        return
+    changes = [line for line in differences(*configs) if line.startswith("data.")]
+    raise errors.UsageError(
+        f"versions {found[0].number} and {found[1].number} have different {split} images, "
+        f"{len(one.labels)} and {len(two.labels)} of them, and cannot be compared"
+        + (f": {'; '.join(changes)}" if changes else "")
+    )
+
+
+def _side(
+    version: runs.Version,
+    config: Config,
+    parts: Mapping[str, sources.Split],
+    *,
+    split: str,
+    corrupt: corrupt_lib.CorruptLog,
+) -> versus_lib.Side:
+    embedder = embed.Embedder.from_version(version, config=config)
+    queries, gallery = (
+        embed.embed_cached(embedder, parts[name], version.eval_dir / "cache", corrupt=corrupt)
+        for name in (split, "train")
+    )
+    return versus_lib.Side(queries, gallery, parts["train"].labels)
+
+
+def _say(result: versus_lib.Versus, names: Sequence[str], *, split: str, confidence: float) -> None:
+    progress.log.info(
+        "%s split, %d queries; p-value of the difference, were both equally good (sign flips)\n%s",
+        split,
+        len(result.rows),
+        versus_lib.table(result.figures, names=names, confidence=confidence),
+    )
+    progress.log.info(
+        "%s: %s alone is right on %d queries, %s alone on %d",
+        versus_lib.SHOWN,
+        names[1],
+        len(result.won),
+        names[0],
+        len(result.lost),
+    )
+
+
+def _draw(
+    path: pathlib.Path,
+    result: versus_lib.Versus,
+    names: Sequence[str],
+    *,
+    images_of: sources.Split,
+    config: Config,
+) -> pathlib.Path:
+    # matplotlib takes a second to import, and only pictures need it.
+    from simsearch.retrieval.plots import changed, neighbors
+
+    def image(row: int) -> np.ndarray:
+        return images.decode(
+            images_of.read(row),
+            resize_mode="short_side",
+            resize_size=_DISPLAY_PIXELS,
+            max_pixels=config.data.max_pixels,
+        )
+
+    def caption(row: int) -> str:
+        return images_of.class_names[images_of.labels[row]]
+
+    def change(position: int) -> changed.Change:
+        query = int(result.rows[position])
+        results = [
+            neighbors.Result(
+                image=image(int(side.rows[position])),
+                score=float(side.scores[position]),
+                caption=caption(int(side.rows[position])),
+                correct=bool(images_of.labels[side.rows[position]] == images_of.labels[query]),
+            )
+            for side in (result.first, result.second)
+        ]
+        return changed.Change(image(query), caption(query), tuple(results))
+
+    blocks = []
+    for words, name, positions in (
+        ("won", names[1], result.won),
+        ("lost", names[0], result.lost),
+    ):
+        shown = [change(position) for position in positions[:_MAX_SHOWN].tolist()]
+        more = f", {len(shown)} shown" if len(shown) < len(positions) else ""
+        heading = f"{words}: only {name} is right ({len(positions)}{more})"
+        blocks.append(changed.Block(heading, shown))
+    title = f"queries that changed from {names[0]} to {names[1]}, of {len(result.rows)}"
+    return changed.draw(path, blocks, names=names, title=title)

@@ -1,0 +1,229 @@
+"""`--mode=sweep`: many trainings that differ in some fields, and which of them was best."""
+
+import json
+import os
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from simsearch import errors, monitors, progress, runs
+from simsearch.commands import training
+from simsearch.sweeps import database, trials
+from simsearch.sweeps import plan as plan_lib
+from simsearch.sweeps import study as study_lib
+from simsearch.training import loop, patience, stop
+from simsearch.training import records as records_lib
+
+# Trials that fail one after the other before the sweep ends: it is not their values then.
+_MAX_FAILURES = 3
+
+
+class SweepResult(NamedTuple):
+    """What a sweep found, and where it is kept.
+
+    Attributes:
+        rows: The trials, the best first.
+        best: The best trial that went to its end; None where none did.
+        json_path: The trials as JSON.
+        picture_paths: The pictures.
+    """
+
+    rows: list[trials.Row]
+    best: trials.Row | None
+    json_path: pathlib.Path
+    picture_paths: list[pathlib.Path]
+
+
+class _Pruned(Exception):
+    """Ends a training whose figures are worse than those of other trials."""
+
+
+def main(
+    *, config: str | None, workdir: str | os.PathLike, overrides: Mapping[str, Any]
+) -> SweepResult:
+    """Runs, or goes on with, the sweep of a configuration file."""
+    return sweep(plan_lib.load_sweep(config or "sweep", overrides), workdir=workdir)
+
+
+def sweep(plan: plan_lib.Plan, *, workdir: str | os.PathLike = "runs") -> SweepResult:
+    """Trains a version for each trial, prunes the bad ones, and says which was best.
+
+    Called again it goes on: a trial that was running when the process ended is resumed.
+
+    Args:
+        plan: As `load_sweep` returns it.
+        workdir: Folder of the versions; the study's database and pictures are put beside them.
+
+    Raises:
+        UsageError: Where the images, the devices or the database do not fit.
+        RunError: Where training fails for another reason than a trial's values.
+    """
+    root = pathlib.Path(workdir)
+    monitor = plan.base.train.monitor
+    directory = root / f"sweep_{plan.settings.study}"
+    with stop.on_signals():
+        images = training.prepare(plan.base)["train"]
+        _make(directory, workdir)
+        opened = database.open_study(
+            plan,
+            directory=directory,
+            default_file=root / "sweep.db",
+            direction=monitors.DIRECTIONS[monitor],
+            num_validations=_num_validations(plan, len(images.labels)),
+        )
+        with opened as study:
+            try:
+                _run_trials(study, plan, root)
+            except stop.Stopped as stopped:
+                where = "" if root == pathlib.Path("runs") else f" --workdir={root}"
+                raise stopped.with_advice(
+                    f"go on with `python main.py --mode=sweep {plan.flags}{where}`"
+                ) from None
+            rows = study.rows()
+            importances = study.importances(seed=plan.settings.seed)
+    return _finish(plan, rows, importances, directory=directory, root=root)
+
+
+def _make(directory: pathlib.Path, workdir: str | os.PathLike) -> None:
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise errors.UsageError(
+            f"--workdir={workdir} must be a folder that can be written: {error.strerror}"
+        ) from error
+
+
+def _num_validations(plan: plan_lib.Plan, num_images: int) -> int:
+    steps = loop.plan(plan.base, num_images)
+    every = plan.base.train.eval_every_epochs * steps.steps_per_epoch
+    return -(-steps.num_steps // every)
+
+
+def _run_trials(study: study_lib.Study, plan: plan_lib.Plan, workdir: pathlib.Path) -> None:
+    num_failures = 0
+    while (trial := study.next_trial()) is not None:
+        verb = "begins" if trial.version is None else f"goes on, version {trial.version}"
+        progress.log.info(
+            "trial %d %s, %d in all: %s",
+            trial.number,
+            verb,
+            plan.num_trials,
+            plan_lib.described(trial.params),
+        )
+        with trial.alive():
+            error = _run_trial(trial, plan, workdir)
+        num_failures = num_failures + 1 if error else 0
+        if num_failures == _MAX_FAILURES:
+            raise errors.RunError(f"{num_failures} trials in a row failed, the last one: {error}")
+
+
+def _run_trial(trial: study_lib.Trial, plan: plan_lib.Plan, workdir: pathlib.Path) -> str:
+    """Trains a trial's version to its end, and returns why it failed, empty where it did not."""
+    monitor = plan.base.train.monitor
+    error, pruned, value = "", False, None
+    try:
+        version = _train(trial, plan, workdir)
+        best = patience.standing(
+            records_lib.validations(version.metrics_file), monitor=monitor
+        ).best
+        value = None if best is None else best[monitor]
+        if best is None:
+            error = f"validation {monitor} was never a number"
+    except _Pruned:
+        pruned = True
+    except (errors.NotFiniteError, errors.UsageError) as failure:
+        error = str(failure)
+    if not trial.end(value=value, pruned=pruned, error=error):
+        progress.log.warning(
+            "trial %d was given up as lost and begun anew elsewhere; this one does not count",
+            trial.number,
+        )
+    elif pruned:
+        progress.log.info("trial %d pruned: other trials were better", trial.number)
+    elif error:
+        progress.log.warning("trial %d failed: %s", trial.number, error)
+    else:
+        progress.log.info("trial %d finished: %s %.4f", trial.number, monitor, value)
+    return error
+
+
+def _train(trial: study_lib.Trial, plan: plan_lib.Plan, workdir: pathlib.Path) -> runs.Version:
+    """Trains a trial's version, or goes on with it.
+
+    Raises:
+        _Pruned: Where the trial should not go on.
+    """
+    monitor = plan.base.train.monitor
+    validations: list[Mapping[str, Any]] = []
+
+    def report(record: Mapping[str, Any]) -> None:
+        validations.append(record)
+        if trial.report(len(validations), record[monitor]):
+            raise _Pruned
+
+    if trial.version is None:
+        return training.train(
+            plan.configure(trial.params),
+            workdir=workdir,
+            on_version=lambda version: trial.begun(version.number),
+            after_validation=report,
+        )
+    # What was validated and saved is not validated again, and may not have been reported.
+    version = runs.find(workdir, trial.version)
+    for record in training.kept_validations(version):
+        report(record)
+    return training.resume(trial.version, workdir=workdir, after_validation=report)
+
+
+def _finish(
+    plan: plan_lib.Plan,
+    rows: Sequence[trials.Row],
+    importances: Mapping[str, float],
+    *,
+    directory: pathlib.Path,
+    root: pathlib.Path,
+) -> SweepResult:
+    """Prints the table, draws the pictures, and says which trial was best."""
+    # matplotlib takes a second to import, and only pictures need it.
+    from simsearch.retrieval.plots import sweep as sweep_plot
+
+    monitor = plan.base.train.monitor
+    progress.log.info("%s", trials.table(rows, monitor=monitor))
+    best = next((row for row in rows if row.state == "finished"), None)
+    content = {
+        "study": plan.settings.study,
+        "monitor": monitor,
+        "importances": dict(importances),
+        "trials": [trials.to_json(row) for row in rows],
+    }
+    json_path = directory / "trials.json"
+    runs.write_text(json_path, json.dumps(content, indent=2) + "\n")
+    paths = sweep_plot.draw_all(
+        directory, rows, space=plan.space, importances=importances, monitor=monitor
+    )
+    num_open = sum(row.state in ("running", "waiting") for row in rows)
+    if num_open:
+        progress.log.info("%d trials are still in other processes' hands", num_open)
+    if best is None:
+        progress.log.warning("no trial went to its end")
+    else:
+        _praise(best, monitor, root)
+    progress.log.info("trials: %s\npictures:", json_path)
+    for path in paths:
+        progress.log.info("  %s", path)
+    return SweepResult(list(rows), best, json_path, paths)
+
+
+def _praise(best: trials.Row, monitor: str, root: pathlib.Path) -> None:
+    progress.log.info(
+        "best: trial %d, version %d%s: %s %.4f with %s",
+        best.number,
+        best.version,
+        "" if best.is_here else " of another folder",
+        monitor,
+        best.value,
+        plan_lib.described(best.params),
+    )
+    if best.is_here:
+        flags = runs.find(root, best.version).flags
+        progress.log.info("figures and pictures: python main.py --mode=eval %s", flags)

@@ -1,0 +1,197 @@
+"""Two versions on the same images: every figure of both, and the queries that changed."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from simsearch.retrieval import compare, embed
+from simsearch.retrieval.metrics import ranking, triplets, voting
+
+# The figure whose won and lost queries are shown, and the one that says which of them first.
+SHOWN, CLEAREST = "recall_at_1", "map_at_r"
+
+
+class Side(NamedTuple):
+    """What one version makes of the images.
+
+    Attributes:
+        queries: Embeddings of the split, which is searched in itself.
+        gallery: Embeddings of the train images that vote in `knn_accuracy`.
+        gallery_labels: Their classes, int [M].
+    """
+
+    queries: embed.Embedded
+    gallery: embed.Embedded
+    gallery_labels: np.ndarray
+
+
+class Nearest(NamedTuple):
+    """What a version finds first for each query.
+
+    Attributes:
+        rows: Row of the most similar other image, int64 [Q].
+        scores: Cosine with it, float32 [Q].
+    """
+
+    rows: np.ndarray
+    scores: np.ndarray
+
+
+class Versus(NamedTuple):
+    """Two versions compared; positive differences: the second is better.
+
+    Attributes:
+        figures: Comparison by figure.
+        rows: Row of each query in the split, int64 [Q].
+        first: What the first version finds.
+        second: What the second version finds.
+        won: Queries, as positions in `rows`, that the second version alone answers right, the
+            clearest first.
+        lost: Queries that the first version alone answers right, likewise.
+    """
+
+    figures: dict[str, compare.Comparison]
+    rows: np.ndarray
+    first: Nearest
+    second: Nearest
+    won: np.ndarray
+    lost: np.ndarray
+
+
+def versus(
+    first: Side,
+    second: Side,
+    *,
+    labels: np.ndarray,
+    num_neighbors: int,
+    temperature: float,
+    triplet_margin: float,
+    num_triplets: int,
+    num_bootstrap: int,
+    confidence: float,
+    seed: int,
+) -> Versus:
+    """Returns what the second version gains over the first, query by query.
+
+    Args:
+        first: One version's embeddings.
+        second: The other's, of the same images in the same order.
+        labels: Classes of the split, int [N].
+        num_neighbors: Train images that vote in `knn_accuracy`.
+        temperature: A vote weighs exp(cosine / temperature).
+        triplet_margin: Margin of `one_minus_triplet_loss`.
+        num_triplets: Random triplets behind it, the same for both.
+        num_bootstrap: Resamples behind each interval.
+        confidence: Of the intervals, such as 0.95.
+        seed: Of everything that is drawn.
+    """
+    # An image that one of them could not read is left out of both.
+    kept = np.flatnonzero(first.queries.valid & second.queries.valid)
+    kept_labels = labels[kept]
+    values, found = [], []
+    for side in (first, second):
+        embeddings = side.queries.embeddings[kept]
+        scores = ranking.leave_one_out(embeddings, kept_labels)
+        found.append(scores)
+        figures: dict[str, np.ndarray] = dict(scores.per_query())
+        valid = side.gallery.valid
+        if np.isin(kept_labels, side.gallery_labels[valid]).any():
+            figures["knn_accuracy"] = voting.knn_accuracy(
+                embeddings,
+                kept_labels,
+                side.gallery.embeddings[valid],
+                side.gallery_labels[valid],
+                num_neighbors=num_neighbors,
+                temperature=temperature,
+            )
+        figures["one_minus_triplet_loss"] = triplets.one_minus_triplet_loss(
+            embeddings, kept_labels, margin=triplet_margin, num_triplets=num_triplets, seed=seed
+        )
+        values.append(figures)
+    options = {"num_bootstrap": num_bootstrap, "confidence": confidence, "seed": seed}
+    compared = {
+        name: compare.paired(column, values[1][name], **options)
+        for name, column in values[0].items()
+        if name in values[1]
+    }
+    is_query = found[0].valid
+    gains = values[1][CLEAREST] - values[0][CLEAREST]
+    shown = compared[SHOWN]
+    return Versus(
+        figures=compared,
+        rows=kept[is_query],
+        first=_nearest(found[0], kept, is_query),
+        second=_nearest(found[1], kept, is_query),
+        won=shown.won[np.argsort(-gains[shown.won], kind="stable")],
+        lost=shown.lost[np.argsort(gains[shown.lost], kind="stable")],
+    )
+
+
+def _nearest(scores: ranking.RetrievalScores, kept: np.ndarray, is_query: np.ndarray) -> Nearest:
+    return Nearest(kept[scores.nearest[is_query, 0]], scores.nearest_scores[is_query, 0])
+
+
+def table(
+    figures: Mapping[str, compare.Comparison], *, names: Sequence[str], confidence: float
+) -> str:
+    """Returns the comparisons as aligned lines under a header; `*` marks p-values under 0.05.
+
+    Args:
+        figures: Comparison by figure.
+        names: What the two versions are called.
+        confidence: Of the intervals.
+    """
+    lines = [("figure", *names, "difference", f"{confidence:.0%} interval", "p-value", "")]
+    for name, found in figures.items():
+        lines.append(
+            (
+                name,
+                f"{found.first:.4f}",
+                f"{found.second:.4f}",
+                f"{found.difference:+.4f}",
+                f"[{found.low:+.4f}, {found.high:+.4f}]",
+                f"{found.p_value:.4f}",
+                "*" if found.p_value < 0.05 else "",
+            )
+        )
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join(
+        "  ".join(
+            [line[0].ljust(widths[0])]
+            + [cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True)]
+        ).rstrip()
+        for line in lines
+    )
+
+
+def to_json(found: Versus, *, names: Sequence[str], image_names: Sequence[str]) -> dict[str, Any]:
+    """Returns the comparison as plain values.
+
+    Args:
+        found: The comparison.
+        names: What the two versions are called.
+        image_names: Name of each row of the split.
+    """
+
+    def listed(positions: np.ndarray) -> list[dict[str, Any]]:
+        return [
+            {
+                "query": image_names[found.rows[i]],
+                names[0]: image_names[found.first.rows[i]],
+                names[1]: image_names[found.second.rows[i]],
+            }
+            for i in positions.tolist()
+        ]
+
+    metrics = {
+        name: {key: getattr(one, key) for key in one._fields if key not in ("won", "lost")}
+        | {"num_won": len(one.won), "num_lost": len(one.lost)}
+        for name, one in found.figures.items()
+    }
+    return {
+        "num_queries": len(found.rows),
+        "metrics": metrics,
+        "won": listed(found.won),
+        "lost": listed(found.lost),
+    }

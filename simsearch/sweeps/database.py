@@ -1,0 +1,111 @@
+"""The database of a sweep's study: opened, checked to be the same sweep, and closed."""
+
+import contextlib
+import json
+import pathlib
+from collections.abc import Iterator
+from typing import Any
+
+import optuna
+import sqlalchemy
+
+from simsearch import errors
+from simsearch.sweeps import plan as plan_lib
+from simsearch.sweeps import search
+from simsearch.sweeps import study as study_lib
+
+# Fields that may differ from machine to machine, and change no trial.
+_LOCAL = ("data.path", "data.cache_dir", "data.num_threads", "data.prefetch_batches")
+# Seconds to wait while another process writes to the same file.
+_SQLITE_TIMEOUT = 60
+
+
+@contextlib.contextmanager
+def open_study(
+    plan: plan_lib.Plan,
+    *,
+    directory: pathlib.Path,
+    default_file: pathlib.Path,
+    direction: int,
+    num_validations: int,
+) -> Iterator[study_lib.Study]:
+    """Yields the study of a plan, made where it is not there yet.
+
+    Args:
+        plan: The sweep.
+        directory: Folder of what this study leaves beside the versions.
+        default_file: SQLite file, where the plan names no database.
+        direction: 1 where a higher figure is better, -1 where a lower one is.
+        num_validations: Of a trial that goes to its end.
+
+    Raises:
+        UsageError: Where the database cannot be opened, or holds another study of this name.
+        RunError: Where it fails while the sweep runs.
+    """
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    url = plan.settings.storage or f"sqlite:///{default_file.absolute()}"
+    shown = plan.settings.storage and _without_password(url) or str(default_file)
+    try:
+        storage = optuna.storages.RDBStorage(url, engine_kwargs=_engine_options(url))
+        study = optuna.create_study(
+            storage=storage,
+            study_name=plan.settings.study,
+            direction="maximize" if direction == 1 else "minimize",
+            pruner=search.create_pruner(plan.settings, num_validations=num_validations),
+            load_if_exists=True,
+        )
+    except (sqlalchemy.exc.SQLAlchemyError, RuntimeError, ValueError, ImportError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise errors.UsageError(
+            f"the sweep's database {shown} could not be opened: {reason}; sweep.storage takes a "
+            "URL such as postgresql://USER@HOST/NAME"
+        ) from error
+    _check_same(study, plan, shown)
+    try:
+        with contextlib.closing(study_lib.Study(study, plan, directory)) as opened:
+            yield opened
+    except (sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise errors.RunError(f"the sweep's database {shown} failed: {reason}") from error
+    finally:
+        storage.engine.dispose()
+
+
+def _check_same(study: optuna.Study, plan: plan_lib.Plan, shown: str) -> None:
+    """Raises UsageError where the study was begun with other values; remembers them otherwise."""
+    about = {
+        "config": dict(plan_lib.leaves(plan.base)),
+        "space": {name: part.to_json() for name, part in plan.space.items()},
+    }
+    stored = study.user_attrs.get("about")
+    if stored is None:
+        study.set_user_attr("about", about)
+        return
+    now, before = json.loads(json.dumps(about)), stored
+    changes = [
+        f"{name}: {before['config'][name]!r} -> {value!r}"
+        for name, value in now["config"].items()
+        if name not in _LOCAL and name in before["config"] and before["config"][name] != value
+    ]
+    changes += [
+        f"sweep.space.{name}: {before['space'].get(name)} -> {now['space'].get(name)}"
+        for name in dict.fromkeys([*before["space"], *now["space"]])
+        if before["space"].get(name) != now["space"].get(name)
+    ]
+    if changes:
+        raise errors.UsageError(
+            f"the study {plan.settings.study!r} in {shown} was begun with other values: "
+            f"{'; '.join(changes)}; leave them as they were, or begin another study with "
+            "--config.sweep.study=NAME"
+        )
+
+
+def _engine_options(url: str) -> dict[str, Any]:
+    return {"connect_args": {"timeout": _SQLITE_TIMEOUT}} if url.startswith("sqlite") else {}
+
+
+def _without_password(url: str) -> str:
+    try:
+        return sqlalchemy.engine.make_url(url).render_as_string(hide_password=True)
+    except sqlalchemy.exc.ArgumentError:
+        return url

@@ -1,0 +1,174 @@
+"""What a sweep does: its settings and its space, checked once, all problems in one message."""
+
+import dataclasses
+import itertools
+import shlex
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Literal
+
+from simsearch import config as config_lib
+from simsearch import config_checks, config_files, errors, wiring
+from simsearch.sweeps import space as space_lib
+
+_GROUP = "sweep"
+# Combinations that are checked for contradictions before work starts.
+_MAX_CHECKED = 2_000
+# Problems of combinations that are told; the others are alike.
+_MAX_TOLD = 3
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """The fields of the group `sweep` but the space; units: `configs/sweep.py`."""
+
+    study: str
+    num_trials: config_lib.Count
+    sampler: Literal["grid", "random", "tpe"]
+    pruner: Literal["none", "median", "hyperband"]
+    seed: config_lib.Count
+    startup_trials: Annotated[int, config_checks.Range(at_least=1)]
+    warmup_validations: config_lib.Count
+    storage: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """A sweep, ready to be run.
+
+    Attributes:
+        settings: How it searches.
+        space: What it searches.
+        base: The configuration that the trials change.
+        configure: From values by field name to a trial's configuration.
+        flags: What names this sweep on the command line.
+    """
+
+    settings: Settings
+    space: space_lib.Space
+    base: config_lib.Config
+    configure: Callable[[Mapping[str, Any]], config_lib.Config]
+    flags: str
+
+    @property
+    def num_trials(self) -> int:
+        """Trials that count, at most: of a grid no more than it has points."""
+        points = space_lib.size(self.space) if self.settings.sampler == "grid" else None
+        wanted = self.settings.num_trials
+        return wanted if points is None else min(wanted or points, points)
+
+
+def load_sweep(name: str = "sweep", overrides: Mapping[str, Any] | None = None) -> Plan:
+    """Returns the checked sweep of a configuration file, with fields overridden.
+
+    Args:
+        name: Name of a file in `configs/`, such as "sweep", or a path to a Python file whose
+            `get_config()` has the group `sweep`.
+        overrides: Mapping from "group.field", "sweep.field" or "sweep.space.group.field" to a
+            value, or to the text of one; a field of the space whose value is None is taken out.
+
+    Raises:
+        UsageError: Where the file is not there, or with everything that is wrong in it.
+    """
+    overrides = dict(overrides or {})
+    own = {key: overrides.pop(key) for key in list(overrides) if key.startswith(f"{_GROUP}.")}
+    template = config_files.read_template(name, overrides, group=_GROUP)
+    base = template.configure({})
+    values = template.group
+    written = dict(_leaves(values.pop("space", {})))
+    problems: list[str] = []
+    for key, value in own.items():
+        field = key.removeprefix(f"{_GROUP}.")
+        if field.startswith("space."):
+            written[field.removeprefix("space.")] = config_files.parse(value, tuple)
+        else:
+            values[field] = config_files.parse(value, type(values.get(field, "")))
+    written = {field: value for field, value in written.items() if value is not None}
+    kinds = {field: type(value) for field, value in leaves(base)}
+    fields = config_checks.checked_fields(Settings, values, problems=problems, prefix=f"{_GROUP}.")
+    space = space_lib.parse(written, kinds=kinds, problems=problems)
+    problems += [
+        problem
+        for field, part in space.items()
+        for value in part.ends()
+        for problem in config_checks.field_problems(config_lib.Config, field, value)
+    ]
+    if not problems:
+        plan = Plan(
+            Settings(**fields), space, base, template.configure, _flags(name, own, overrides)
+        )
+        problems += _settings_problems(plan) or _combination_problems(plan)
+    if problems:
+        raise errors.UsageError("; ".join(problems))
+    return plan
+
+
+def _settings_problems(plan: Plan) -> list[str]:
+    settings, problems = plan.settings, []
+    if not settings.study or settings.study != "".join(
+        letter for letter in settings.study if letter.isalnum() or letter in "-_."
+    ):
+        problems.append(
+            f"sweep.study={settings.study!r} must be letters, digits, '-', '_' and '.': it names "
+            "a folder too"
+        )
+    if settings.sampler == "grid":
+        problems += [
+            f"sweep.space.{name}={tuple(part[:2])} must be a list of choices with "
+            "sweep.sampler=grid; try random or tpe for intervals"
+            for name, part in plan.space.items()
+            if isinstance(part, space_lib.Interval)
+        ]
+    elif not settings.num_trials:
+        problems.append(
+            f"sweep.num_trials=0 is for sweep.sampler=grid, which has an end; {settings.sampler} "
+            "needs a number >= 1"
+        )
+    return problems
+
+
+def _combination_problems(plan: Plan) -> list[str]:
+    """Returns what is wrong with combinations of values that are each right, each thing once."""
+    found: dict[str, None] = {}
+    networks = set()
+    for values in itertools.islice(space_lib.corners(plan.space), _MAX_CHECKED):
+        params = dict(zip(plan.space, values, strict=True))
+        try:
+            config = plan.configure(params)
+            # A backbone that does not exist is told here, not by the trial that draws it.
+            if config.model not in networks:
+                wiring.check_model(config)
+                networks.add(config.model)
+        except errors.UsageError as error:
+            found.setdefault(str(error))
+    told = list(found)[:_MAX_TOLD]
+    if len(found) > _MAX_TOLD:
+        told.append(f"and {len(found) - _MAX_TOLD} more problems of combinations like these")
+    return told
+
+
+def leaves(config: config_lib.Config) -> list[tuple[str, Any]]:
+    """Returns every field of a configuration by its dotted name, in order."""
+    return _leaves(dataclasses.asdict(config))
+
+
+def described(params: Mapping[str, Any]) -> str:
+    """Returns values by field name as one line."""
+    return ", ".join(f"{name}={short(value)}" for name, value in params.items())
+
+
+def short(value: Any) -> str:
+    """Returns a value for a table: a number with four digits that count."""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _leaves(values: Any, prefix: str = "") -> list[tuple[str, Any]]:
+    """Returns dotted names and values of nested mappings, in order."""
+    if not isinstance(values, Mapping):
+        return [(prefix[:-1], values)]
+    return [leaf for name, value in values.items() for leaf in _leaves(value, f"{prefix}{name}.")]
+
+
+def _flags(name: str, *overrides: Mapping[str, Any]) -> str:
+    parts = [f"--config={name}"]
+    parts += [f"--config.{key}={value}" for group in overrides for key, value in group.items()]
+    return " ".join(map(shlex.quote, parts))

@@ -1,0 +1,116 @@
+"""The search space of a sweep: for each field its choices, or the interval to draw it from."""
+
+import itertools
+import math
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from simsearch import config_checks
+
+_FORM = 'a list of choices [a, b, c], or an interval (low, high) or (low, high, "log")'
+# The trials must be measured by one figure on the same images.
+_FIXED = (
+    *(f"data.{name}" for name in ("source", "path", "split", "split_seed", "exclude")),
+    *("data.valid_fraction", "data.test_fraction", "train.monitor"),
+)
+
+
+class Choices(NamedTuple):
+    """A field takes one of these values."""
+
+    values: tuple[Any, ...]
+
+    def ends(self) -> tuple[Any, ...]:
+        """Returns the values at which contradictions between fields are looked for: all."""
+        return self.values
+
+    def to_json(self) -> Any:
+        """Returns plain values, equal for equal choices only."""
+        return list(self.values)
+
+
+class Interval(NamedTuple):
+    """A field takes a value from low to high, both included; all integers where both are."""
+
+    low: float
+    high: float
+    is_log: bool
+
+    def ends(self) -> tuple[Any, ...]:
+        """Returns the values at which contradictions between fields are looked for: the ends."""
+        return (self.low, self.high)
+
+    def to_json(self) -> Any:
+        """Returns plain values, equal for equal intervals only."""
+        return {"low": self.low, "high": self.high, "log": self.is_log}
+
+
+Space = Mapping[str, Choices | Interval]
+
+
+def parse(written: Mapping[str, Any], *, kinds: Mapping[str, type], problems: list[str]) -> Space:
+    """Returns the space that is written in a configuration.
+
+    Args:
+        written: Mapping from the fields' dotted names to lists of choices or tuples of an interval.
+        kinds: Type of every field of a run, by its dotted name.
+        problems: List to which one message for each thing that is wrong is appended.
+    """
+    if not written:
+        problems.append(f"sweep.space must name at least one field, each with {_FORM}")
+    space = {}
+    for name, value in written.items():
+        found: Choices | Interval | str
+        if name not in kinds:
+            found = config_checks.unknown_field(name, list(kinds))
+        elif name in _FIXED or name.startswith("eval."):
+            found = f"{name} cannot be swept: the trials would not be measured alike"
+        elif isinstance(value, list):
+            found = _choices(value)
+        elif isinstance(value, tuple):
+            found = _interval(value, kinds[name])
+        else:
+            found = f"must be {_FORM}, not {value!r}"
+        if isinstance(found, str):
+            problems.append(found if name in found else f"sweep.space.{name} {found}")
+        else:
+            space[name] = found
+    return space
+
+
+def size(space: Space) -> int | None:
+    """Returns how many points the grid has, None where a field has an interval."""
+    if any(isinstance(part, Interval) for part in space.values()):
+        return None
+    return math.prod(len(part.values) for part in space.values())
+
+
+def corners(space: Space) -> itertools.product:
+    """Returns an iterator over tuples of values in the order of the fields, the last one fastest.
+
+    All points of a grid; of an interval its two ends.
+    """
+    return itertools.product(*(part.ends() for part in space.values()))
+
+
+def _choices(value: list[Any]) -> Choices | str:
+    if not value or len({repr(choice) for choice in value}) < len(value):
+        return f"must have choices, each once, not {value!r}"
+    return Choices(tuple(value))
+
+
+def _interval(value: tuple[Any, ...], kind: type) -> Interval | str:
+    is_log = len(value) == 3 and value[2] == "log"
+    ends = value[:2]
+    if len(value) != 2 + is_log or any(type(end) not in (int, float) for end in ends):
+        return f"must be {_FORM}, not {value!r}"
+    if kind not in (int, float):
+        return f"must be a list of choices, since it is {config_checks.WORDS[kind]}, not {value!r}"
+    if kind is int and any(type(end) is not int for end in ends):
+        return f"must have integers as its ends, not {value!r}"
+    low, high = map(kind, ends)
+    if not low < high:
+        return f"must go from a lower to a higher value, not {value!r}"
+    if is_log and low <= 0:
+        return f"must begin above 0 on a logarithmic scale, not {value!r}"
+    return Interval(low, high, is_log)

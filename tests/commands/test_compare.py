@@ -1,0 +1,70 @@
+import json
+
+import numpy as np
+import pytest
+
+import simsearch
+from simsearch import errors, runs
+from simsearch.commands import compare
+from simsearch.retrieval import embed
+
+
+@pytest.fixture
+def versions(shapes, tmp_path, monkeypatch):
+    """Three versions on the shapes; the vectors of one are around its classes, version by noise."""
+    overrides = {"data.source": "folder", "data.path": str(shapes), "eval.num_bootstrap": 100}
+    for more in ({}, {}, {"data.path": str(shapes / "train"), "data.split_seed": 3}):
+        runs.create(tmp_path / "runs", simsearch.load_config("train", overrides | more))
+
+    def embed_cached(version, split, directory, *, corrupt):
+        rng = np.random.default_rng(0)
+        noise = (0.9, 0.3)[version.number]
+        vectors = np.eye(4)[split.labels] + noise * rng.normal(size=(len(split.labels), 4))
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+        return embed.Embedded(vectors.astype(np.float32), np.ones(len(vectors), bool))
+
+    monkeypatch.setattr(embed.Embedder, "from_version", lambda version, *, config: version)
+    monkeypatch.setattr(embed, "embed_cached", embed_cached)
+    return tmp_path / "runs"
+
+
+def test_two_versions_are_compared_printed_drawn_and_stored(versions, caplog):
+    with caplog.at_level("INFO", "simsearch"):
+        result = simsearch.compare(0, 1, workdir=versions)
+    assert result.json_path == versions / "compare_0_1" / "compare.json"
+    stored = json.loads(result.json_path.read_text())
+    assert (stored["versions"], stored["split"], stored["num_queries"]) == ([0, 1], "test", 15)
+    figure = stored["metrics"]["map_at_r"]
+    assert figure["difference"] > 0 and figure["low"] <= figure["difference"] <= figure["high"]
+    assert f"{figure['difference']:+.4f}" in caplog.text
+    assert "version 1 alone is right on" in caplog.text
+    assert len(stored["won"]) == stored["metrics"]["recall_at_1"]["num_won"] > 0
+    assert all(change["query"].startswith("test/") for change in stored["won"])
+    assert result.picture_path.read_bytes().startswith(b"\x89PNG")
+
+
+def test_another_split_has_a_folder_of_its_own(versions):
+    result = simsearch.compare(1, 0, workdir=versions, split="validation")
+    assert result.json_path == versions / "compare_1_0" / "validation" / "compare.json"
+    assert result.versus.figures["map_at_r"].difference < 0
+
+
+def test_versions_with_different_images_are_refused(versions):
+    with pytest.raises(errors.UsageError) as caught:
+        simsearch.compare(0, 2, workdir=versions)
+    message = str(caught.value)
+    assert "have different test images, 15 and 3 of them" in message
+    assert "data.split_seed: 0 -> 3" in message and "\n" not in message
+
+
+@pytest.mark.parametrize("given", [None, [], ["3"], ["3", "3"], ["3", "x"], ["1", "2", "3"]])
+def test_two_different_numbers_are_needed(given, tmp_path):
+    with pytest.raises(errors.UsageError, match="needs --versions=A,B, .* two different versions"):
+        compare.main(versions=given, workdir=tmp_path, split="test", overrides={})
+
+
+def test_what_is_not_there_is_told(versions):
+    with pytest.raises(errors.UsageError, match="--version=9 is not in"):
+        simsearch.compare(0, 9, workdir=versions)
+    with pytest.raises(errors.UsageError, match="cannot be changed here"):
+        simsearch.compare(0, 1, workdir=versions, overrides={"model.backbone": "resnet18"})

@@ -1,0 +1,227 @@
+"""The sweep's command: with a training of nothing but figures, and once as a user runs it."""
+
+import json
+import re
+import signal
+import subprocess
+import time
+
+import pytest
+
+import simsearch
+from simsearch import config as config_lib
+from simsearch import errors, runs
+from simsearch.commands import training
+from simsearch.sweeps import study
+from simsearch.training import records as records_lib
+from simsearch.training import stop
+from tests import cli
+
+OVERRIDES = {
+    "data.source": "digits",
+    "sweep.sampler": "grid",
+    "sweep.num_trials": 0,
+    "sweep.pruner": "none",
+    "sweep.space.optimizer.learning_rate": [1e-4, 1e-3, 1e-2],
+    "sweep.space.optimizer.weight_decay": [0.0, 1e-3],
+    "sweep.space.sampling.samples_per_class": None,
+}
+
+
+@pytest.fixture
+def trained(monkeypatch):
+    """Lets a training be three validations at once, and returns what was asked of it."""
+    asked = []
+
+    def fit(version, after_validation, *, start):
+        rate = version.config.optimizer.learning_rate
+        records = records_lib.Records(version, step=start)
+        try:
+            for step in range(start + 1, 4):
+                score = step / 3 * (min(rate, 1e-3) / max(rate, 1e-3))
+                records.write("validation", step, {"map_at_r": score}, epoch=step)
+                (version.path / "step").write_text(str(step))
+                after_validation(records.validations[-1])
+        finally:
+            records.close()
+        return version
+
+    def train(config, *, workdir, on_version, after_validation):
+        version = runs.create(workdir, config)
+        on_version(version)
+        asked.append(("train", version.number))
+        return fit(version, after_validation, start=0)
+
+    def resume(number, *, workdir, after_validation):
+        version = runs.find(workdir, number)
+        asked.append(("resume", number))
+        return fit(version, after_validation, start=int((version.path / "step").read_text()))
+
+    def kept(version):
+        step = int((version.path / "step").read_text())
+        return records_lib.validations(version.metrics_file, last_step=step)
+
+    monkeypatch.setattr(training, "train", train)
+    monkeypatch.setattr(training, "resume", resume)
+    monkeypatch.setattr(training, "kept_validations", kept)
+    return asked
+
+
+def plan(**changes):
+    named = {name.replace("__", "."): value for name, value in changes.items()}
+    return simsearch.load_sweep("sweep", OVERRIDES | named)
+
+
+def test_each_trial_is_a_version_that_differs_in_the_swept_fields(trained, tmp_path, caplog):
+    with caplog.at_level("INFO", "simsearch"):
+        result = simsearch.sweep(plan(), workdir=tmp_path)
+    assert trained == [("train", number) for number in range(6)]
+    base = plan().base
+    for row in result.rows:
+        config = runs.find(tmp_path, row.version).config
+        changed = {line.split(":")[0] for line in config_lib.differences(base, config)}
+        assert changed <= {"optimizer.learning_rate", "optimizer.weight_decay"}
+        assert config.optimizer.learning_rate == row.params["optimizer.learning_rate"]
+    assert result.best.value == 1.0 and result.best.params["optimizer.learning_rate"] == 1e-3
+    stored = json.loads(result.json_path.read_text())
+    assert [row["version"] for row in stored["trials"]] == [row.version for row in result.rows]
+    assert stored["importances"]["optimizer.learning_rate"] > 0.9
+    names = [path.name for path in result.picture_paths]
+    assert names == ["parallel_coordinates.png", "importance.png"]
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in result.picture_paths)
+    assert (
+        f"best: trial {result.best.number}, version {result.best.version}: map_at_r" in caplog.text
+    )
+    simsearch.sweep(plan(), workdir=tmp_path)
+    assert len(trained) == 6, "what is finished is only told again"
+
+
+@pytest.mark.parametrize("moment", ["begun", "reported", "trained"])
+def test_a_trial_that_was_cut_off_goes_on_and_counts_once(trained, tmp_path, monkeypatch, moment):
+    class Killed(BaseException):
+        pass
+
+    name = {"begun": "begun", "reported": "report", "trained": "end"}[moment]
+    original = getattr(study.Trial, name)
+    calls = []
+
+    def killed(*arguments, **options):
+        calls.append(name)
+        if len(calls) == 2:
+            raise Killed
+        return original(*arguments, **options)
+
+    monkeypatch.setattr(study.Trial, name, killed)
+    with pytest.raises(Killed):
+        simsearch.sweep(plan(), workdir=tmp_path)
+    result = simsearch.sweep(plan(), workdir=tmp_path)
+    assert len(result.rows) == 6 and {row.state for row in result.rows} == {"finished"}
+    assert {row.num_validations for row in result.rows} == {3}
+    assert len({tuple(row.params.values()) for row in result.rows}) == 6
+
+
+def test_a_signal_stops_the_sweep_and_says_how_to_go_on(trained, tmp_path, monkeypatch):
+    def stopped(*_, **__):
+        raise stop.Stopped(signal.SIGTERM, outcome="saved after step 2", advice="train it")
+
+    monkeypatch.setattr(training, "train", stopped)
+    with pytest.raises(stop.Stopped) as caught:
+        simsearch.sweep(plan(), workdir=tmp_path)
+    assert re.fullmatch(
+        r"stopped by SIGTERM: saved after step 2; go on with `python main.py --mode=sweep "
+        r"--config=sweep .*--workdir=\S+`",
+        str(caught.value),
+    )
+    assert caught.value.exit_code == 128 + signal.SIGTERM
+
+
+def test_a_trial_that_diverges_fails_and_the_sweep_goes_on(trained, tmp_path, monkeypatch):
+    train = training.train
+
+    def diverging(config, **options):
+        if config.optimizer.learning_rate == 1e-2 and config.optimizer.weight_decay:
+            raise errors.NotFiniteError("the loss of step 3 is nan, not finite")
+        return train(config, **options)
+
+    monkeypatch.setattr(training, "train", diverging)
+    result = simsearch.sweep(plan(), workdir=tmp_path)
+    assert [row.state for row in result.rows] == ["finished"] * 5 + ["failed"]
+    assert "step 3 is nan" in result.rows[-1].error
+
+
+def test_trials_that_all_fail_end_the_sweep(trained, tmp_path, monkeypatch):
+    def failing(config, **_):
+        raise errors.UsageError("the GPU is on holiday")
+
+    monkeypatch.setattr(training, "train", failing)
+    with pytest.raises(errors.RunError, match="3 trials in a row failed, the last one: the GPU"):
+        simsearch.sweep(plan(), workdir=tmp_path)
+
+
+def test_bad_trials_are_pruned_by_their_validations(trained, tmp_path):
+    pruned = plan(sweep__pruner="median", sweep__startup_trials=2, sweep__warmup_validations=0)
+    result = simsearch.sweep(pruned, workdir=tmp_path)
+    states = [row.state for row in result.rows]
+    assert states.count("pruned") >= 2 and result.best.value == 1.0
+    assert all(row.num_validations < 3 for row in result.rows if row.state == "pruned")
+
+
+SWEPT = (
+    "--mode=sweep",
+    "--config=sweep",
+    "--config.sweep.sampler=grid",
+    "--config.sweep.num_trials=0",
+    "--config.sweep.pruner=none",
+    "--config.sweep.space.optimizer.learning_rate=None",
+    "--config.sweep.space.optimizer.weight_decay=None",
+    "--config.sweep.space.sampling.samples_per_class=None",
+    # Seeds, since what is compiled for one of them serves them all.
+    "--config.sweep.space.train.seed=[0, 1]",
+    "--config.model.freeze=all",
+    "--config.train.patience=1",
+    "--config.train.num_epochs=2",
+)
+
+
+def test_a_sweep_is_killed_and_stopped_and_ends_whole(shapes, tmp_path):
+    flags = [*cli.tiny(shapes, tmp_path / "cache")[1:], *SWEPT]
+    # Killed in the first trial, before its first step; stopped in the second one.
+    for number, path in (
+        (signal.SIGKILL, "version_0/metrics.jsonl"),
+        (signal.SIGTERM, "version_1"),
+    ):
+        process = subprocess.Popen(
+            cli.command(*flags),
+            cwd=tmp_path,
+            env=cli.environment(),
+            stderr=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            text=True,
+        )
+        while process.poll() is None and not (tmp_path / "runs" / path).exists():
+            time.sleep(0.05)
+        process.send_signal(number)
+        _, message = process.communicate(timeout=120)
+    assert process.returncode == 128 + signal.SIGTERM, message
+    assert "go on with `python main.py --mode=sweep --config=sweep" in message
+    assert message.count("\n") == 1
+    done = cli.run(*flags, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert not (tmp_path / "runs/version_2").exists(), "each trial goes on with its own version"
+    trials = json.loads((tmp_path / "runs/sweep_sweep/trials.json").read_text())["trials"]
+    assert sorted(trial["params"]["train.seed"] for trial in trials) == [0, 1]
+    for trial in trials:
+        assert trial["state"] == "finished"
+        version = runs.find(tmp_path / "runs", trial["version"])
+        validations = records_lib.validations(version.metrics_file)
+        steps = [record["step"] for record in validations]
+        assert steps == sorted(set(steps)) and trial["num_validations"] == len(steps)
+        assert trial["value"] == max(record["map_at_r"] for record in validations)
+        assert f"{trial['value']:.4f}" in done.stdout
+    assert "parallel_coordinates.png" in done.stdout
+
+    done = cli.run("--mode=compare", "--versions=0,1", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    figures = json.loads((tmp_path / "runs/compare_0_1/compare.json").read_text())["metrics"]
+    assert f"{figures['map_at_r']['difference']:+.4f}" in done.stdout
+    assert (tmp_path / "runs/compare_0_1/changed.png").exists()

@@ -1,0 +1,93 @@
+import numpy as np
+import pytest
+
+from simsearch.retrieval import embed, versus
+from simsearch.retrieval.metrics import ranking
+
+OPTIONS = {
+    "num_neighbors": 3,
+    "temperature": 0.1,
+    "triplet_margin": 1.0,
+    "num_triplets": 50,
+    "num_bootstrap": 200,
+    "confidence": 0.9,
+    "seed": 0,
+}
+LABELS = np.repeat(np.arange(4), 5)
+
+
+def side(noise, *, seed, invalid=()):
+    """Returns embeddings around one direction for each class."""
+    rng = np.random.default_rng(seed)
+
+    def around(labels):
+        vectors = np.eye(6)[labels] + noise * rng.normal(size=(len(labels), 6))
+        return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+
+    valid = ~np.isin(np.arange(len(LABELS)), invalid)
+    gallery = embed.Embedded(around(LABELS), np.ones(len(LABELS), bool))
+    return versus.Side(embed.Embedded(around(LABELS), valid), gallery, LABELS)
+
+
+def test_the_better_version_wins_more_queries_and_every_figure():
+    found = versus.versus(side(0.9, seed=1), side(0.2, seed=2), labels=LABELS, **OPTIONS)
+    assert {*ranking.FIGURES, "knn_accuracy", "one_minus_triplet_loss"} == set(found.figures)
+    for one in found.figures.values():
+        assert one.difference == pytest.approx(one.second - one.first)
+        assert one.difference >= 0 and one.low <= one.difference <= one.high
+    assert found.figures["map_at_r"].p_value < 0.01
+    assert len(found.won) > len(found.lost)
+
+
+def test_a_version_against_itself_changes_nothing():
+    one = side(0.5, seed=1)
+    found = versus.versus(one, one, labels=LABELS, **OPTIONS)
+    assert all(f.difference == 0 and f.p_value == 1 for f in found.figures.values())
+    assert not len(found.won) and not len(found.lost)
+
+
+def test_the_changed_queries_are_those_of_a_search_by_hand():
+    sides = side(0.7, seed=3, invalid=[2]), side(0.7, seed=4, invalid=[11])
+    found = versus.versus(*sides, labels=LABELS, **OPTIONS)
+    kept = [row for row in range(20) if row not in (2, 11)]
+    right = []
+    for one, nearest in zip(sides, (found.first, found.second), strict=True):
+        vectors = one.queries.embeddings
+        answers = []
+        for position, row in enumerate(kept):
+            others = [other for other in kept if other != row]
+            best = max(others, key=lambda other, row=row: vectors[row] @ vectors[other])
+            assert nearest.rows[position] == best
+            assert nearest.scores[position] == pytest.approx(vectors[row] @ vectors[best], abs=1e-6)
+            answers.append(LABELS[best] == LABELS[row])
+        right.append(answers)
+    won = {i for i in range(18) if right[1][i] and not right[0][i]}
+    lost = {i for i in range(18) if right[0][i] and not right[1][i]}
+    assert found.rows.tolist() == kept
+    assert set(found.won.tolist()) == won and won
+    assert set(found.lost.tolist()) == lost and lost
+
+
+def test_the_table_has_a_line_for_each_figure_and_marks_what_is_sure():
+    found = versus.versus(side(0.9, seed=1), side(0.1, seed=2), labels=LABELS, **OPTIONS)
+    names = ["version 3", "version 7"]
+    header, *lines = versus.table(found.figures, names=names, confidence=0.9).splitlines()
+    assert "version 3" in header and "90% interval" in header
+    assert [line.split()[0] for line in lines] == list(found.figures)
+    marked = {line.split()[0] for line in lines if line.endswith("*")}
+    assert marked == {name for name, one in found.figures.items() if one.p_value < 0.05}
+    assert "map_at_r" in marked
+
+
+def test_json_names_the_images_that_changed():
+    found = versus.versus(side(0.9, seed=1), side(0.1, seed=2), labels=LABELS, **OPTIONS)
+    image_names = [f"test/{row}.jpg" for row in range(20)]
+    stored = versus.to_json(found, names=["a", "b"], image_names=image_names)
+    assert stored["num_queries"] == 20
+    assert stored["metrics"]["recall_at_1"]["num_won"] == len(stored["won"]) == len(found.won)
+    first = found.won[0]
+    assert stored["won"][0] == {
+        "query": image_names[found.rows[first]],
+        "a": image_names[found.first.rows[first]],
+        "b": image_names[found.second.rows[first]],
+    }

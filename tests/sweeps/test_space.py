@@ -1,0 +1,77 @@
+import pytest
+
+from simsearch.sweeps import space
+
+KINDS = {
+    "optimizer.learning_rate": float,
+    "train.batch_size": int,
+    "model.head": str,
+    "loss.triplet.margin": float,
+    "train.monitor": str,
+    "eval.seed": int,
+    "data.split_seed": int,
+}
+
+
+def parse(**written):
+    problems = []
+    found = space.parse(
+        {name.replace("__", "."): value for name, value in written.items()},
+        kinds=KINDS,
+        problems=problems,
+    )
+    return found, problems
+
+
+def test_lists_are_choices_and_tuples_intervals_at_any_depth():
+    found, problems = parse(
+        optimizer__learning_rate=(1e-4, 1, "log"),
+        train__batch_size=(8, 64),
+        model__head=["linear", "mlp"],
+        loss__triplet__margin=[0.1, 1],
+    )
+    assert not problems
+    assert found == {
+        "optimizer.learning_rate": space.Interval(1e-4, 1.0, True),
+        "train.batch_size": space.Interval(8, 64, False),
+        "model.head": space.Choices(("linear", "mlp")),
+        "loss.triplet.margin": space.Choices((0.1, 1)),
+    }
+    assert type(found["optimizer.learning_rate"].high) is float
+    assert type(found["train.batch_size"].low) is int
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("train__batch_sise", [1], "did you mean train.batch_size?"),
+        ("train__batch_size", 8, "must be a list of choices"),
+        ("train__batch_size", [], "must have choices"),
+        ("train__batch_size", [8, 8], "each once"),
+        ("train__batch_size", (8.0, 16), "integers as its ends"),
+        ("train__batch_size", (16, 8), "from a lower to a higher"),
+        ("train__batch_size", (8,), "or an interval (low, high)"),
+        ("train__batch_size", (8, 16, "linear"), "or an interval (low, high)"),
+        ("optimizer__learning_rate", (0, 1, "log"), "above 0"),
+        ("model__head", (1, 2), "must be a list of choices, since it is text"),
+        ("train__monitor", ["map_at_r"], "cannot be swept"),
+        ("data__split_seed", [0, 1], "cannot be swept"),
+        ("eval__seed", [0, 1], "cannot be swept"),
+    ],
+)
+def test_what_is_no_space_is_told(name, value, words):
+    found, [problem] = parse(**{name: value})
+    assert not found and words in problem
+    assert name.replace("__", ".") in problem or "did you mean" in problem
+
+
+def test_an_empty_space_is_told():
+    assert "at least one field" in parse()[1][0]
+
+
+def test_the_corners_of_choices_are_their_grid():
+    found, _ = parse(train__batch_size=[8, 16], model__head=["a", "b", "c"])
+    assert space.size(found) == 6 == len(set(space.corners(found)))
+    found, _ = parse(train__batch_size=(8, 16), model__head=["a", "b", "c"])
+    assert space.size(found) is None
+    assert {batch for batch, _ in space.corners(found)} == {8, 16}
