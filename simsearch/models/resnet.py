@@ -45,8 +45,8 @@ class ResNet(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
         """Returns the feature map of normalised images [B, H, W, 3], as [B, H / 32, W / 32, C]."""
-        x = layers.Conv(64, 7, stride=2, dtype=self.dtype, name="stem_conv")(x)
-        x = nn.relu(self._norm(0)(name="stem_norm")(x, train=train))
+        stem = layers.Conv(64, 7, stride=2, dtype=self.dtype, name="stem_conv")
+        x = nn.relu(layers.conv_norm(stem, self._norm(0)(name="stem_norm"), x, train=train))
         x = nn.max_pool(x, (3, 3), strides=(2, 2), padding=((1, 1), (1, 1)))
         for stage, num_blocks in enumerate(self.stage_sizes, start=1):
             if self.num_frozen >= stage:
@@ -101,14 +101,15 @@ class Block(nn.Module):
         out = x
         for i, (channels, side, stride, groups) in enumerate(convolutions, start=1):
             conv = layers.Conv(channels, side, stride, groups, self.dtype, name=f"conv{i}")
-            out = self.norm(name=f"norm{i}")(conv(out), train=train)
+            out = layers.conv_norm(conv, self.norm(name=f"norm{i}"), out, train=train)
             if i < len(convolutions):
                 out = nn.relu(out)
         if x.shape != out.shape:
             shortcut = layers.Conv(
                 out.shape[-1], 1, self.stride, dtype=self.dtype, name="downsample_conv"
             )
-            x = self.norm(name="downsample_norm")(shortcut(x), train=train)
+            norm = self.norm(name="downsample_norm")
+            x = layers.conv_norm(shortcut, norm, x, train=train)
         return nn.relu(x + out)
 
 
