@@ -21,7 +21,6 @@ _DESCRIPTION = "config.json"  # timm's, beside the weights
 # What a classifier has and a trunk has not, and torch's counter of BatchNorm steps. MobileNet V3
 # has a conv_head after the pooling; where it is in the trunk it is taken, so not dropped.
 _DROPPED = re.compile(r"^(fc|classifier|head|conv_head)\.|\.num_batches_tracked$")
-_NUM_PROBLEMS_SHOWN = 12
 
 
 class Weights(NamedTuple):
@@ -195,23 +194,22 @@ def lay_over(variables: Mapping[str, Any], weights: Weights, backbone: str) -> d
     own = [path for path in flat if path[1] == "backbone"]
     names, shift = _names(own, weights, catalog.find(backbone))
     unused = {name for name in weights.arrays if not _DROPPED.search(name)} - set(names.values())
-    problems = []
+    problems: dict[str, list[str]] = {"missing": [], "of another shape": []}
     for path, name in names.items():
         if name not in weights.arrays:
-            problems.append(f"{name} is missing")
+            problems["missing"].append(name)
             continue
         leaf = flat[path]
         array = _from_torch(weights.arrays[name], leaf.ndim)
         if array.shape != leaf.shape:
-            problems.append(f"{name} has shape {array.shape}, not {leaf.shape}")
+            problems["of another shape"].append(f"{name} {array.shape} and not {leaf.shape}")
             continue
         flat[path] = jnp.asarray(array + shift if path[-1] == "var" else array, leaf.dtype)
-    problems += [f"{name} is not of this backbone" for name in sorted(unused)]
-    if problems:
-        more = len(problems) - _NUM_PROBLEMS_SHOWN
+    problems["not of this backbone"] = sorted(unused)
+    if any(problems.values()):
+        told = [f"{len(all_)} {kind}: {', '.join(all_)}" for kind, all_ in problems.items() if all_]
         raise errors.UsageError(
-            f"{weights.source} does not fit model.backbone={backbone}: "
-            f"{'; '.join(problems[:_NUM_PROBLEMS_SHOWN])}{f' and {more} more' if more > 0 else ''}"
+            f"{weights.source} does not fit model.backbone={backbone}; {'; '.join(told)}"
         )
     return flax.traverse_util.unflatten_dict(flat)
 

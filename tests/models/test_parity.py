@@ -15,6 +15,7 @@ from simsearch.models import catalog, pretrained
 from tests.models import random_weights, torch_peer
 
 GOLDEN = json.loads(pathlib.Path(__file__).with_name("golden.json").read_text())
+ALWAYS_LIVE = ("resnet18",)
 TIMM = json.loads(pathlib.Path(__file__).with_name("golden_timm.json").read_text())
 
 
@@ -99,7 +100,15 @@ def test_features_equal_torchvisions(programs):
         np.testing.assert_allclose(found[name][:3], values, rtol=1e-3, atol=1e-5, err_msg=name)
 
 
+@pytest.fixture
+def live(request, programs):
+    """Skips what is compared live on demand alone: torch takes minutes for all backbones."""
+    if "torch" not in request.config.option.markexpr and programs.backbone not in ALWAYS_LIVE:
+        pytest.skip("compared live by `pytest -m torch`")
+
+
 @pytest.mark.torch
+@pytest.mark.usefixtures("live")
 def test_a_file_that_torch_wrote_gives_torchvisions_features(programs, tmp_path):
     torch, torchvision = torch_peer.load("torch"), torch_peer.load("torchvision")
     # What is left out at random cannot be compared.
@@ -123,6 +132,7 @@ def test_a_file_that_torch_wrote_gives_torchvisions_features(programs, tmp_path)
 
 
 @pytest.mark.torch
+@pytest.mark.usefixtures("live")
 def test_a_file_of_timm_gives_timms_features(programs, tmp_path):
     torch_peer.load("torch")
     timm = torch_peer.load("timm")

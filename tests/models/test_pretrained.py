@@ -83,13 +83,14 @@ def test_all_that_does_not_fit_is_in_one_message(tmp_path):
     wrong = dict(STATE)
     del wrong["bn1.bias"]
     wrong["conv1.weight"] = np.zeros((64, 3, 3, 3), np.float32)
-    wrong["layer9.0.conv1.weight"] = np.zeros((1, 1, 1, 1), np.float32)
+    foreign = [f"layer9.{i}.conv1.weight" for i in range(21)]
+    wrong |= {name: np.zeros((1, 1, 1, 1), np.float32) for name in foreign}
     with pytest.raises(errors.UsageError) as caught:
         load(write(tmp_path / "a.npz", wrong))
     message = str(caught.value)
-    assert "bn1.bias is missing" in message
-    assert "conv1.weight has shape (3, 3, 3, 64), not (7, 7, 3, 64)" in message
-    assert "layer9.0.conv1.weight is not of this backbone" in message
+    assert "; 1 missing: bn1.bias; " in message
+    assert "1 of another shape: conv1.weight (3, 3, 3, 64) and not (7, 7, 3, 64); " in message
+    assert message.endswith("21 not of this backbone: " + ", ".join(sorted(foreign)))
     assert "\n" not in message
 
 
