@@ -3,6 +3,7 @@
 import hashlib
 import os
 import pathlib
+import struct
 import threading
 from collections.abc import Callable
 from typing import Literal
@@ -12,6 +13,10 @@ import numpy as np
 from simsearch import progress
 
 Load = Callable[[int], np.ndarray]
+
+# Height and width before the pixels. Not .npy: numpy parses that file's header with `ast`, which
+# Python 3.11 cannot do in several threads at once ("AST constructor recursion depth mismatch").
+_HEADER = struct.Struct("<II")
 
 
 def cached(load: Load, kind: Literal["none", "ram", "disk"], *, directory: str, key: str) -> Load:
@@ -50,10 +55,10 @@ def _on_disk(load: Load, folder: pathlib.Path) -> Load:
 
     def remember(row: int) -> np.ndarray:
         # A thousand files a folder: some file systems slow down with more.
-        path = folder / str(row // 1000) / f"{row}.npy"
+        path = folder / str(row // 1000) / f"{row}.rgb"
         try:
-            return np.load(path)
-        except (OSError, ValueError, EOFError):
+            return _read(path)
+        except (OSError, ValueError, struct.error):
             pass  # Not there yet, or cut off when a process was killed.
         image = load(row)
         if state["writes"]:
@@ -71,12 +76,19 @@ def _on_disk(load: Load, folder: pathlib.Path) -> Load:
     return remember
 
 
+def _read(path: pathlib.Path) -> np.ndarray:
+    content = path.read_bytes()
+    shape = (*_HEADER.unpack_from(content), 3)
+    return np.frombuffer(content, np.uint8, offset=_HEADER.size).reshape(shape)
+
+
 def _write(path: pathlib.Path, image: np.ndarray) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_suffix(f".{os.getpid()}.{threading.get_ident()}.tmp")
     try:
         with open(draft, "wb") as file:
-            np.save(file, image)
+            file.write(_HEADER.pack(*image.shape[:2]))
+            file.write(np.ascontiguousarray(image).data)
         os.replace(draft, path)
     except OSError:
         draft.unlink(missing_ok=True)

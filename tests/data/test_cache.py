@@ -1,4 +1,5 @@
 import errno
+from concurrent import futures
 
 import numpy as np
 import pytest
@@ -40,17 +41,29 @@ def test_the_disk_cache_serves_another_process_and_no_other_key(tmp_path):
     assert (first.rows, second.rows, other.rows) == ([1], [], [1])
 
 
-@pytest.mark.parametrize("content", [b"", b"\x93NUMPY\x01\x00v\x00", None])
+@pytest.mark.parametrize("content", [b"", b"\x05\x00\x00\x00\x05\x00", None])
 def test_a_file_cut_off_by_a_kill_is_made_again(tmp_path, content):
     cached = cache.cached(Counter(), "disk", directory=str(tmp_path), key="a")
     cached(1)
-    (path,) = tmp_path.rglob("*.npy")
+    (path,) = tmp_path.rglob("*.rgb")
     whole = path.read_bytes()
     path.write_bytes(whole[:-7] if content is None else content)
     load = Counter()
     again = cache.cached(load, "disk", directory=str(tmp_path), key="a")
     np.testing.assert_array_equal(again(1), sets.picture(1))
     assert load.rows == [1] and path.read_bytes() == whole
+
+
+def test_many_threads_read_the_disk_cache(tmp_path):
+    cached = cache.cached(Counter(), "disk", directory=str(tmp_path), key="a")
+    for row in range(8):
+        cached(row)
+    load = Counter()
+    again = cache.cached(load, "disk", directory=str(tmp_path), key="a")
+    with futures.ThreadPoolExecutor(8) as pool:
+        for i, image in enumerate(pool.map(again, [i % 8 for i in range(2000)])):
+            np.testing.assert_array_equal(image, sets.picture(i % 8))
+    assert load.rows == []
 
 
 def test_a_full_disk_is_told_once_and_training_goes_on(tmp_path, monkeypatch, caplog):
