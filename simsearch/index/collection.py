@@ -147,6 +147,7 @@ class Index:
             self._rows.engine.drop_table(self._replaces)
             self._replaces = None
         self._rows.choose()
+        self._rows.index(report.added + report.replaced + report.deleted)
         return report
 
     def add(

@@ -79,6 +79,9 @@ class Engine(Protocol):
             before: The version before it; given back where another process wrote in between.
         """
 
+    def has_index(self) -> bool:
+        """Returns whether there is an approximate index, of whatever rows."""
+
     def build_index(self, kind: str) -> str:
         """Builds the approximate index, waits until it answers, and returns its name."""
 

@@ -152,22 +152,30 @@ class LanceEngine:
     def own_change(self, before: Hashable) -> Hashable:
         return self._own[1] if self._own[0] == before else before
 
+    def has_index(self) -> bool:
+        return any(index.columns == ["vector"] for index in self._table.list_indices())
+
     def build_index(self, kind: str) -> str:
+        from lancedb import index
+
         count, size = self.count(), self._embedding_size()
+        options = {"distance_type": "cosine", "sample_rate": 256}
         # Lists of about sqrt(N) rows for product quantisation; a graph's may be far longer.
         if kind == "ivf_pq":
-            options = {"index_type": "IVF_PQ", "num_sub_vectors": _divisor(size, size // 4)}
-            options["num_partitions"] = max(1, int(count**0.5))
+            parts = {"num_partitions": max(1, int(count**0.5))}
+            config = index.IvfPq(num_sub_vectors=_divisor(size, size // 4), **parts, **options)
         else:
-            options = {"index_type": "IVF_HNSW_SQ", "num_partitions": max(1, count // 1_000_000)}
+            config = index.HnswSq(num_partitions=max(1, count // 1_000_000), **options)
         with self._writing():
-            self._table.create_index(metric="cosine", vector_column_name="vector", **options)
-        return options["index_type"]
+            self._table.create_index("vector", config=config)
+        return {"IvfPq": "IVF_PQ", "HnswSq": "IVF_HNSW_SQ"}[type(config).__name__]
 
     def optimize(self) -> None:
         with self._writing():
             if self.count() >= _ROWS_BEFORE_ID_INDEX and not self._has_id_index():
-                self._table.create_scalar_index("id")
+                from lancedb import index
+
+                self._table.create_index("id", config=index.BTree())
             before = self._table.version
             self._table.optimize(cleanup_older_than=_KEEP_VERSIONS)
             self._own = (before, self._table.version)

@@ -6,13 +6,17 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from simsearch import errors, parallel
+from simsearch import errors, parallel, progress
 from simsearch.config import Config
 from simsearch.index import engine as engine_lib
-from simsearch.index import exact, filters
+from simsearch.index import exact, filters, recall
 from simsearch.index.record import Found, Record, Row
 
 _WRITE_ROWS = 512
+# An engine takes new rows into its index as they come; so many make another index of it.
+_CHANGED_SHARE = 0.2
+# Fewer than these are compared one by one faster than through any index.
+_FEWEST_TO_INDEX = 1_000
 
 
 class Rows:
@@ -50,6 +54,26 @@ class Rows:
                     devices=parallel.local_devices(self._config.train.num_devices),
                     dtype=self._config.index.exact_dtype,
                 )
+
+    def index(self, num_changed: int) -> None:
+        """Builds the engine's index where it answers and there is none, or one of other rows.
+
+        Says what share of the exact answer it finds.
+
+        Args:
+            num_changed: Rows written or deleted since the last time.
+        """
+        count = self.engine.count()
+        is_old = num_changed > _CHANGED_SHARE * count
+        if self.is_exact or count < _FEWEST_TO_INDEX or not (is_old or not self.engine.has_index()):
+            return
+        name = self.engine.build_index(self._config.index.ann)
+        progress.log.info(
+            "built %s over %d images: recall@10 %.3f of the exact search",
+            name,
+            count,
+            recall.measure(self.engine),
+        )
 
     def upsert(self, rows: Sequence[Row]) -> None:
         """Writes rows, in place of those with the same ids."""

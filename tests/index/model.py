@@ -9,10 +9,13 @@ import numpy as np
 from simsearch import config_files
 from simsearch.data import images as images_lib
 
-CONFIG = config_files.load_config(
-    "demo", {"data.image_size": 8, "data.resize_size": 8, "eval.batch_size": 8}
-)
+FIELDS = {"data.image_size": 8, "data.resize_size": 8, "eval.batch_size": 8}
+CONFIG = config_files.load_config("demo", FIELDS)
 SIZE = 12
+
+
+def with_fields(fields):
+    return config_files.load_config("demo", FIELDS | fields)
 
 
 class CornerEmbedder:

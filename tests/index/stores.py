@@ -58,6 +58,14 @@ def connect(url, *, size=model.SIZE, create=True):
     return engine
 
 
+def reopen(url):
+    """Returns an engine with the table open that the index at a URL uses."""
+    engine = engine_lib.connect(url)
+    about = engine.read_about()
+    engine.open_table(about["table"], embedding_size=about["embedding_size"], create=False)
+    return engine
+
+
 def row(name, *, vector=None, seed=0, **fields):
     """Returns a row whose id comes from its name."""
     if vector is None:

@@ -1,0 +1,71 @@
+import logging
+
+import numpy as np
+import pytest
+
+import simsearch
+from simsearch.index import recall
+from tests.index import model, stores
+from tests.index.conftest import write_image
+
+
+def clustered(rng, count):
+    centers = model.unit_vectors(rng, 20)
+    vectors = centers[rng.integers(0, 20, count)] + 0.3 * model.unit_vectors(rng, count)
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+@pytest.mark.parametrize("kind", ["hnsw", "ivf_pq"])
+@pytest.mark.parametrize("name", stores.ENGINES)
+def test_an_index_finds_nearly_what_is_there_and_its_recall_is_measured(name, kind, tmp_path):
+    url = stores.url(name, tmp_path)
+    engine = stores.connect(url)
+    try:
+        vectors = clustered(np.random.default_rng(0), 1500)
+        rows = [stores.row(i, vector=v) for i, v in enumerate(vectors)]
+        engine.upsert(rows)
+        assert recall.measure(engine, num_queries=30) == 1.0, "without an index all are compared"
+        engine.build_index(kind)
+        assert engine.has_index()
+        assert recall.measure(engine, num_queries=30) > 0.9
+        engine.delete([row.record.id for row in rows[:300]])
+        engine.upsert([stores.row("new", vector=vectors[0])])
+        assert engine.search(vectors[:1], top_k=1, where=None)[0][0].record.path == "new"
+    finally:
+        engine.close()
+        stores.drop_all(url)
+
+
+def test_recall_counts_what_a_search_misses(tmp_path):
+    engine = stores.connect(f"lance:{tmp_path}")
+    vectors = clustered(np.random.default_rng(0), 200)
+    engine.upsert([stores.row(i, vector=v) for i, v in enumerate(vectors)])
+    whole = engine.search
+
+    def forgetful(queries, *, top_k, where):
+        # Rank 0 is the query itself: of the ten after it, two are missed.
+        return [[*hits[:4], *hits[6:]] for hits in whole(queries, top_k=top_k, where=where)]
+
+    engine.search = forgetful
+    assert recall.measure(engine, num_queries=20) == pytest.approx(0.8)
+
+
+def test_an_index_over_the_limit_is_approximate_and_says_how_good(folder, url, monkeypatch, caplog):
+    caplog.set_level(logging.INFO, logger="simsearch")
+    monkeypatch.setattr("simsearch.index.rows._FEWEST_TO_INDEX", 300)
+    for i in range(300):
+        write_image(folder / "c" / f"{i}.png", 1000 + i)
+    config = model.with_fields({"index.exact_limit": 100})
+    with simsearch.Index.open(url, embedder=model.CornerEmbedder(config), create=True) as index:
+        assert index.info.is_exact
+        index.sync(folder)
+        assert not index.info.is_exact
+        assert "built IVF_HNSW_SQ over 312 images: recall@10 " in caplog.text
+        caplog.clear()
+        hits = index.search(folder / "a" / "0.png", filter="label != 'c'", top_k=3).hits
+        assert hits[0].path == "a/0.png" and hits[0].score == pytest.approx(1, abs=1e-3)
+        (id_,) = index.add([(folder / "b" / "1.png").read_bytes()])
+        assert id_ in [hit.id for hit in index.search(folder / "b" / "1.png", top_k=2).hits]
+        assert index.remove([id_]) == 1 and index.get(id_) is None
+        index.sync(folder)
+        assert "built" not in caplog.text, "nothing changed, so the index stays"
