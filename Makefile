@@ -1,4 +1,4 @@
-# make demo   install, train on handwritten digits, evaluate, say where the pictures are
+# make demo   install, train on handwritten digits, evaluate, index the held-out ones, say how to search
 # make test   install, run every test
 # make lint   style checks
 # make test-milvus   run the index's tests against a real Milvus server, started for it
@@ -17,6 +17,9 @@ REQUIREMENTS := $(shell if [ -z "$(DRIVER)" ]; then echo requirements.txt; \
 demo: install
 	$(VENV)/bin/python main.py --config demo --workdir $(RUNS)
 	$(VENV)/bin/python main.py --mode=eval --workdir $(RUNS) --seed=0
+	$(VENV)/bin/python main.py --mode=download --config demo --output $(RUNS)/digits
+	$(VENV)/bin/python main.py --mode=index --workdir $(RUNS) --images $(RUNS)/digits/test --index lance:$(RUNS)/index
+	@echo "search them in a browser: $(VENV)/bin/python main.py --mode=serve --workdir $(RUNS) --index lance:$(RUNS)/index"
 
 test: install
 	$(VENV)/bin/python -m pip install --quiet -r requirements-dev.txt
