@@ -1,10 +1,13 @@
-"""From a cosine to the probability that two images are of one class, fitted to validation pairs.
+"""From a cosine to the probability that a result is of the query's class, by validation pairs.
 
-The probability is for the natural share of same-class pairs: every ordered pair of two validation
-images counts once, so every query counts alike. It answers "this image of the collection has this
-cosine with my query: how likely is it of the same class?" for a collection whose classes are as
-many and as large as the validation split's. In a collection of more classes, where fewer images
-are relevant, the true probability is lower.
+The probability is for what a person sees: the results of a search. Each validation image is a query
+once, and its 10 nearest others are its results, each of which counts once. It answers "this image
+was found with this cosine: how likely is it of my image's class?" for a collection whose classes
+are as many and as large as the validation split's. Of all pairs with that cosine, found or not, the
+share of one class is lower: queries that lie in a crowd bring most of those.
+
+Below nearly all that was found, where those pairs say nothing, isotonic regression takes all pairs:
+a query unlike every image is told so. The thresholds are of all pairs of two classes.
 """
 
 import dataclasses
@@ -23,6 +26,8 @@ _FORMAT = 1
 _RATES = np.array(
     [0.0, *(step * 10.0**power / 10 for power in range(-9, 0) for step in range(10, 100)), 1.0]
 )
+# Share of the results below whose cosines all pairs are taken.
+_LOWEST_SHARE = 0.01
 # Log-odds between which a logistic curve is drawn, 0.05 apart: linear pieces are off by < 1e-4.
 _LOG_ODDS = np.linspace(-14.0, 14.0, 561)
 
@@ -34,8 +39,8 @@ class Calibration:
     Attributes:
         method: "isotonic" or "logistic".
         weights: Hex SHA-256 of the network that it was fitted to, as `Embedder.fingerprint`.
-        num_same: Validation pairs of one class behind it.
-        num_different: Validation pairs of two classes behind it.
+        num_same: Validation pairs of one class, found or not.
+        num_different: Validation pairs of two classes.
         cosines: Knots of the curve, ascending, float64 [K].
         probabilities: At the knots, never falling, float64 [K].
         false_match_rates: Ascending shares of the pairs of two classes, float64 [T].
@@ -52,7 +57,7 @@ class Calibration:
     thresholds: np.ndarray
 
     def probability(self, cosine: np.ndarray) -> np.ndarray:
-        """Returns the probability that two images with these cosines are of one class.
+        """Returns the probability that results with these cosines are of the query's class.
 
         Args:
             cosine: Of L2-normalised embeddings, float, any shape.
@@ -149,15 +154,11 @@ def fit(pairs: pairs_lib.Pairs, *, method: str, weights: str = "") -> Calibratio
             f"a calibration needs pairs of one class and of two; there are {num_same} and "
             f"{num_different}"
         )
-    total = pairs.same + pairs.different
-    filled = np.flatnonzero(total)
     curve = {"isotonic": _isotonic, "logistic": _logistic}[method]
-    cosines, probabilities = curve(
-        bins.centers()[filled], pairs.same[filled], pairs.different[filled]
-    )
+    cosines, probabilities = curve(pairs)
     # No sample proves that the next pair is never, or always, of one class (Laplace's rule of
-    # succession). Pairs of one image stand or fall together, so images are counted at the top.
-    bounds = 1 / (num_different + 2), 1 - 1 / (pairs.num_queries + 2)
+    # succession). Pairs of one image stand or fall together, so images are counted, not pairs.
+    bounds = 1 / (pairs.num_queries + 2), 1 - 1 / (pairs.num_queries + 2)
     return Calibration(
         method=method,
         weights=weights,
@@ -170,31 +171,38 @@ def fit(pairs: pairs_lib.Pairs, *, method: str, weights: str = "") -> Calibratio
     )
 
 
-def _isotonic(
-    cosines: np.ndarray, same: np.ndarray, different: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+def _isotonic(pairs: pairs_lib.Pairs) -> tuple[np.ndarray, np.ndarray]:
     # scikit-learn takes a second to import, and only fitting needs it.
     from sklearn import isotonic
 
-    total = same + different
+    num_found = np.cumsum(pairs.nearest_same + pairs.nearest_different)
+    is_low = np.arange(bins.NUM_BINS) < np.searchsorted(num_found, _LOWEST_SHARE * num_found[-1])
+    same = np.where(is_low, pairs.same, pairs.nearest_same)
+    total = same + np.where(is_low, pairs.different, pairs.nearest_different)
+    filled = np.flatnonzero(total)
     model = isotonic.IsotonicRegression(y_min=0.0, y_max=1.0)
-    model.fit(cosines, same / total, sample_weight=total)
+    model.fit(bins.centers()[filled], (same / np.maximum(total, 1))[filled], total[filled])
     return model.X_thresholds_, model.y_thresholds_
 
 
-def _logistic(
-    cosines: np.ndarray, same: np.ndarray, different: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+def _logistic(pairs: pairs_lib.Pairs) -> tuple[np.ndarray, np.ndarray]:
     from sklearn import linear_model
 
-    kinds = np.repeat([1, 0], len(cosines))
-    # Nearly unpenalised: only classes that no cosine confuses would want an infinite slope.
-    model = linear_model.LogisticRegression(C=1e6, tol=1e-8, max_iter=1000)
-    counts = np.concatenate([same, different]).astype(np.float64)
-    model.fit(np.tile(cosines, 2)[:, None], kinds, sample_weight=counts)
-    slope, intercept = float(model.coef_[0, 0]), float(model.intercept_[0])
+    same, different = pairs.nearest_same, pairs.nearest_different
+    filled = np.flatnonzero(same + different)
+    counts = np.concatenate([same[filled], different[filled]]).astype(np.float64)
+    share = same.sum() / counts.sum()
+    slope, intercept = 0.0, 0.0
+    if 0 < share < 1:
+        # Nearly unpenalised: only classes that no cosine confuses would want an infinite slope.
+        model = linear_model.LogisticRegression(C=1e6, tol=1e-8, max_iter=1000)
+        model.fit(
+            np.tile(bins.centers()[filled], 2)[:, None],
+            np.repeat([1, 0], len(filled)),
+            sample_weight=counts,
+        )
+        slope, intercept = float(model.coef_[0, 0]), float(model.intercept_[0])
     if not (math.isfinite(slope) and slope > 1e-6):
-        share = same.sum() / counts.sum()
         return np.array([-1.0, 1.0]), np.array([share, share])
     return (_LOG_ODDS - intercept) / slope, 1 / (1 + np.exp(-_LOG_ODDS))
 

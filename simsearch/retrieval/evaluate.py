@@ -117,9 +117,7 @@ def measure(
     metrics |= _of_all(embeddings, labels, pairs=pairs, options=options)
     calibrated = None
     if calibration is not None:
-        calibrated = _calibrated(
-            scores, labels, pairs=pairs, calibration=calibration, rate=options.false_match_rate
-        )
+        calibrated = _calibrated(pairs, calibration, rate=options.false_match_rate)
         metrics |= _calibration_figures(calibrated, pairs)
     threshold = None if calibrated is None else calibrated.threshold
     metrics |= _open_set(embeddings, labels, threshold=threshold, options=options)
@@ -203,22 +201,12 @@ def _for_all(column: np.ndarray, valid: np.ndarray) -> np.ndarray:
 
 
 def _calibrated(
-    scores: ranking.RetrievalScores,
-    labels: np.ndarray,
-    *,
-    pairs: pairs_lib.Pairs,
-    calibration: calibration_lib.Calibration,
-    rate: float,
+    pairs: pairs_lib.Pairs, calibration: calibration_lib.Calibration, *, rate: float
 ) -> figures_lib.Calibrated:
-    is_same = labels[scores.nearest] == labels[:, None]
-    told = calibration.probability(scores.nearest_scores)
-    total = pairs.same + pairs.different
-    return figures_lib.Calibrated(
-        calibration,
-        rate,
-        retrieved=reliability.measure(told.ravel(), is_same.ravel(), np.ones(told.size)),
-        pairs=reliability.measure(calibration.probability(bins.centers()), pairs.same, total),
-    )
+    told = calibration.probability(bins.centers())
+    total = pairs.nearest_same + pairs.nearest_different
+    found = reliability.measure(told, pairs.nearest_same, total)
+    return figures_lib.Calibrated(calibration, rate, found)
 
 
 def _calibration_figures(
@@ -227,8 +215,7 @@ def _calibration_figures(
     """Returns the calibration's errors, and what its threshold does to these pairs."""
     start = int(bins.of(np.float32(calibrated.threshold)))
     values = {
-        "calibration_error": calibrated.retrieved.error,
-        "calibration_error_pairs": calibrated.pairs.error,
+        "calibration_error": calibrated.reliability.error,
         "threshold": calibrated.threshold,
     }
     if pairs.different.any():

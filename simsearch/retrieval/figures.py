@@ -15,14 +15,12 @@ class Calibrated(NamedTuple):
     Attributes:
         calibration: Fitted to other images.
         false_match_rate: Share of different-class pairs that its threshold was to let through.
-        retrieved: Told and true probabilities of each query's 10 nearest.
-        pairs: The same of all pairs.
+        reliability: Told and true probabilities of each query's 10 nearest.
     """
 
     calibration: calibration_lib.Calibration
     false_match_rate: float
-    retrieved: reliability.Reliability
-    pairs: reliability.Reliability
+    reliability: reliability.Reliability
 
     @property
     def threshold(self) -> float:
@@ -72,7 +70,6 @@ def to_json(figures: Figures, **context: Any) -> dict[str, Any]:
             "false_match_rate": found.false_match_rate,
             "threshold": found.threshold,
         }
-        for name in ("retrieved", "pairs"):
-            columns = getattr(found, name)._asdict()
-            stored[f"reliability_{name}"] = {key: list(column) for key, column in columns.items()}
+        columns = found.reliability._asdict()
+        stored["reliability"] = {name: column.tolist() for name, column in columns.items()}
     return stored

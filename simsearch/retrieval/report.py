@@ -28,7 +28,6 @@ GROUPS = {
     ),
     "calibration": (
         "calibration_error",
-        "calibration_error_pairs",
         "threshold",
         "false_match_rate",
         "false_non_match_rate",
@@ -42,7 +41,6 @@ LOWER_IS_BETTER = frozenset(
         "fpr_at_95_tpr",
         "nothing_similar_known",
         "calibration_error",
-        "calibration_error_pairs",
         "false_match_rate",
         "false_non_match_rate",
     }

@@ -88,9 +88,11 @@ def test_a_calibration_gives_results_a_probability_and_a_picture(drawn, tmp_path
     counts = np.zeros(bins.NUM_BINS, np.int64)
     counts[[10_000, 200_000]] = 5
     of_groups = np.zeros((1, 1), np.float32)
-    fit = calibration.fit(pairs.Pairs(counts, counts, of_groups, of_groups, 9), method="isotonic")
+    fit = calibration.fit(
+        pairs.Pairs(counts, counts, of_groups, of_groups, counts, counts, 9), method="isotonic"
+    )
     empty = reliability.measure(np.array([0.5]), np.array([1]), np.array([2]))
-    calibrated = figures_lib.Calibrated(fit, 0.01, empty, empty)
+    calibrated = figures_lib.Calibrated(fit, 0.01, empty)
     split = _split([0, 0, 1, 1])
     paths = _draw(tmp_path, split, [0, 40, 5, 60], query_index=0, calibrated=calibrated)
     [row] = drawn["query_0.png"]

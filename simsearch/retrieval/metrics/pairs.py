@@ -7,6 +7,9 @@ import numpy as np
 from simsearch.retrieval import neighbors
 from simsearch.retrieval.metrics import bins
 
+# As many of a query's results as a person looks at.
+NUM_NEAREST = 10
+
 
 class Pairs(NamedTuple):
     """Ordered pairs of a query and another image, counted by cosine; bins as in `bins`.
@@ -16,6 +19,8 @@ class Pairs(NamedTuple):
         different: Pairs of two classes, int64 [NUM_BINS].
         same_by_group: The same in coarse bins, for each group of queries, float32 [G, NUM_COARSE].
         different_by_group: Likewise.
+        nearest_same: Pairs of one class among each query's 10 nearest, int64 [NUM_BINS].
+        nearest_different: Pairs of two classes among them, likewise.
         num_queries: Images that were paired with all others.
     """
 
@@ -23,6 +28,8 @@ class Pairs(NamedTuple):
     different: np.ndarray
     same_by_group: np.ndarray
     different_by_group: np.ndarray
+    nearest_same: np.ndarray
+    nearest_different: np.ndarray
     num_queries: int
 
 
@@ -53,14 +60,19 @@ def count(
         np.zeros(bins.NUM_BINS, np.int64),
         np.zeros(shape, np.float32),
         np.zeros(shape, np.float32),
+        np.zeros(bins.NUM_BINS, np.int64),
+        np.zeros(bins.NUM_BINS, np.int64),
         len(queries),
     )
     members = {label: np.flatnonzero(labels == label) for label in np.unique(labels[queries])}
     # Bins take several times the memory of the cosines that they are of.
     size = block_size or max(1, neighbors.block_rows(len(labels)) // 8)
-    for block in neighbors.blocks(embeddings[queries], embeddings, block_size=size):
+    for block in neighbors.blocks(
+        embeddings[queries], embeddings, exclude=queries, block_size=size
+    ):
         part = slice(block.start, block.start + len(block.scores))
         rows = queries[part]
+        _add_nearest(found, block.scores, is_same=labels[rows, None] == labels)
         _add(
             found,
             bins.of(block.scores),
@@ -69,6 +81,16 @@ def count(
             partners=[members[labels[row]][members[labels[row]] != row] for row in rows],
         )
     return found
+
+
+def _add_nearest(found: Pairs, scores: np.ndarray, *, is_same: np.ndarray) -> None:
+    """Adds the nearest of a block of queries: cosines float32 [b, N], which are of one class."""
+    k = min(NUM_NEAREST, scores.shape[1] - 1)
+    nearest = np.stack([neighbors.largest(row, k) for row in scores])
+    found_bins = bins.of(np.take_along_axis(scores, nearest, axis=1))
+    right = np.take_along_axis(is_same, nearest, axis=1)
+    found.nearest_same[:] += bins.count(found_bins[right])
+    found.nearest_different[:] += bins.count(found_bins[~right])
 
 
 def _add(

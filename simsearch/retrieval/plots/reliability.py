@@ -20,10 +20,7 @@ def draw(path: str | os.PathLike, calibrated: figures_lib.Calibrated) -> pathlib
         path: Where to.
         calibrated: A calibration, and what became of what it told.
     """
-    kinds = (
-        ("each query's 10 nearest", calibrated.retrieved, style.QUERY, "o"),
-        ("all pairs", calibrated.pairs, style.WRONG, "s"),
-    )
+    found = calibrated.reliability
     with style.Canvas(10.5, 5.0) as canvas:
         grid = canvas.figure.add_gridspec(
             2, 2, height_ratios=(4, 1), hspace=0.12, wspace=0.22, left=0.07, right=0.98, top=0.9
@@ -32,44 +29,20 @@ def draw(path: str | os.PathLike, calibrated: figures_lib.Calibrated) -> pathlib
         shares = canvas.figure.add_subplot(grid[1, 0], sharex=diagram)
         curve = canvas.figure.add_subplot(grid[:, 1])
         diagram.plot([0, 1], [0, 1], color=style.FAINT, linewidth=1, linestyle=":")
-        for offset, (name, found, color, marker) in enumerate(kinds):
-            _diagram(diagram, found, label=name, color=color, marker=marker)
-            _shares(shares, found, color=color, offset=offset - 1)
+        # A handful of pairs is chance, not a share.
+        filled = found.weight > _LEAST_SHARE
+        diagram.plot(found.told[filled], found.true[filled], color=style.QUERY, marker="o")
+        width = 1 / reliability.NUM_BINS
+        left = np.arange(reliability.NUM_BINS) * width
+        shares.bar(left, found.weight, width=0.9 * width, align="edge", color=style.QUERY)
         diagram.set(xlim=(0, 1), ylim=(0, 1), ylabel="share of one class")
-        diagram.set_title("told probability against what is true", loc="left")
+        diagram.set_title("each query's 10 nearest: told against true", loc="left")
+        text = {"color": style.FAINT, "fontsize": 8}
+        diagram.set_title(f"calibration error {found.error:.3f}", loc="right", **text)
         diagram.tick_params(labelbottom=False)
-        diagram.legend(fontsize=8, loc="lower right", framealpha=0.8)
-        shares.set(xlabel="told probability", ylabel="share of pairs", ylim=(0, 1))
+        shares.set(xlabel="told probability", ylabel="share of all", ylim=(0, 1))
         _curve(curve, calibrated)
         return canvas.save(path)
-
-
-def _diagram(
-    axes: Any, found: reliability.Reliability, *, label: str, color: str, marker: str
-) -> None:
-    # A handful of pairs is chance, not a share.
-    filled = found.weight > _LEAST_SHARE
-    axes.plot(
-        found.told[filled],
-        found.true[filled],
-        color=color,
-        marker=marker,
-        markersize=4,
-        linewidth=1.4,
-        label=f"{label}: error {found.error:.4f}",
-    )
-
-
-def _shares(axes: Any, found: reliability.Reliability, *, color: str, offset: int) -> None:
-    width = 1 / reliability.NUM_BINS
-    left = np.arange(reliability.NUM_BINS) * width
-    axes.bar(
-        left + width / 2 + offset * 0.4 * width,
-        found.weight,
-        width=0.4 * width,
-        align="edge",
-        color=color,
-    )
 
 
 def _curve(axes: Any, calibrated: figures_lib.Calibrated) -> None:

@@ -41,6 +41,20 @@ def test_all_pairs_are_counted_as_in_nested_loops(block_size):
         np.testing.assert_array_equal(by_group.sum(axis=0), coarse)
 
 
+def test_the_nearest_are_counted_apart():
+    embeddings, labels = make()
+    found = pairs.count(embeddings, labels, max_pairs=10**6, seed=0)
+    expected = {True: [], False: []}
+    for i in range(30):
+        cosines = embeddings @ embeddings[i]
+        others = sorted((j for j in range(30) if j != i), key=lambda j: (-cosines[j], j))
+        for j in others[:10]:
+            expected[bool(labels[i] == labels[j])].append(bins.of(cosines[j]))
+    for kind, counts in ((True, found.nearest_same), (False, found.nearest_different)):
+        ours = np.repeat(np.arange(bins.NUM_BINS), counts)
+        np.testing.assert_allclose(ours, sorted(expected[kind]), atol=1)
+
+
 def test_too_many_pairs_are_those_of_queries_drawn_by_the_seed():
     embeddings, labels = make()
     options = {"max_pairs": 29 * 5}

@@ -215,12 +215,14 @@ def test_reliability_is_drawn_for_few_pairs_and_for_many(method, tmp_path):
         bins.count(bins.of(rng.normal(mean, 0.2, 300).astype(np.float32))) for mean in (0.6, 0.1)
     )
     of_groups = np.zeros((1, 1), np.float32)
-    fit = calibration.fit(pairs.Pairs(same, different, of_groups, of_groups, 25), method=method)
+    fit = calibration.fit(
+        pairs.Pairs(same, different, of_groups, of_groups, same, different, 25), method=method
+    )
     told = fit.probability(bins.centers())
     many = reliability_lib.measure(told, same, same + different)
     one = reliability_lib.measure(np.array([0.5]), np.array([1]), np.array([1]))
     paths = [
-        reliability.draw(tmp_path / f"{name}.png", figures.Calibrated(fit, 0.01, found, many))
+        reliability.draw(tmp_path / f"{name}.png", figures.Calibrated(fit, 0.01, found))
         for name, found in (("many", many), ("one", one), ("again", many))
     ]
     assert paths[0].read_bytes() == paths[2].read_bytes() != paths[1].read_bytes()
