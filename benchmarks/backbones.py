@@ -8,7 +8,8 @@
 Each side is a process of its own, so that neither's threads or memory are the other's. In turn each
 computes for about `--seconds`, `--repeats` times. "train" is a whole step: forward, triplet loss,
 backward, AdamW; "frozen" is the same with BatchNorm's running statistics. The table is written
-after each row. PyTorch is a development extra: `pip install torch torchvision`.
+after each row. PyTorch is a development extra: `pip install torch torchvision`. Memory is read from
+Linux's /proc.
 """
 
 import argparse

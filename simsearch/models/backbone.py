@@ -41,6 +41,7 @@ class Backbone(NamedTuple):
         can_pad_same: Whether its trunk takes `same_padding`, to pad as TensorFlow does.
         timm_variance_shift: Added to the running variances of timm's own training, where BatchNorm
             had another epsilon: that one less the module's.
+        norm_epsilon: Of its BatchNorms.
     """
 
     make: Callable[..., nn.Module]
@@ -50,3 +51,4 @@ class Backbone(NamedTuple):
     torchvision: Preprocessing = Preprocessing()
     can_pad_same: bool = False
     timm_variance_shift: float = 0.0
+    norm_epsilon: float = 1e-5

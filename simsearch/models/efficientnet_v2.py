@@ -11,6 +11,7 @@ import jax
 from simsearch.models import backbone, inverted
 
 _STEM_FEATURES = 24
+_EPSILON = 1e-3
 # (stage, fused, expansion, features, blocks, stride of the first)
 _ROWS = (
     (0, True, 1, 24, 2, 1),
@@ -69,7 +70,7 @@ BACKBONES = {
             1280,
             jax.nn.silu,
             squeeze_activation=jax.nn.silu,
-            epsilon=1e-3,
+            epsilon=_EPSILON,
         ),
         (
             torchvision_name,
@@ -85,6 +86,7 @@ BACKBONES = {
             interpolation="bicubic",
             same_padding=True,
         ),
+        norm_epsilon=_EPSILON,
         torchvision=backbone.Preprocessing(image_size=384, crop_ratio=1.0),
         can_pad_same=True,
     )

@@ -165,15 +165,17 @@ class BatchNorm(nn.Module):
         return train and not self.frozen
 
     @nn.compact
-    def affine(self, batch: jax.Array | None, size: int) -> tuple[jax.Array, jax.Array]:
-        """Returns factor and shift, [C] each: it normalises x as x * factor + shift.
+    def affine(self, batch: jax.Array | None, size: int) -> tuple[jax.Array | float, jax.Array]:
+        """Returns factor and shift, for all or [C] each: it normalises x as x * factor + shift.
 
         Args:
             batch: What it takes the statistics of, [..., C]; None: it takes the running ones.
             size: C.
         """
-        scale = self.param("scale", nn.initializers.ones, (size,))
         bias = self.param("bias", nn.initializers.zeros, (size,))
+        if not (self.is_initializing() or self.has_variable("params", "scale")):
+            return 1.0, bias  # It was folded into the convolution before it.
+        scale = self.param("scale", nn.initializers.ones, (size,))
         running_mean = self.variable("batch_stats", "mean", jnp.zeros, (size,))
         running_var = self.variable("batch_stats", "var", jnp.ones, (size,))
         mean, var = running_mean.value, running_var.value

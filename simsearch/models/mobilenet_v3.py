@@ -104,6 +104,7 @@ def _backbone(rows: Sequence[tuple], last_features: int, imagenet: str) -> backb
         backbone.Preprocessing(interpolation="bicubic"),
         can_pad_same=True,
         timm_variance_shift=1e-5 - _EPSILON,
+        norm_epsilon=_EPSILON,
     )
 
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from simsearch import checkpoints, parallel, preprocessing, runs, wiring
+from simsearch import checkpoints, models, parallel, preprocessing, runs, wiring
 from simsearch.config import Config
 from simsearch.data import batch as batch_lib
 from simsearch.data import corrupt as corrupt_lib
@@ -41,7 +41,8 @@ class Embedder:
         self.class_names = tuple(class_names)
         self.fingerprint = fingerprint(variables)
         self._devices = parallel.local_devices(config.train.num_devices)
-        self._variables = parallel.replicate(variables, self._devices)
+        folded = models.fold_batch_norm(variables, backbone=config.model.backbone)
+        self._variables = parallel.replicate(folded, self._devices)
         self._embed = create_embed_function(config)
 
     @classmethod

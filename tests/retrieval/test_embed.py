@@ -42,6 +42,10 @@ def test_embeddings_are_those_of_the_network_whatever_the_batch(embedder):
     assert embedder.embed(images[:0]).shape == (0, embedder.embedding_size) == (0, 64)
 
 
+def test_the_fingerprint_is_that_of_the_variables_as_they_were_stored(embedder):
+    assert embedder.fingerprint == embed.fingerprint(VARIABLES)
+
+
 def test_files_are_embedded_as_the_rows_of_a_split(embedder, tmp_path):
     split = sets.make_split(7, broken=(4,))
     log = corrupt_lib.CorruptLog()
