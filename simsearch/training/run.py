@@ -65,7 +65,7 @@ def fit_version(
             config, store, optimizer, num_classes=len(split.class_names), initial=initial
         )
         done = int(state.step)
-        if store.newest_step() is not None and _is_finished(version, plan, done):
+        if store.newest_step() is not None and is_finished(version, plan, done):
             progress.log.info("%s is already trained: %d steps", version.path, done)
             store.close()
             return
@@ -136,7 +136,7 @@ def _batches(
         )
 
 
-def _is_finished(version: runs.Version, plan: loop.Plan, done: int) -> bool:
+def is_finished(version: runs.Version, plan: loop.Plan, done: int) -> bool:
     """Returns whether nothing is left to train after `done` steps; says so of an early stop."""
     if done == plan.num_steps:
         return True

@@ -23,7 +23,7 @@ OVERRIDES = {
     "sweep.num_trials": 0,
     "sweep.pruner": "none",
     "sweep.space.optimizer.learning_rate": [1e-4, 1e-3, 1e-2],
-    "sweep.space.optimizer.weight_decay": [0.0, 1e-3],
+    "sweep.space.optimizer.weight_decay": None,
     "sweep.space.sampling.samples_per_class": None,
 }
 
@@ -73,10 +73,11 @@ def plan(**changes):
 
 
 def test_each_trial_is_a_version_that_differs_in_the_swept_fields(trained, tmp_path, caplog):
+    both = plan(sweep__space__optimizer__weight_decay=[0.0, 1e-3])
     with caplog.at_level("INFO", "simsearch"):
-        result = simsearch.sweep(plan(), workdir=tmp_path)
+        result = simsearch.sweep(both, workdir=tmp_path)
     assert trained == [("train", number) for number in range(6)]
-    base = plan().base
+    base = both.base
     for row in result.rows:
         config = runs.find(tmp_path, row.version).config
         changed = {line.split(":")[0] for line in config_lib.differences(base, config)}
@@ -92,7 +93,7 @@ def test_each_trial_is_a_version_that_differs_in_the_swept_fields(trained, tmp_p
     assert (
         f"best: trial {result.best.number}, version {result.best.version}: map_at_r" in caplog.text
     )
-    simsearch.sweep(plan(), workdir=tmp_path)
+    simsearch.sweep(both, workdir=tmp_path)
     assert len(trained) == 6, "what is finished is only told again"
 
 
@@ -115,9 +116,9 @@ def test_a_trial_that_was_cut_off_goes_on_and_counts_once(trained, tmp_path, mon
     with pytest.raises(Killed):
         simsearch.sweep(plan(), workdir=tmp_path)
     result = simsearch.sweep(plan(), workdir=tmp_path)
-    assert len(result.rows) == 6 and {row.state for row in result.rows} == {"finished"}
+    assert len(result.rows) == 3 and {row.state for row in result.rows} == {"finished"}
     assert {row.num_validations for row in result.rows} == {3}
-    assert len({tuple(row.params.values()) for row in result.rows}) == 6
+    assert len({tuple(row.params.values()) for row in result.rows}) == 3
 
 
 def test_a_signal_stops_the_sweep_and_says_how_to_go_on(trained, tmp_path, monkeypatch):
@@ -139,18 +140,18 @@ def test_a_trial_that_diverges_fails_and_the_sweep_goes_on(trained, tmp_path, mo
     train = training.train
 
     def diverging(config, **options):
-        if config.optimizer.learning_rate == 1e-2 and config.optimizer.weight_decay:
+        if config.optimizer.learning_rate == 1e-2:
             raise errors.NotFiniteError("the loss of step 3 is nan, not finite")
         return train(config, **options)
 
     monkeypatch.setattr(training, "train", diverging)
     result = simsearch.sweep(plan(), workdir=tmp_path)
-    assert [row.state for row in result.rows] == ["finished"] * 5 + ["failed"]
+    assert [row.state for row in result.rows] == ["finished"] * 2 + ["failed"]
     assert "step 3 is nan" in result.rows[-1].error
 
 
 def test_trials_that_all_fail_end_the_sweep(trained, tmp_path, monkeypatch):
-    def failing(config, **_):
+    def failing(*_, **__):
         raise errors.UsageError("the GPU is on holiday")
 
     monkeypatch.setattr(training, "train", failing)
@@ -162,7 +163,7 @@ def test_bad_trials_are_pruned_by_their_validations(trained, tmp_path):
     pruned = plan(sweep__pruner="median", sweep__startup_trials=2, sweep__warmup_validations=0)
     result = simsearch.sweep(pruned, workdir=tmp_path)
     states = [row.state for row in result.rows]
-    assert states.count("pruned") >= 2 and result.best.value == 1.0
+    assert states == ["finished", "finished", "pruned"] and result.best.value == 1.0
     assert all(row.num_validations < 3 for row in result.rows if row.state == "pruned")
 
 

@@ -1,10 +1,11 @@
+import json
 import math
 
 import numpy as np
 import pytest
 
-from simsearch import monitors
-from simsearch.training import patience
+from simsearch import config_files, monitors, runs
+from simsearch.training import loop, patience, run
 
 
 def records(*values):
@@ -71,3 +72,17 @@ def test_what_is_no_number_ranks_below_every_number():
     for worst in (None, math.nan, math.inf):
         assert monitors.rank("map_at_r", {"map_at_r": worst}) == -math.inf
     assert monitors.rank("map_at_r", {}) == -math.inf
+
+
+@pytest.mark.parametrize(
+    ("step", "is_finished"), [(2, False), (6, False), (8, True), (10, True), (12, True)]
+)
+def test_a_version_that_stopped_early_is_finished_and_says_why(tmp_path, caplog, step, is_finished):
+    config = config_files.load_config("train", {"train.patience": 2})
+    version = runs.create(tmp_path, config)
+    lines = [json.dumps(record) + "\n" for record in records(0.5, 0.6, 0.4, 0.6)]
+    version.metrics_file.write_text("".join(lines))
+    with caplog.at_level("INFO", "simsearch"):
+        found = run.is_finished(version, loop.Plan(num_steps=12, steps_per_epoch=2), step)
+    assert found == is_finished
+    assert ("stopped early at epoch 4 of 6" in caplog.text) == (step in (8, 10))
