@@ -23,7 +23,7 @@ demo: install
 
 test: install
 	$(VENV)/bin/python -m pip install --quiet -r requirements-dev.txt
-	$(VENV)/bin/python -m pytest -n 2 --dist loadfile
+	$(VENV)/bin/python -m pytest -n 2 --dist loadfile -rs
 
 # The server is not installed beside jax: it has wishes of its own for what both need.
 test-milvus: install $(VENV)-milvus/.installed

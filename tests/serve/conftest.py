@@ -1,3 +1,4 @@
+import dataclasses
 import io
 
 import numpy as np
@@ -6,6 +7,7 @@ from PIL import Image, ImageDraw
 
 import simsearch
 from simsearch import checkpoints, config_files, runs, wiring
+from simsearch.retrieval import calibration, embed
 from tests.index import model
 from tests.serve import live
 
@@ -19,6 +21,17 @@ FIELDS = {
 }
 COLORS = {"cherry": (200, 40, 60), "lime": (90, 190, 60), "plum's": (110, 70, 170)}
 KEY = "a key for tests"
+# Random weights find all things alike: only what is nearly the same picture is a match.
+CALIBRATION = calibration.Calibration(
+    method="isotonic",
+    weights="",
+    num_same=1,
+    num_different=1,
+    cosines=np.array([0.9, 1.0]),
+    probabilities=np.array([0.02, 0.98]),
+    false_match_rates=np.array([0.0, 1.0]),
+    thresholds=np.array([0.998, -1.0]),
+)
 
 
 def draw(color, seed, side=96):
@@ -38,32 +51,48 @@ def encoded(image, kind="PNG", **options):
     return buffer.getvalue()
 
 
-@pytest.fixture(scope="session")
-def workdir(tmp_path_factory):
-    """A folder with one version: a small network with random weights."""
-    root = tmp_path_factory.mktemp("served") / "runs"
-    config = config_files.load_config("demo", FIELDS)
+def make_version(root):
+    """Makes a folder with one version, a small network with random weights, and returns it."""
+    fields = FIELDS | {"data.cache_dir": str(root.parent / "cache")}
+    config = config_files.load_config("demo", fields)
     version = runs.create(root, config)
     version.write_facts({"class_names": list(COLORS)})
     store = checkpoints.Store(version.checkpoint_dir, monitor=config.train.monitor)
     variables = wiring.initial_variables(config).variables
+    weights = embed.fingerprint(variables)
+    version.calibration_file.write_text(dataclasses.replace(CALIBRATION, weights=weights).to_json())
     store.save(
-        1, variables=variables, optimizer={"a": 1}, about={}, metrics={config.train.monitor: 0.5}
+        1, variables=variables, training={"a": 1}, about={}, metrics={config.train.monitor: 0.5}
     )
     store.close()
     return root
 
 
-@pytest.fixture(scope="session")
-def photos(tmp_path_factory):
-    """A folder of 24 images in three class folders."""
-    root = tmp_path_factory.mktemp("secret place") / "photos"
+def make_photos(root):
+    """Draws 24 images in three class folders and returns the folder."""
     for i in range(24):
         name = list(COLORS)[i % 3]
         path = root / name / f"{i:02d}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
         draw(COLORS[name], i).save(path, quality=95)
     return root
+
+
+def make_index(url, photos, **options):
+    """Makes an index of a folder and returns its URL."""
+    with simsearch.Index.open(url, create=True, **options) as index:
+        index.sync(photos)
+    return url
+
+
+@pytest.fixture(scope="session")
+def workdir(tmp_path_factory):
+    return make_version(tmp_path_factory.mktemp("served") / "runs")
+
+
+@pytest.fixture(scope="session")
+def photos(tmp_path_factory):
+    return make_photos(tmp_path_factory.mktemp("secret place") / "photos")
 
 
 @pytest.fixture(scope="session")
@@ -73,19 +102,21 @@ def url(workdir, photos):
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory, photos):
-    """A server with a key in a thread of this process; its model has nothing to compile."""
-    config = config_files.load_config(
-        "demo", FIELDS | {"data.image_size": 8, "data.resize_size": 8}
-    )
-    embedder = model.CornerEmbedder(config)
+def embedder():
+    """A model that has nothing to compile."""
+    fields = FIELDS | {"data.image_size": 8, "data.resize_size": 8}
+    return model.CornerEmbedder(config_files.load_config("demo", fields))
+
+
+@pytest.fixture(scope="session")
+def quick_url(tmp_path_factory, photos, embedder):
+    """An index of the photos by that model."""
     url = f"lance:{tmp_path_factory.mktemp('corners') / 'fruits'}"
-    make_index(url, photos, embedder=embedder)
-    with live.serving(url, embedder=embedder, api_key=KEY) as running:
+    return make_index(url, photos, embedder=embedder)
+
+
+@pytest.fixture(scope="session")
+def server(quick_url, embedder):
+    """A server with a key in a thread of this process."""
+    with live.serving(quick_url, embedder=embedder, api_key=KEY) as running:
         yield running
-
-
-def make_index(url, photos, **options):
-    with simsearch.Index.open(url, create=True, **options) as index:
-        index.sync(photos)
-    return url

@@ -198,8 +198,8 @@ function verdict() {
     const words = threshold == null ? "nearest image" : "similar image";
     return [element("h1", {}, plural(hits.length, words)), element("p", { class: "time" }, time)];
   }
-  const best = hits[0].score.toFixed(2);
-  const least = threshold == null ? "" : ` Images of the same class score ${threshold.toFixed(2)} or more.`;
+  const best = hits[0].score.toFixed(3);
+  const least = threshold == null ? "" : ` Images of the same class score ${threshold.toFixed(3)} or more.`;
   return [
     element("h1", {}, "Nothing similar here"),
     element("p", {}, `The nearest image scores ${best}.${least} Below is what comes closest.`),
@@ -253,6 +253,7 @@ function push() {
 }
 
 addEventListener("popstate", (event) => {
+  if (event.state === null) return; // Only the place on the page changed, by the skip link.
   const then = history_.get(event.state);
   if (!then) return startAgain();
   ({ query } = then);
@@ -272,7 +273,7 @@ async function showFacts() {
   const facts = [
     plural(about.num_images, "image"),
     `${about.engine} index “${about.index}”`,
-    `${about.backbone}, version ${about.version}`,
+    about.backbone + (about.version == null ? "" : `, version ${about.version}`),
   ];
   byId("facts").replaceChildren(...facts.map((fact) => element("span", {}, fact)));
   byId("facts").title = `Model ${about.fingerprint.slice(0, 12)}, ${about.embedding_size} dimensions`;

@@ -1,0 +1,100 @@
+"""A server's life: from the address that is taken to the last answer."""
+
+import http.client
+import signal
+import socket
+import time
+
+import pytest
+
+from simsearch import errors
+from simsearch.commands import serve as serve_command
+from simsearch.serve import server as server_lib
+from tests.serve import conftest, kill, live, process
+
+
+def can_connect(port):
+    try:
+        socket.create_connection((live.HOST, port), timeout=1).close()
+    except OSError:
+        return False
+    return True
+
+
+def test_a_taken_address_is_nobody_elses_and_not_open_yet():
+    with server_lib.take_address(live.HOST, 0) as taken:
+        port = taken.getsockname()[1]
+        assert not can_connect(port)
+        taken.listen()
+        assert can_connect(port)
+        with pytest.raises(errors.UsageError, match=f"--port={port} cannot be had"):
+            server_lib.take_address(live.HOST, port)
+
+
+def test_an_address_of_another_machine_is_refused():
+    for host in ("203.0.113.7", "no such host", "x" * 300):
+        with pytest.raises(errors.UsageError, match="--host=") as caught:
+            server_lib.take_address(host, 0)
+        assert "\n" not in str(caught.value)
+
+
+def test_a_missing_index_is_told_with_how_to_make_one(tmp_path):
+    with pytest.raises(errors.UsageError, match="--mode=index --images=DIR"):
+        serve_command.serve(f"lance:{tmp_path / 'none'}", port=0, workdir=tmp_path)
+
+
+def test_the_model_is_warm_before_the_port_opens(server, monkeypatch):
+    events = []
+
+    class Web:
+        def run(self, sockets):
+            events.append(("open", can_connect(sockets[0].getsockname()[1])))
+
+    real = server.index.embedder.embed
+
+    def noting(images, *, batch_size=None):
+        events.append(("embed", batch_size))
+        return real(images, batch_size=batch_size)
+
+    monkeypatch.setattr(server.index.embedder, "embed", noting)
+    monkeypatch.setattr(server_lib, "create", lambda *_, **__: Web())
+    with server_lib.take_address(live.HOST, 0) as address:
+        server_lib.serve(server.index, address, host=live.HOST)
+    assert events == [("embed", 2), ("embed", 4), ("open", False)]
+
+
+def test_a_process_serves_and_drains_when_it_is_told_to_stop(url, workdir, photos):
+    image = (photos / "lime" / "01.jpg").read_bytes()
+    with process.serving(url, workdir, SIMSEARCH_API_KEY=conftest.KEY) as started:
+        answer = started.search(image, top_k=1).json
+        assert answer["hits"][0]["path"] == "lime/01.jpg" and answer["is_match"]
+        assert answer["threshold"] == 0.998
+        body, kind = live.multipart([("image", ("a.jpg", image))])
+        slow = http.client.HTTPConnection(live.HOST, started.port, timeout=30)
+        slow.putrequest("POST", "/search")
+        slow.putheader("Content-Type", kind)
+        slow.putheader("Content-Length", str(len(body)))
+        slow.endheaders(body[:500])
+        time.sleep(0.3)
+        started.process.send_signal(signal.SIGTERM)
+        deadline = time.monotonic() + 20
+        while can_connect(started.port):
+            assert time.monotonic() < deadline
+        slow.send(body[500:])
+        late = slow.getresponse()
+        assert late.status == 200 and b"lime/01.jpg" in late.read()
+        slow.close()
+        assert started.process.wait(30) == 0
+        assert "Traceback" not in started.process.stderr.read()
+
+
+def test_what_was_acknowledged_survives_sigkill(url, workdir):
+    counts = kill.run(url, workdir, rounds=1, seed=1)
+    assert counts["added"] > 0 and counts["unanswered"] > 0
+
+
+def test_a_server_in_a_thread_of_a_program_does_not_touch_its_signals(server):
+    before = signal.getsignal(signal.SIGTERM)
+    with live.serving(server.index.info.url, embedder=server.index.embedder) as other:
+        assert other.ask("/healthz").status == 200
+        assert signal.getsignal(signal.SIGTERM) is before
