@@ -93,10 +93,15 @@ def get_config() -> config_dict.ConfigDict:
     loss.terms = terms = config_dict.ConfigDict()  # weights >= 0; 0: off; at least one is not
     terms.triplet = 1.0  # >= 0
     terms.supcon = 0.0  # >= 0, SupCon; with two images of each class NT-Xent
+    terms.multi_similarity = 0.0  # >= 0
+    terms.circle = 0.0  # >= 0
+    terms.proxy_anchor = 0.0  # >= 0, class vectors look at the batch
+    terms.arcface = 0.0  # >= 0, classification by angle with a margin
     terms.normalised_softmax = 0.0  # >= 0, classification by cosine
 
     loss.triplet = triplet = config_dict.ConfigDict()
-    triplet.miner = "batch_all"  # batch_all | batch_hard | semi_hard | none (the sampler's own)
+    # batch_all | batch_hard | semi_hard | distance_weighted | none (the sampler's own triplets)
+    triplet.miner = "batch_all"
     triplet.margin = 0.2  # > 0, in units of the distance
     triplet.distance = "squared_euclidean"  # squared_euclidean [0, 4] | euclidean | cosine [0, 2]
     triplet.soft_margin = False  # softplus(d(a, p) - d(a, n) + margin) in place of the hinge
@@ -104,9 +109,31 @@ def get_config() -> config_dict.ConfigDict:
     loss.supcon = supcon = config_dict.ConfigDict()
     supcon.temperature = 0.1  # > 0; cosines are divided by it
 
+    loss.multi_similarity = multi = config_dict.ConfigDict()
+    multi.alpha = 2.0  # > 0, how sharply the least similar positives count most
+    multi.beta = 50.0  # > 0, how sharply the most similar negatives count most
+    multi.base = 0.5  # [-1, 1], cosine that positives are pulled above, negatives pushed below
+    multi.epsilon = 0.1  # >= 0, cosine; pairs this far inside the hardest still count
+
+    loss.circle = circle = config_dict.ConfigDict()
+    circle.margin = 0.25  # (0, 1), cosine; positives above 1 - margin, negatives below margin
+    circle.scale = 80.0  # > 0
+
+    loss.proxy_anchor = proxy_anchor = config_dict.ConfigDict()
+    proxy_anchor.margin = 0.1  # >= 0, cosine; positives above margin, negatives below -margin
+    proxy_anchor.scale = 32.0  # > 0
+
+    loss.arcface = arcface = config_dict.ConfigDict()
+    arcface.margin = 0.5  # [0, pi / 2), radians that the own class has to make up
+    arcface.scale = 30.0  # > 0; cosines are multiplied by it
+    arcface.label_smoothing = 0.0  # [0, 1), share of the target spread over all classes
+
     loss.normalised_softmax = softmax = config_dict.ConfigDict()
     softmax.scale = 16.0  # > 0; cosines are multiplied by it
     softmax.label_smoothing = 0.05  # [0, 1), share of the target spread over all classes
+
+    loss.memory_size = 0  # past images >= 0 that pair losses look at as well (XBM); 0: off
+    loss.memory_start_step = 0  # step >= 0 from which they do
 
     config.optimizer = optimizer = config_dict.ConfigDict()
     optimizer.learning_rate = 3e-4  # > 0, the peak, reached after the warm-up
@@ -126,6 +153,7 @@ def get_config() -> config_dict.ConfigDict:
     train.batch_size = 64  # images >= 2 a step, over all devices
     train.num_devices = 0  # >= 0; 0: all local devices
     train.seed = 0  # integer >= 0; of the weights, the batches and the augmentation
+    train.accumulate_steps = 1  # batches >= 1 whose mean gradient makes one update
     train.ema_decay = 0.0  # [0, 1), of the averaged weights, which are evaluated and kept; 0: off
     train.log_every_steps = 20  # steps >= 1 between two looks at the device
     train.eval_every_epochs = 1  # epochs >= 1 between two validations

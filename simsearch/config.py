@@ -133,6 +133,7 @@ class Train:
     batch_size: Annotated[int, checks.Range(at_least=2)]
     num_devices: Count
     seed: Count
+    accumulate_steps: PositiveInt
     ema_decay: Decay
     log_every_steps: PositiveInt
     eval_every_epochs: PositiveInt
@@ -298,4 +299,9 @@ def _contradictions(config: Config) -> Iterator[str]:
     uses_own_triplets = config.loss.terms.triplet and config.loss.triplet.miner == "none"
     if sampling.mode != "triplets" and uses_own_triplets:
         yield "loss.triplet.miner=none needs sampling.mode=triplets, or choose a miner"
+    if 0 < train.num_steps < train.accumulate_steps:
+        yield (
+            f"train.num_steps={train.num_steps} must be at least "
+            f"train.accumulate_steps={train.accumulate_steps}, or nothing is ever updated"
+        )
     yield from config_loss.contradictions(config.loss)

@@ -1,10 +1,14 @@
 """The configuration of what is minimised: weights of the losses, and the options of each."""
 
 import dataclasses
+import math
 from collections.abc import Iterator
-from typing import Literal
+from typing import Annotated, Literal
 
-from simsearch.config_checks import Decay, NonNegative, Positive
+from simsearch import config_checks as checks
+from simsearch.config_checks import Count, Decay, NonNegative, Positive, SplitFraction
+
+Cosine = Annotated[float, checks.Range(at_least=-1, at_most=1)]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -13,6 +17,10 @@ class Terms:
 
     triplet: NonNegative
     supcon: NonNegative
+    multi_similarity: NonNegative
+    circle: NonNegative
+    proxy_anchor: NonNegative
+    arcface: NonNegative
     normalised_softmax: NonNegative
 
 
@@ -20,7 +28,7 @@ class Terms:
 class Triplet:
     """The triplet loss."""
 
-    miner: Literal["batch_all", "batch_hard", "semi_hard", "none"]
+    miner: Literal["batch_all", "batch_hard", "semi_hard", "distance_weighted", "none"]
     margin: Positive
     distance: Literal["squared_euclidean", "euclidean", "cosine"]
     soft_margin: bool
@@ -31,6 +39,41 @@ class SupCon:
     """The supervised contrastive loss."""
 
     temperature: Positive
+
+
+@dataclasses.dataclass(frozen=True)
+class MultiSimilarity:
+    """The multi-similarity loss."""
+
+    alpha: Positive
+    beta: Positive
+    base: Cosine
+    epsilon: NonNegative
+
+
+@dataclasses.dataclass(frozen=True)
+class Circle:
+    """The circle loss."""
+
+    margin: SplitFraction
+    scale: Positive
+
+
+@dataclasses.dataclass(frozen=True)
+class ProxyAnchor:
+    """The Proxy-Anchor loss."""
+
+    margin: NonNegative
+    scale: Positive
+
+
+@dataclasses.dataclass(frozen=True)
+class ArcFace:
+    """The ArcFace loss."""
+
+    margin: Annotated[float, checks.Range(at_least=0, below=math.pi / 2)]
+    scale: Positive
+    label_smoothing: Decay
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,7 +91,13 @@ class Loss:
     terms: Terms
     triplet: Triplet
     supcon: SupCon
+    multi_similarity: MultiSimilarity
+    circle: Circle
+    proxy_anchor: ProxyAnchor
+    arcface: ArcFace
     normalised_softmax: NormalisedSoftmax
+    memory_size: Count
+    memory_start_step: Count
 
 
 def contradictions(loss: Loss) -> Iterator[str]:
@@ -56,3 +105,10 @@ def contradictions(loss: Loss) -> Iterator[str]:
     weights = dataclasses.asdict(loss.terms)
     if not any(weights.values()):
         yield f"one of {', '.join(f'loss.terms.{name}' for name in weights)} must be > 0"
+    is_mined = loss.terms.triplet and loss.triplet.miner != "none"
+    others = loss.terms.supcon, loss.terms.multi_similarity, loss.terms.circle
+    if loss.memory_size and not (is_mined or any(others)):
+        yield (
+            "loss.memory_size needs a loss that looks at pairs: loss.terms.triplet with a miner, "
+            "supcon, multi_similarity or circle"
+        )

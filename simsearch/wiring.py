@@ -20,6 +20,7 @@ from simsearch.data import balanced, class_splits, duplicates, evaluation, sampl
 from simsearch.data import batch as batch_lib
 from simsearch.data import corrupt as corrupt_lib
 from simsearch.losses import classes
+from simsearch.losses import memory as memory_lib
 from simsearch.losses import terms as terms_lib
 from simsearch.models import pretrained
 
@@ -160,6 +161,23 @@ def initial_proxies(config: Config, num_classes: int) -> dict[str, jax.Array]:
         config: The run's configuration.
         num_classes: C, classes of the training images.
     """
+    names = [term.name for term in loss_terms(config) if terms_lib.has_proxies(term.name)]
+    size = embedding_size(config) if names else 0
+    key = jax.random.key(config.train.seed)
+    return {
+        name: classes.init_proxies(keys.stream(key, name), num_classes, embedding_size=size)
+        for name in names
+    }
+
+
+def empty_memory(config: Config) -> memory_lib.Memory | None:
+    """Returns the cross-batch memory before the first step, None where there is none."""
+    size = config.loss.memory_size
+    return memory_lib.empty(size, embedding_size=embedding_size(config)) if size else None
+
+
+def embedding_size(config: Config) -> int:
+    """Returns the dimensions of an embedding, without computing any."""
     size = preprocessing.resolve(config).data.image_size
     images = jax.ShapeDtypeStruct((1, size, size, 3), np.uint8)
     network = create_network(config)
@@ -168,14 +186,7 @@ def initial_proxies(config: Config, num_classes: int) -> dict[str, jax.Array]:
         abstract_variables(config),
         images,
     )
-    key = jax.random.key(config.train.seed)
-    return {
-        term.name: classes.init_proxies(
-            keys.stream(key, term.name), num_classes, embedding_size=embedded.shape[-1]
-        )
-        for term in loss_terms(config)
-        if terms_lib.has_proxies(term.name)
-    }
+    return embedded.shape[-1]
 
 
 def random_variables(config: Config) -> Any:

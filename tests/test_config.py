@@ -55,6 +55,12 @@ def test_json_keeps_everything():
         ({"loss.margin": "1"}, "did you mean loss.triplet.margin?"),
         ({"loss.terms.supcon": "-1"}, "loss.terms.supcon=-1.0 must be >= 0"),
         ({"loss.terms.triplet": "0"}, "one of loss.terms.triplet, loss.terms.supcon,"),
+        (
+            {"loss.terms.triplet": "0", "loss.terms.arcface": "1", "loss.memory_size": "9"},
+            "loss.memory_size needs a loss that looks at pairs",
+        ),
+        ({"loss.arcface.margin": "1.6"}, "must be >= 0 and < 1.5708"),
+        ({"train.num_steps": "3", "train.accumulate_steps": "4"}, "nothing is ever updated"),
         ({"optimizer.learning_rate": "fast"}, "must be a number"),
         ({"train.num_epochs": "1.5"}, "must be an integer"),
         ({"train.num_epochs": "True"}, "must be an integer"),

@@ -19,10 +19,12 @@ FLAGS = (
     "--config.train.checkpoint_every_steps=4",
     "--config.model.backbone=resnet18",
     "--config.data.cache=ram",
-    # All that a state can carry: class vectors, averages.
+    # All that a state can carry: class vectors, averages, past embeddings, half an update.
     "--config.loss.terms.supcon=0.5",
     "--config.loss.terms.normalised_softmax=0.5",
     "--config.train.ema_decay=0.9",
+    "--config.loss.memory_size=30",
+    "--config.train.accumulate_steps=2",
     "--workdir=runs",
 )
 

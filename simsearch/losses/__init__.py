@@ -1,5 +1,5 @@
 """Losses on embeddings: one idea per file, each returning `parts.LossParts`.
 
-A loss over the pairs of a batch takes (anchors, anchor_labels, anchor_rows, embeddings, labels,
-valid) as `triplet.mined` does, finds its pairs by `pairs.masks`, and adds up over devices.
+`terms` names them, and says what each is handed. A loss of pairs takes anchors and a gallery and
+finds its pairs by `pairs.masks`; a loss with class vectors takes images and proxies.
 """

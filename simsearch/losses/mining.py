@@ -13,6 +13,10 @@ from simsearch.losses import parts
 
 # `batch_all` looks at A * N * N triplets; this many at a time (float32: 8 MiB).
 _TRIPLETS_AT_A_TIME = 2**21
+# Euclidean distances on the unit sphere, of the authors: nearer negatives are noise and no more
+# likely than at this distance; beyond the other there is no loss to be had.
+_NEAREST, _FARTHEST = 0.5, 1.4
+_MIN_SQUARED = 1e-8
 
 
 class Miner(Protocol):
@@ -157,6 +161,72 @@ def semi_hard(
     chosen = jnp.take_along_axis(distances, jnp.take_along_axis(order, place, axis=1), axis=1)
     has_triplet = positive_mask & (num_negatives > 0)[:, None]
     return sum_over(has_triplet, distances, negative=chosen, margin=margin, soft_margin=soft_margin)
+
+
+def distance_weighted(
+    distances: jax.Array,
+    positive_mask: jax.Array,
+    negative_mask: jax.Array,
+    *,
+    margin: float,
+    soft_margin: bool = False,
+    euclidean: jax.Array,
+    uniforms: jax.Array,
+    num_dimensions: int,
+) -> parts.LossParts:
+    """Draws, for each positive pair, a negative at any distance about as likely as at another.
+
+    Distances of random points on a sphere crowd around sqrt(2): negatives drawn evenly are nearly
+    all far. So each is drawn with a probability in inverse proportion to how common its distance
+    is, at least `_NEAREST`; those beyond `_FARTHEST` are drawn only where there is no other.
+
+    Args:
+        distances: Distance of each anchor to each image, float [A, N].
+        positive_mask: Pairs of one class, without the anchor itself, bool [A, N].
+        negative_mask: Pairs of two classes, bool [A, N].
+        margin: By how much a negative must be further than a positive, in units of `distances`.
+        soft_margin: softplus(violation) in place of max(violation, 0).
+        euclidean: Euclidean distance of each pair on the unit sphere, float [A, N].
+        uniforms: Random numbers in [0, 1), one for each pair, float [A, N].
+        num_dimensions: D of the embeddings.
+
+    Returns:
+        Parts whose count is the positive pairs that have a negative, active or not.
+
+    References:
+        Wu et al. Sampling Matters in Deep Embedding Learning. 2017.
+        https://arxiv.org/abs/1706.07567
+    """
+    weights = _inverse_density(jax.lax.stop_gradient(euclidean), negative_mask, num_dimensions)
+    # One sorted look-up for each pair: the N x N x N table of a draw for each is never made.
+    ends = jnp.cumsum(weights, axis=1)
+    last = ends[:, -1:]
+    chosen = jax.vmap(lambda row, at: jnp.searchsorted(row, at, side="right"))(
+        ends, uniforms * last
+    )
+    # Rounding can reach the end of the last interval, past which nothing lies.
+    final = jax.vmap(lambda row, at: jnp.searchsorted(row, at, side="left"))(ends, last)
+    negative = jnp.take_along_axis(distances, jnp.minimum(chosen, final), axis=1)
+    has_triplet = positive_mask & jnp.any(negative_mask, axis=1)[:, None]
+    return sum_over(
+        has_triplet, distances, negative=negative, margin=margin, soft_margin=soft_margin
+    )
+
+
+def _inverse_density(
+    euclidean: jax.Array, negative_mask: jax.Array, num_dimensions: int
+) -> jax.Array:
+    """Returns a weight for each negative, float [A, N]: the more, the rarer its distance is."""
+    at = jnp.maximum(euclidean, _NEAREST)
+    # log of d^(D - 2) (1 - d^2 / 4)^((D - 3) / 2); the guard is for points opposite each other.
+    log_density = (num_dimensions - 2) * jnp.log(at)
+    log_density += (num_dimensions - 3) / 2 * jnp.log(jnp.maximum(1.0 - at**2 / 4.0, _MIN_SQUARED))
+    candidates = negative_mask & (euclidean < _FARTHEST)
+    rarest = jnp.max(jnp.where(candidates, -log_density, -jnp.inf), axis=1, keepdims=True)
+    has_candidate = jnp.isfinite(rarest)
+    exponents = jnp.where(candidates, -log_density - jnp.where(has_candidate, rarest, 0.0), 0.0)
+    weights = jnp.where(candidates, jnp.exp(exponents), 0.0)
+    return jnp.where(has_candidate, weights, negative_mask.astype(jnp.float32))
 
 
 def penalty(violations: jax.Array, *, soft_margin: bool) -> jax.Array:

@@ -1,9 +1,8 @@
 """The supervised contrastive loss (SupCon); with two images of each class it is NT-Xent."""
 
-import jax
 import jax.numpy as jnp
 
-from simsearch.losses import distances, pairs, parts
+from simsearch.losses import distances, log_sums, pairs, parts
 
 
 def supcon(
@@ -33,17 +32,10 @@ def supcon(
     """
     cosines = distances.cosine_similarity(anchors.embeddings, gallery.embeddings)
     masks = pairs.masks(anchors, gallery)
-    others = masks.positive | masks.negative
     logits = cosines / temperature
-    # The largest is subtracted first, or a small temperature would overflow.
-    largest = jnp.max(jnp.where(others, logits, -jnp.inf), axis=1, keepdims=True)
-    largest = jax.lax.stop_gradient(jnp.where(jnp.isfinite(largest), largest, 0.0))
-    # Cleared before exp: an anchor left out of its own sum may exceed the largest by far.
-    exponentials = jnp.where(others, jnp.exp(jnp.where(others, logits - largest, 0.0)), 0.0)
-    sums = jnp.sum(exponentials, axis=1, keepdims=True)
-    log_sums = largest + jnp.log(jnp.where(sums > 0.0, sums, 1.0))
+    log_sums_of_others = log_sums.log_sum_exp(logits, masks.positive | masks.negative)[:, None]
     num_positives = jnp.sum(masks.positive, axis=1, dtype=jnp.float32)
-    of_positives = jnp.sum(jnp.where(masks.positive, log_sums - logits, 0.0), axis=1)
+    of_positives = jnp.sum(jnp.where(masks.positive, log_sums_of_others - logits, 0.0), axis=1)
     total = jnp.sum(of_positives / jnp.maximum(num_positives, 1.0))
     has_positive = num_positives > 0.0
     active = pairs.is_confused(cosines, masks)

@@ -8,12 +8,33 @@ from typing import Any, NamedTuple
 
 import jax
 
-from simsearch.losses import classes, normalised_softmax, pairs, parts, supcon, triplet
+from simsearch.losses import (
+    arcface,
+    circle,
+    classes,
+    multi_similarity,
+    normalised_softmax,
+    pairs,
+    parts,
+    proxy_anchor,
+    supcon,
+    triplet,
+)
 
 # Of anchors and the gallery that they are compared with.
-PAIR_LOSSES = {"triplet": triplet.mined, "supcon": supcon.supcon}
-# Of images and class vectors.
-CLASS_LOSSES = {"normalised_softmax": normalised_softmax.normalised_softmax}
+PAIR_LOSSES = {
+    "triplet": triplet.mined,
+    "supcon": supcon.supcon,
+    "multi_similarity": multi_similarity.multi_similarity,
+    "circle": circle.circle,
+}
+# Of images and class vectors: a mean over images.
+IMAGE_LOSSES = {
+    "arcface": arcface.arcface,
+    "normalised_softmax": normalised_softmax.normalised_softmax,
+}
+# Of images and class vectors: not a mean over images, so that it must see the whole batch.
+BATCH_LOSSES = {"proxy_anchor": proxy_anchor.proxy_anchor}
 
 
 class Term(NamedTuple):
@@ -28,13 +49,16 @@ class View(NamedTuple):
     """What the losses of one device see of a step."""
 
     anchors: pairs.Anchors  # this device's images
-    gallery: pairs.Gallery  # the images of all devices
+    gallery: pairs.Gallery  # the images of all devices, and those remembered
     images: classes.Images  # this device's images, with what was mixed into them
+    batch: classes.Images  # the images of all devices, likewise
+    share: float  # 1 / number of devices
+    key: jax.Array  # the same on every device
 
 
 def has_proxies(name: str) -> bool:
     """Returns whether a loss trains class vectors of its own."""
-    return name in CLASS_LOSSES
+    return name not in PAIR_LOSSES
 
 
 def classifier(terms: Sequence[Term]) -> str | None:
@@ -51,9 +75,15 @@ def evaluate(term: Term, view: View, proxies: Mapping[str, jax.Array]) -> parts.
         view: What the device sees of the step.
         proxies: Class vectors of each loss that has them, float [C, D].
     """
-    if term.name in CLASS_LOSSES:
-        return CLASS_LOSSES[term.name](view.images, proxies[term.name], **term.options)
-    if term.options.get("miner") == "none":
-        options = {name: value for name, value in term.options.items() if name != "miner"}
+    name, options = term.name, dict(term.options)
+    if name in IMAGE_LOSSES:
+        return IMAGE_LOSSES[name](view.images, proxies[name], **options)
+    if name in BATCH_LOSSES:
+        whole = BATCH_LOSSES[name](view.batch, proxies[name], **options)
+        return parts.LossParts(*(view.share * part for part in whole))
+    if options.get("miner") == "none":
+        del options["miner"]
         return triplet.explicit(view.images.embeddings, view.images.valid, **options)
-    return PAIR_LOSSES[term.name](view.anchors, view.gallery, **term.options)
+    if options.get("miner") == "distance_weighted":
+        options["key"] = view.key
+    return PAIR_LOSSES[name](view.anchors, view.gallery, **options)

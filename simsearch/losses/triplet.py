@@ -1,5 +1,7 @@
 """The triplet loss, over triplets that come with the batch or are mined inside it."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 
@@ -55,21 +57,26 @@ def mined(
     margin: float,
     distance: str,
     soft_margin: bool = False,
+    key: jax.Array | None = None,
 ) -> parts.LossParts:
     """Returns this device's share of the triplet loss with triplets mined in the whole gallery.
 
     Args:
         anchors: This device's A images.
         gallery: N images, the anchors among them.
-        miner: A key of `mining.MINERS`, or a function of that form.
+        miner: "distance_weighted", a key of `mining.MINERS`, or a function of that form.
         margin: By how much a negative must be further than a positive, in units of the distance.
         distance: A key of `distances.DISTANCES`.
         soft_margin: softplus(violation) in place of max(violation, 0).
+        key: The same on every device; only "distance_weighted" draws from it.
 
     Returns:
         Parts whose count is told by the miner.
     """
-    mine = mining.MINERS[miner] if isinstance(miner, str) else miner
+    if miner == "distance_weighted":
+        mine = _distance_weighted(anchors, gallery, key)
+    else:
+        mine = mining.MINERS[miner] if isinstance(miner, str) else miner
     masks = pairs.masks(anchors, gallery)
     return mine(
         distances.DISTANCES[distance].pairwise(anchors.embeddings, gallery.embeddings),
@@ -77,4 +84,22 @@ def mined(
         masks.negative,
         margin=margin,
         soft_margin=soft_margin,
+    )
+
+
+def _distance_weighted(
+    anchors: pairs.Anchors, gallery: pairs.Gallery, key: jax.Array
+) -> mining.Miner:
+    num_images, num_dimensions = gallery.embeddings.shape
+
+    def uniforms(row: jax.Array) -> jax.Array:
+        # By row of the whole batch: the draw is the same however the rows lie on the devices.
+        return jax.random.uniform(jax.random.fold_in(key, row), (num_images,))
+
+    cosines = distances.cosine_distance(anchors.embeddings, gallery.embeddings)
+    return functools.partial(
+        mining.distance_weighted,
+        euclidean=jnp.sqrt(2.0 * jax.lax.stop_gradient(cosines)),
+        uniforms=jax.vmap(uniforms)(anchors.rows),
+        num_dimensions=num_dimensions,
     )

@@ -41,11 +41,12 @@ def create_optimizer(
     trainable: Any,
     backbone_multiplier: float = 1.0,
     proxy_multiplier: float = 1.0,
+    accumulate_steps: int = 1,
 ) -> optax.GradientTransformation:
     """Returns AdamW; its state tells the learning rate and the weight decay that are in use.
 
     Args:
-        schedule: Learning rate by step.
+        schedule: Learning rate by update.
         weight_decay: Decoupled decay, on kernels alone: not on biases, scales and frozen arrays.
         beta1: Decay of the gradient's mean.
         beta2: Decay of the gradient's square.
@@ -55,6 +56,7 @@ def create_optimizer(
             parameters to one: False is left untouched.
         backbone_multiplier: Learning rate of the parameters below "backbone" over that of the rest.
         proxy_multiplier: Learning rate of the parameters below "proxies" over that of the rest.
+        accumulate_steps: Steps whose mean gradient makes one update; the others change nothing.
 
     References:
         Loshchilov and Hutter, Decoupled Weight Decay Regularization, 2019.
@@ -82,7 +84,12 @@ def create_optimizer(
         if multiplier != 1:
             # After AdamW, which would undo a change of the gradient; its decay is scaled as well.
             steps.append(optax.masked(optax.scale(multiplier), functools.partial(_is_in, part)))
-    return optax.partition({"trained": optax.chain(*steps), "frozen": optax.set_to_zero()}, roles)
+    updates = optax.partition(
+        {"trained": optax.chain(*steps), "frozen": optax.set_to_zero()}, roles
+    )
+    if accumulate_steps == 1:
+        return updates
+    return optax.MultiSteps(updates, every_k_schedule=accumulate_steps).gradient_transformation()
 
 
 def hyperparameters(opt_state: Any) -> dict[str, jax.Array]:

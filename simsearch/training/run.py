@@ -58,7 +58,7 @@ def fit_version(
     shapes = wiring.abstract_variables(config)
     optimizer = create_optimizer(config, schedule)
     if plan.num_steps:
-        progress.log.info("%s", _parameters(config, shapes))
+        progress.log.info("%s", _parameters(config, shapes, num_classes=len(split.class_names)))
     with version.lock():
         store = checkpoints.Store(version.checkpoint_dir, monitor=config.train.monitor)
         state = _start(
@@ -85,7 +85,7 @@ def fit_version(
                 config=config,
                 plan=plan,
                 train_step=create_train_step(config, optimizer, devices),
-                learning_rate=schedule,
+                learning_rate=lambda step: schedule(step // config.train.accumulate_steps),
                 evaluate=evaluate,
                 store=store,
                 about=lambda: {
@@ -163,6 +163,7 @@ def _start(
             optimizer,
             proxies=wiring.initial_proxies(config, num_classes),
             is_averaged=config.train.ema_decay > 0,
+            memory=wiring.empty_memory(config),
         )
 
     step = store.newest_step()
@@ -172,21 +173,28 @@ def _start(
     return state_lib.from_saved(state_lib.Saved(**store.restore(step, **like._asdict())), step=step)
 
 
-def _parameters(config: Config, shapes: Any) -> str:
-    return summary.parameters(
+def _parameters(config: Config, shapes: Any, *, num_classes: int) -> str:
+    proxies = jax.eval_shape(lambda: wiring.initial_proxies(config, num_classes))
+    table = summary.parameters(
         parts.count(shapes, freeze=config.model.freeze),
         backbone_multiplier=config.optimizer.backbone_multiplier,
         freeze_batch_norm=config.model.freeze_batch_norm,
     )
+    beside = [
+        f"class vectors of {name}: {' x '.join(map(str, vectors.shape))}, "
+        f"learning rate x {config.optimizer.proxy_multiplier:g}"
+        for name, vectors in proxies.items()
+    ]
+    return "\n".join([table, *beside])
 
 
 def create_schedule(config: Config, plan: loop.Plan) -> Callable[[Any], Any]:
-    """Returns the learning rate by step."""
-    optimizer = config.optimizer
+    """Returns the learning rate by update."""
+    optimizer, accumulate_steps = config.optimizer, config.train.accumulate_steps
     return optimizer_lib.create_schedule(
         peak_learning_rate=optimizer.learning_rate,
-        num_steps=plan.num_steps,
-        num_warmup_steps=round(optimizer.warmup_epochs * plan.steps_per_epoch),
+        num_steps=plan.num_steps // accumulate_steps,
+        num_warmup_steps=round(optimizer.warmup_epochs * plan.steps_per_epoch / accumulate_steps),
         final_fraction=optimizer.final_fraction,
     )
 
@@ -204,6 +212,7 @@ def create_optimizer(config: Config, schedule: Callable[[Any], Any]) -> Any:
         trainable=functools.partial(wiring.trainable, config),
         backbone_multiplier=optimizer.backbone_multiplier,
         proxy_multiplier=optimizer.proxy_multiplier,
+        accumulate_steps=config.train.accumulate_steps,
     )
 
 
@@ -215,5 +224,7 @@ def create_train_step(config: Config, optimizer: Any, devices: Sequence[jax.Devi
         terms=wiring.loss_terms(config),
         axis_name=parallel.AXIS,
         ema_decay=config.train.ema_decay,
+        accumulate_steps=config.train.accumulate_steps,
+        memory_start_step=config.loss.memory_start_step,
     )
     return parallel.replicate_step(step, devices)

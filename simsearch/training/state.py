@@ -7,6 +7,8 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 
+from simsearch.losses import memory as memory_lib
+
 # Where the class vectors of the losses stand among the parameters, beside "backbone" and "head".
 PROXIES = "proxies"
 
@@ -20,6 +22,7 @@ class TrainState:
     batch_stats: Any
     opt_state: Any
     average: Any = None  # moving averages of `params` and `batch_stats`; None: not kept
+    memory: memory_lib.Memory | None = None  # of past embeddings, where the losses look at some
 
     @property
     def variables(self) -> dict[str, Any]:
@@ -53,6 +56,7 @@ def create(
     *,
     proxies: Mapping[str, jax.Array] | None = None,
     is_averaged: bool = False,
+    memory: memory_lib.Memory | None = None,
 ) -> TrainState:
     """Returns the state before the first step.
 
@@ -61,6 +65,7 @@ def create(
         optimizer: Gradient transformation; its state is made for the parameters.
         proxies: Class vectors by loss, where there are any.
         is_averaged: Whether moving averages are kept.
+        memory: An empty memory, where the losses look at one.
     """
     params = dict(variables["params"]) | ({PROXIES: dict(proxies)} if proxies else {})
     batch_stats = variables.get("batch_stats", {})
@@ -71,6 +76,7 @@ def create(
         opt_state=optimizer.init(params),
         # A copy: the step is given its state's memory, and no array can be given twice.
         average=jax.tree.map(jnp.copy, (params, batch_stats)) if is_averaged else None,
+        memory=memory,
     )
 
 
@@ -79,6 +85,8 @@ def to_save(state: TrainState) -> Saved:
     training = {"opt_state": state.opt_state}
     if state.average is not None:
         training["raw"] = {"params": state.params, "batch_stats": state.batch_stats}
+    if state.memory is not None:
+        training["memory"] = state.memory
     return Saved(state.variables, state.proxies, training)
 
 
@@ -97,22 +105,27 @@ def from_saved(saved: Saved, *, step: int) -> TrainState:
         batch_stats=batch_stats,
         opt_state=saved.training["opt_state"],
         average=average,
+        memory=saved.training.get("memory"),
     )
 
 
-def averaged(average: Any, current: Any, *, num_updates: jax.Array, decay: float) -> Any:
-    """Returns the moving average after another update.
+def averaged(
+    average: Any, current: Any, *, step: jax.Array, decay: float, every_steps: int = 1
+) -> Any:
+    """Returns the moving average after another step.
 
     The decay is min(decay, (1 + t) / (10 + t)) at update t, so that the first weights are soon
     forgotten.
 
     Args:
         average: The average before it.
-        current: Tree of the same shape, after the update.
-        num_updates: t, updates before this one, int [].
+        current: Tree of the same shape, after the step.
+        step: Steps before this one, int [].
         decay: Weight of the average so far, in the long run.
+        every_steps: Steps from one update to the next; the others leave the average as it is.
     """
-    t = num_updates.astype(jnp.float32)
+    t = (step // every_steps).astype(jnp.float32)
     kept = jnp.minimum(decay, (1.0 + t) / (10.0 + t))
+    kept = jnp.where((step + 1) % every_steps == 0, kept, 1.0)
     # In this form what does not change stays as it is, bit for bit.
     return jax.tree.map(lambda old, new: old + (1.0 - kept) * (new - old), average, current)

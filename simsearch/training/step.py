@@ -7,8 +7,10 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from simsearch import keys
 from simsearch.data import batch as batch_lib
 from simsearch.losses import classes, pairs
+from simsearch.losses import memory as memory_lib
 from simsearch.losses import parts as parts_lib
 from simsearch.losses import terms as terms_lib
 from simsearch.training import optimizer as optimizer_lib
@@ -41,6 +43,8 @@ def create_train_step(
     terms: Sequence[terms_lib.Term],
     axis_name: str | None,
     ema_decay: float = 0.0,
+    accumulate_steps: int = 1,
+    memory_start_step: int = 0,
 ) -> Callable[[state_lib.TrainState, Any, jax.Array], tuple[state_lib.TrainState, StepMetrics]]:
     """Returns the pure step `(state, batch, key) -> (state, metrics)`.
 
@@ -50,6 +54,8 @@ def create_train_step(
         terms: The losses whose weighted sum is minimised, at least one.
         axis_name: The device axis that a batch is spread over; None where it is on one device.
         ema_decay: Of the moving averages, where the state keeps them.
+        accumulate_steps: Steps from one change of the weights to the next, as of the optimizer.
+        memory_start_step: First step whose losses see the state's memory, where it has one.
     """
 
     def total(value: Any) -> Any:
@@ -58,8 +64,9 @@ def create_train_step(
     def step(
         state: state_lib.TrainState, batch: batch_lib.Batch, key: jax.Array
     ) -> tuple[state_lib.TrainState, StepMetrics]:
+        dropout_key = keys.stream(key, "dropout")
         if axis_name is not None:
-            key = jax.random.fold_in(key, jax.lax.axis_index(axis_name))
+            dropout_key = jax.random.fold_in(dropout_key, jax.lax.axis_index(axis_name))
 
         def loss_of(params: Any) -> tuple[jax.Array, Any]:
             embeddings, changed = network.apply(
@@ -67,9 +74,15 @@ def create_train_step(
                 batch.images,
                 train=True,
                 mutable=["batch_stats"],
-                rngs={"dropout": key},
+                rngs={"dropout": dropout_key},
             )
-            view = _view(embeddings, batch, axis_name)
+            view = _view(embeddings, batch, axis_name, keys.stream(key, "mining"))
+            everyone = view.gallery
+            if state.memory is not None:
+                is_used = state.step >= memory_start_step
+                view = view._replace(
+                    gallery=memory_lib.extend(everyone, state.memory, is_used=is_used)
+                )
             proxies = params.get(state_lib.PROXIES, {})
             parts = {term.name: terms_lib.evaluate(term, view, proxies) for term in terms}
             # A mean over active triplets is a ratio: both halves are summed over the devices.
@@ -77,19 +90,28 @@ def create_train_step(
             loss = _weighted(
                 {name: part._replace(count=counts[name]) for name, part in parts.items()}, terms
             )
-            return loss, (parts, view.images, changed.get("batch_stats", {}))
+            return loss, (parts, view.images, everyone, changed.get("batch_stats", {}))
 
-        gradients, (parts, images, batch_stats) = jax.grad(loss_of, has_aux=True)(state.params)
+        gradients, aux = jax.grad(loss_of, has_aux=True)(state.params)
+        parts, images, everyone, batch_stats = aux
         gradients = total(gradients)
         updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
         params = optimizer_lib.apply_updates(state.params, updates)
-        average = state.average
+        average, memory = state.average, state.memory
         if average is not None:
             average = state_lib.averaged(
-                average, (params, batch_stats), num_updates=state.step, decay=ema_decay
+                average,
+                (params, batch_stats),
+                step=state.step,
+                decay=ema_decay,
+                every_steps=accumulate_steps,
             )
+        if memory is not None:
+            memory = memory_lib.push(memory, everyone)
         metrics = _metrics(total(parts), images, state.params, terms=terms, total=total)
-        new_state = state_lib.TrainState(state.step + 1, params, batch_stats, opt_state, average)
+        new_state = state_lib.TrainState(
+            state.step + 1, params, batch_stats, opt_state, average, memory
+        )
         return new_state, metrics._replace(gradient_norm=optimizer_lib.global_norm(gradients))
 
     return step
@@ -133,17 +155,23 @@ def _metrics(
     )
 
 
-def _view(embeddings: jax.Array, batch: batch_lib.Batch, axis_name: str | None) -> terms_lib.View:
+def _view(
+    embeddings: jax.Array, batch: batch_lib.Batch, axis_name: str | None, key: jax.Array
+) -> terms_lib.View:
     """Returns what the losses of this device see: its own images, and those of all devices."""
-    rows = jnp.arange(len(embeddings))
-    everyone = (embeddings, batch.labels, batch.valid)
+    images = everyone = _images(embeddings, batch)
+    rows, share = jnp.arange(len(embeddings)), 1.0
     if axis_name is not None:
         rows += jax.lax.axis_index(axis_name) * len(embeddings)
-        everyone = jax.lax.all_gather(everyone, axis_name, tiled=True)
+        everyone = jax.lax.all_gather(images, axis_name, tiled=True)
+        share = 1.0 / jax.lax.axis_size(axis_name)
     return terms_lib.View(
         anchors=pairs.Anchors(embeddings, batch.labels, rows),
-        gallery=pairs.Gallery(*everyone),
-        images=_images(embeddings, batch),
+        gallery=pairs.Gallery(everyone.embeddings, everyone.labels, everyone.valid),
+        images=images,
+        batch=everyone,
+        share=share,
+        key=key,
     )
 
 

@@ -152,3 +152,96 @@ def normalised_softmax(x, labels, valid, proxies, mixed_labels, weights, *, scal
             )
             losses.append(weights[i] * own + (1 - weights[i]) * other)
     return np.mean(losses)
+
+
+def each_anchor(x, labels, valid, num_anchors=None):
+    """Yields cosines to the positives and to the negatives of each anchor that has both."""
+    for i in range(num_anchors or len(x)):
+        others = [a for a in range(len(x)) if a != i and valid[a] and valid[i]]
+        positives = [cosine(x[i], x[a]) for a in others if labels[a] == labels[i]]
+        negatives = [cosine(x[i], x[a]) for a in others if labels[a] != labels[i]]
+        if positives and negatives:
+            yield positives, negatives
+
+
+def multi_similarity(x, labels, valid, *, alpha, beta, base, epsilon, num_anchors=None):
+    losses = []
+    for positives, negatives in each_anchor(x, labels, valid, num_anchors):
+        kept_p = [s for s in positives if s < max(negatives) + epsilon]
+        kept_n = [s for s in negatives if s > min(positives) - epsilon]
+        pull = np.log(1 + sum(np.exp(-alpha * (s - base)) for s in kept_p)) / alpha
+        push = np.log(1 + sum(np.exp(beta * (s - base)) for s in kept_n)) / beta
+        losses.append(pull + push)
+    return np.mean(losses)
+
+
+def circle(x, labels, valid, *, margin, scale, weights_of=None, num_anchors=None):
+    """The weights a_p and a_n are taken of `weights_of`: they carry no gradient."""
+    losses = []
+    fixed = each_anchor(x if weights_of is None else weights_of, labels, valid, num_anchors)
+    for (positives, negatives), (fixed_p, fixed_n) in zip(
+        each_anchor(x, labels, valid, num_anchors), fixed, strict=True
+    ):
+        total = 0.0
+        for s_n, f_n in zip(negatives, fixed_n, strict=True):
+            for s_p, f_p in zip(positives, fixed_p, strict=True):
+                push = scale * max(f_n + margin, 0) * (s_n - margin)
+                pull = scale * max(1 + margin - f_p, 0) * (s_p - (1 - margin))
+                total += np.exp(push - pull)
+        losses.append(np.log(1 + total))
+    return np.mean(losses)
+
+
+def arcface(x, labels, valid, proxies, mixed_labels, weights, *, margin, scale, label_smoothing):
+    def loss(row, label):
+        logits = []
+        for c, w in enumerate(proxies):
+            s = cosine(row, w)
+            if c == label:
+                angle = np.arccos(np.clip(s, -1, 1))
+                if angle + margin <= np.pi:
+                    s = np.cos(angle + margin)
+                else:
+                    s = s - margin * np.sin(margin)
+            logits.append(scale * s)
+        return smooth_cross_entropy(logits, label, label_smoothing=label_smoothing)
+
+    return np.mean(
+        [
+            weights[i] * loss(x[i], labels[i]) + (1 - weights[i]) * loss(x[i], mixed_labels[i])
+            for i in range(len(x))
+            if valid[i]
+        ]
+    )
+
+
+def proxy_anchor(x, labels, valid, proxies, mixed_labels, weights, *, margin, scale):
+    pulls, pushes = [], []
+    for c, w in enumerate(proxies):
+        pull = push = 0.0
+        present = False
+        for i in range(len(x)):
+            if valid[i]:
+                inside = weights[i] * (labels[i] == c) + (1 - weights[i]) * (mixed_labels[i] == c)
+                present |= inside > 0
+                pull += inside * np.exp(-scale * (cosine(x[i], w) - margin))
+                push += (1 - inside) * np.exp(scale * (cosine(x[i], w) + margin))
+        pushes.append(np.log(1 + push))
+        if present:
+            pulls.append(np.log(1 + pull))
+    return np.mean(pulls) + np.mean(pushes)
+
+
+def distance_weights(x, i, candidates, *, nearest=0.5, farthest=1.4):
+    """Wu et al.'s chance of each candidate negative of anchor i, in their own words."""
+    size = x.shape[1]
+    weights = {}
+    for n in candidates:
+        d = distance(x[i], x[n], name="euclidean")
+        if d < farthest:
+            d = max(d, nearest)
+            log_q = (size - 2) * np.log(d) + (size - 3) / 2 * np.log(1 - d**2 / 4)
+            weights[n] = np.exp(-log_q)
+    if not weights:
+        weights = dict.fromkeys(candidates, 1.0)
+    return {n: weight / sum(weights.values()) for n, weight in weights.items()}

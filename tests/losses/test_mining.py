@@ -142,3 +142,61 @@ def test_semi_hard_counts_a_satisfied_pair_at_0():
 def test_soft_margin_does_not_overflow():
     result = mining.penalty(jnp.array([1e4, -1e4]), soft_margin=True)
     np.testing.assert_array_equal(result, [1e4, 0.0])
+
+
+def test_distance_weighted_negatives_are_drawn_as_often_as_the_loops_say(oracles):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(12, 5))
+    x[:4] += 3 * x[0]  # some near each other
+    x /= np.linalg.norm(x, axis=1, keepdims=True)
+    x[11] = -x[0]  # a negative at distance 2
+    labels = np.array([0, 0, 1, 2, 0, 1, 1, 2, 2, 0, 1, 1])
+    positive, negative = oracles.masks(labels, np.arange(12), np.ones(12, bool))
+    euclidean = oracles.all_distances(x, x, name="euclidean")
+    num_draws, anchor = 2000, 0
+    one_pair = np.zeros((12, 12), bool)
+    one_pair[anchor, 4] = positive[anchor, 4]
+
+    @jax.jit
+    def losses(key):
+        """Returns the sum of the negatives' numbers: which was drawn can be read off it."""
+        numbers = jnp.broadcast_to(jnp.arange(12.0), (12, 12))
+        return mining.distance_weighted(
+            numbers,
+            jnp.asarray(one_pair),
+            jnp.asarray(negative),
+            margin=100.0,
+            euclidean=jnp.float32(euclidean),
+            uniforms=jax.random.uniform(key, (12, 12)),
+            num_dimensions=5,
+        )
+
+    keys = jax.random.split(jax.random.key(0), num_draws)
+    drawn = 100 + 4 - np.asarray(jax.vmap(losses)(keys).total)
+    expected = oracles.distance_weights(x, anchor, np.flatnonzero(negative[anchor]))
+    for n in range(12):
+        share = np.mean(np.round(drawn) == n)
+        spread = 4 * np.sqrt(0.25 / num_draws)
+        assert abs(share - expected.get(n, 0.0)) < spread, (n, share, expected)
+    assert max(expected.values()) < 0.9 and 11 not in expected
+
+
+def test_distance_weighted_takes_any_negative_where_all_are_far():
+    far = jnp.full((1, 4), 1.9)
+    positive, negative = jnp.array([[1, 0, 0, 0]], bool), jnp.array([[0, 0, 1, 1]], bool)
+    numbers = jnp.array([[1.0, 9.0, 2.0, 3.0]])
+    losses = {
+        float(
+            mining.distance_weighted(
+                numbers,
+                positive,
+                negative,
+                margin=10.0,
+                euclidean=far,
+                uniforms=jnp.full((1, 4), uniform),
+                num_dimensions=8,
+            ).total
+        )
+        for uniform in (0.0, 0.3, 0.7, 0.9999999)
+    }
+    assert losses == {9.0, 8.0}

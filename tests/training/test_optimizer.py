@@ -90,3 +90,21 @@ def test_a_schedule_shorter_than_its_warm_up_is_finite_and_positive(num_steps, n
     )
     rates = [float(schedule(step)) for step in range(num_steps + 1)]
     assert np.all(np.isfinite(rates)) and np.all(np.array(rates) >= 0)
+
+
+def test_the_schedule_counts_updates_where_gradients_are_accumulated():
+    optimizer = create(lambda update: 0.1 * (update + 1), accumulate_steps=3, weight_decay=0.0)
+    state, steps = optimizer.init(PARAMS), []
+    for _ in range(6):
+        updates, state = optimizer.update(PARAMS, state, PARAMS)
+        steps.append(float(updates["bias"][0]))
+    np.testing.assert_allclose(steps, [0, 0, -0.1, 0, 0, -0.2], rtol=1e-5)
+
+
+def test_class_vectors_move_by_their_own_multiplier():
+    params = {"head": jnp.ones((3, 2)), "proxies": {"arcface": jnp.ones((3, 2))}}
+    optimizer = create(
+        trainable=lambda tree: jax.tree.map(lambda _: True, tree), proxy_multiplier=5
+    )
+    updates, _ = optimizer.update(params, optimizer.init(params), params)
+    np.testing.assert_allclose(updates["proxies"]["arcface"], 5 * updates["head"], rtol=1e-6)

@@ -10,6 +10,7 @@ import pytest
 from simsearch import parallel
 from simsearch.data import batch as batch_lib
 from simsearch.losses import classes
+from simsearch.losses import memory as memory_lib
 from simsearch.losses import terms as terms_lib
 from simsearch.models import layers
 from simsearch.training import state as state_lib
@@ -23,6 +24,8 @@ def triplet(miner, weight=1.0):
 
 
 SUPCON = terms_lib.Term("supcon", 2.0, {"temperature": 0.2})
+PROXY_ANCHOR = terms_lib.Term("proxy_anchor", 0.3, {"margin": 0.1, "scale": 8.0})
+SGD = optax.sgd(0.1)
 SOFTMAX = terms_lib.Term("normalised_softmax", 1.5, {"scale": 4.0, "label_smoothing": 0.1})
 
 
@@ -39,6 +42,14 @@ class TinyNetwork(nn.Module):
         return x / jnp.sqrt(jnp.sum(x**2, -1, keepdims=True) + 1e-12)
 
 
+class Frozen:
+    """The network without what a batch changes: its embeddings depend on the parameters alone."""
+
+    def apply(self, variables, images, *, train, mutable, rngs):
+        embeddings = TinyNetwork().apply(variables, images, train=False)
+        return embeddings, {"batch_stats": variables["batch_stats"]}
+
+
 def make_batch(seed=0, size=12, invalid=()):
     rng = np.random.default_rng(seed)
     labels = np.tile([0, 0, 1, 2, 2, 0], size // 6).astype(np.int32)
@@ -47,26 +58,28 @@ def make_batch(seed=0, size=12, invalid=()):
     return batch_lib.Batch(images, labels, valid)
 
 
-def start(batches, terms, **options):
+def start(batches, terms, memory_size=0, optimizer=SGD, **options):
     variables = TinyNetwork().init(jax.random.key(0), batches[0].images[:1], train=False)
     proxies = {
         term.name: classes.init_proxies(jax.random.key(2), 3, embedding_size=8)
         for term in terms
         if terms_lib.has_proxies(term.name)
     }
-    return state_lib.create(variables, optax.sgd(0.1), proxies=proxies, **options)
+    memory = memory_lib.empty(memory_size, embedding_size=8) if memory_size else None
+    return state_lib.create(variables, optimizer, proxies=proxies, memory=memory, **options)
 
 
-def run(batches, *, terms, devices=None, ema_decay=0.0):
+def run(batches, *, terms, devices=None, ema_decay=0.0, memory_size=0, memory_start_step=0):
     """Returns state and metrics after the batches: on devices through pmap, or by plain jit."""
     axis_name = parallel.AXIS if devices else None
-    state = start(batches, terms, is_averaged=ema_decay > 0)
+    state = start(batches, terms, memory_size, is_averaged=ema_decay > 0)
     step = step_lib.create_train_step(
         TinyNetwork(axis_name),
-        optax.sgd(0.1),
+        SGD,
         terms=terms,
         axis_name=axis_name,
         ema_decay=ema_decay,
+        memory_start_step=memory_start_step,
     )
     if devices:
         step = parallel.replicate_step(step, devices)
@@ -79,18 +92,20 @@ def run(batches, *, terms, devices=None, ema_decay=0.0):
     return state, metrics
 
 
-TERMS = {name: [triplet(name)] for name in ("batch_all", "batch_hard", "semi_hard", "none")} | {
-    "combined": [triplet("batch_hard", 0.5), SUPCON, SOFTMAX]
+MINERS = "batch_all", "batch_hard", "semi_hard", "distance_weighted", "none"
+TERMS = {name: [triplet(name)] for name in MINERS} | {
+    "combined": [triplet("batch_hard", 0.5), SUPCON, SOFTMAX, PROXY_ANCHOR]
 }
 
 
-@pytest.mark.parametrize("name", TERMS)
-def test_two_devices_take_the_same_steps_as_one(name):
+@pytest.mark.parametrize(
+    ("name", "memory_size"), [*((name, 0) for name in TERMS), ("combined", 20)]
+)
+def test_two_devices_take_the_same_steps_as_one(name, memory_size):
     batches = [make_batch(seed, invalid=(7, 8)) for seed in range(3)]
-    terms, ema_decay = TERMS[name], 0.9
-    alone, alone_metrics = run(batches, terms=terms, ema_decay=ema_decay)
-    devices = parallel.local_devices(2)
-    shared, shared_metrics = run(batches, terms=terms, ema_decay=ema_decay, devices=devices)
+    options = {"terms": TERMS[name], "ema_decay": 0.9, "memory_size": memory_size}
+    alone, alone_metrics = run(batches, **options)
+    shared, shared_metrics = run(batches, **options, devices=parallel.local_devices(2))
     assert float(alone_metrics.gradient_norm) > 0
     # Sums in another order: float32 rounding, over three steps.
     close = functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-6)
@@ -133,7 +148,7 @@ def test_the_average_follows_the_weights_and_is_what_is_evaluated():
     state = start(batches, [SOFTMAX], is_averaged=True)
     step = jax.jit(
         step_lib.create_train_step(
-            TinyNetwork(), optax.sgd(0.1), terms=[SOFTMAX], axis_name=None, ema_decay=0.25
+            TinyNetwork(), SGD, terms=[SOFTMAX], axis_name=None, ema_decay=0.25
         )
     )
     expected = jax.tree.map(np.asarray, (state.params, state.batch_stats))
@@ -204,3 +219,52 @@ def test_equal_images_give_no_nan_and_no_spread():
     assert float(metrics.spread) < 1e-5
     assert all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(state))
     assert float(metrics.loss) == pytest.approx(LOSS["margin"], abs=1e-5)
+
+
+def test_past_batches_count_from_the_start_step_on():
+    batches = [make_batch(seed) for seed in range(3)]
+    without, _ = run(batches[:2], terms=[SUPCON])
+    later, _ = run(batches[:2], terms=[SUPCON], memory_size=12, memory_start_step=2)
+    np.testing.assert_array_equal(later.memory.labels, batches[1].labels)
+    assert later.memory.valid.all()
+    at_once, _ = run(batches[:2], terms=[SUPCON], memory_size=12)
+
+    def furthest(state):
+        difference = jax.tree.map(lambda a, b: jnp.abs(a - b).max(), state.params, without.params)
+        return max(map(float, jax.tree.leaves(difference)))
+
+    # What is masked adds zeros in another order: float32 rounding.
+    assert furthest(later) < 1e-6 < 1e-4 < furthest(at_once)
+
+
+def test_accumulated_steps_update_once_by_the_mean_gradient():
+    batches = [make_batch(seed) for seed in range(4)]
+    optimizer = optax.MultiSteps(SGD, 2).gradient_transformation()
+    steps = {}
+    for count, used in ((1, SGD), (2, optimizer)):
+        steps[count] = jax.jit(
+            step_lib.create_train_step(
+                Frozen(),
+                used,
+                terms=[SUPCON],
+                axis_name=None,
+                ema_decay=0.5,
+                accumulate_steps=count,
+            )
+        )
+    state = begin = start(batches, [SUPCON], optimizer=optimizer, is_averaged=True)
+    single = [
+        steps[1](begin.replace(opt_state=SGD.init(begin.params)), batch, jax.random.key(1))[0]
+        for batch in batches[:2]
+    ]
+    for done, batch in enumerate(batches[:2]):
+        state, _ = steps[2](state, batch, jax.random.key(1))
+        if done == 0:
+            jax.tree.map(np.testing.assert_array_equal, state.params, begin.params)
+            jax.tree.map(np.testing.assert_array_equal, state.average, begin.average)
+    close = functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6)
+    mean = jax.tree.map(lambda a, b: (a + b) / 2, single[0].params, single[1].params)
+    jax.tree.map(close, state.params, mean)
+    # The first update of the average: decay min(0.5, 1 / 10).
+    expected = jax.tree.map(lambda old, new: 0.1 * old + 0.9 * new, begin.params, state.params)
+    jax.tree.map(close, state.average[0], expected)

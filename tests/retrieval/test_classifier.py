@@ -1,0 +1,53 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from simsearch import checkpoints, config_files, runs, wiring
+from simsearch.retrieval import classifier
+
+OVERRIDES = {
+    "loss.terms.arcface": 0.5,
+    "loss.terms.normalised_softmax": 2.0,
+    "model.backbone": "resnet18",
+    "model.weights": "none",
+    "model.embedding_size": 4,
+    "data.image_size": 32,
+}
+
+
+def test_the_nearest_class_vector_names_the_class():
+    vectors = np.eye(3, dtype=np.float32)
+    embeddings = np.float32([[0.9, 0.1, 0], [0, 0.6, 0.8], [0.7, 0, -0.7]])
+    right = classifier.is_right(embeddings, np.array([0, 1, 0]), vectors=vectors)
+    assert right.tolist() == [1.0, 0.0, 1.0]
+
+
+def test_the_heaviest_loss_of_the_best_checkpoint_is_loaded(tmp_path):
+    config = config_files.load_config("train", OVERRIDES)
+    version = runs.create(tmp_path, config)
+    version.write_facts({"class_names": ["a", "b", "c"]})
+    store = checkpoints.Store(version.checkpoint_dir, monitor="map_at_r")
+    proxies = jax.eval_shape(lambda: wiring.initial_proxies(config, 3))
+    assert {name: leaf.shape for name, leaf in proxies.items()} == {
+        "arcface": (3, 4),
+        "normalised_softmax": (3, 4),
+    }
+    for step, score in ((1, 0.9), (2, 0.5)):
+        arrays = {name: jnp.full((3, 4), step * 2.0) for name in proxies}
+        arrays["arcface"] *= -1
+        store.save(
+            step,
+            variables={"a": jnp.zeros(1)},
+            proxies=arrays,
+            training={"a": jnp.zeros(1)},
+            about={},
+            metrics={"map_at_r": score},
+        )
+    store.close()
+    np.testing.assert_allclose(classifier.load(version), np.full((3, 4), 0.5))
+
+
+def test_without_class_vectors_there_is_no_classifier(tmp_path):
+    version = runs.create(tmp_path, config_files.load_config("train"))
+    version.write_facts({"class_names": ["a"]})
+    assert classifier.load(version) is None
