@@ -296,8 +296,14 @@ def _contradictions(config: Config) -> Iterator[str]:
             "sampling.mode=hard_classes needs data.split=image: a validation on other classes "
             "tells nothing of those that are trained on"
         )
+    yield from _of_losses(config)
+
+
+def _of_losses(config: Config) -> Iterator[str]:
+    """Yields what is wrong between the losses and how they are trained."""
+    train = config.train
     uses_own_triplets = config.loss.terms.triplet and config.loss.triplet.miner == "none"
-    if sampling.mode != "triplets" and uses_own_triplets:
+    if config.sampling.mode != "triplets" and uses_own_triplets:
         yield "loss.triplet.miner=none needs sampling.mode=triplets, or choose a miner"
     if 0 < train.num_steps < train.accumulate_steps:
         yield (

@@ -3,7 +3,6 @@
 The parts themselves take plain arguments and never see a configuration.
 """
 
-import dataclasses
 import os
 import pathlib
 from collections.abc import Callable, Iterator, Mapping
@@ -14,14 +13,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from simsearch import keys, models, preprocessing
+from simsearch import models, preprocessing
 from simsearch.config import Config
 from simsearch.data import balanced, class_splits, duplicates, evaluation, sampling, sources
 from simsearch.data import batch as batch_lib
 from simsearch.data import corrupt as corrupt_lib
-from simsearch.losses import classes
-from simsearch.losses import memory as memory_lib
-from simsearch.losses import terms as terms_lib
 from simsearch.models import pretrained
 
 
@@ -144,49 +140,6 @@ def initial_variables(config: Config, weights: pretrained.Weights | None = None)
 def trainable(config: Config, params: Any) -> Any:
     """Returns a tree of the parameters' shape: True where the configuration lets them train."""
     return models.trainable(params, freeze=config.model.freeze)
-
-
-def loss_terms(config: Config) -> tuple[terms_lib.Term, ...]:
-    """Returns the losses that have a weight, with their options."""
-    loss = dataclasses.asdict(config.loss)
-    return tuple(
-        terms_lib.Term(name, weight, loss[name]) for name, weight in loss["terms"].items() if weight
-    )
-
-
-def initial_proxies(config: Config, num_classes: int) -> dict[str, jax.Array]:
-    """Returns the first class vectors of each loss that has some, float32 [C, D].
-
-    Args:
-        config: The run's configuration.
-        num_classes: C, classes of the training images.
-    """
-    names = [term.name for term in loss_terms(config) if terms_lib.has_proxies(term.name)]
-    size = embedding_size(config) if names else 0
-    key = jax.random.key(config.train.seed)
-    return {
-        name: classes.init_proxies(keys.stream(key, name), num_classes, embedding_size=size)
-        for name in names
-    }
-
-
-def empty_memory(config: Config) -> memory_lib.Memory | None:
-    """Returns the cross-batch memory before the first step, None where there is none."""
-    size = config.loss.memory_size
-    return memory_lib.empty(size, embedding_size=embedding_size(config)) if size else None
-
-
-def embedding_size(config: Config) -> int:
-    """Returns the dimensions of an embedding, without computing any."""
-    size = preprocessing.resolve(config).data.image_size
-    images = jax.ShapeDtypeStruct((1, size, size, 3), np.uint8)
-    network = create_network(config)
-    embedded = jax.eval_shape(
-        lambda variables, images: network.apply(variables, images, train=False),
-        abstract_variables(config),
-        images,
-    )
-    return embedded.shape[-1]
 
 
 def random_variables(config: Config) -> Any:

@@ -20,6 +20,7 @@ RANKS = [
     {"simsearch.sweeps"},
     {
         "simsearch.wiring",
+        "simsearch.wiring_losses",
         "simsearch.preprocessing",
         "simsearch.checkpoints",
         "simsearch.runs",

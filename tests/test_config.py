@@ -52,7 +52,7 @@ def test_json_keeps_everything():
         ({"optimizer": "1"}, "config field optimizer does not exist"),
         ({"loss.triplet": "1"}, "config field loss.triplet does not exist"),
         ({"loss.terms.suppcon": "1"}, "did you mean loss.terms.supcon?"),
-        ({"loss.margin": "1"}, "did you mean loss.triplet.margin?"),
+        ({"loss.soft_margin": "1"}, "did you mean loss.triplet.soft_margin?"),
         ({"loss.terms.supcon": "-1"}, "loss.terms.supcon=-1.0 must be >= 0"),
         ({"loss.terms.triplet": "0"}, "one of loss.terms.triplet, loss.terms.supcon,"),
         (

@@ -74,7 +74,16 @@ def test_training_and_evaluation_may_look_at_different_sizes(shapes, train_image
     config = config_files.load_config("train", overrides)
     split = wiring.load_splits(config)["train"]
     log = corrupt.CorruptLog()
-    batch = next(wiring.train_batches(config, split, start_step=0, num_steps=1, corrupt=log))
+    batches = wiring.train_batches(
+        config,
+        split,
+        rows_of_step=wiring.sample_rows(config, split.labels, confusion=None),
+        start_step=0,
+        end_step=1,
+        load=wiring.image_loader(config, split),
+        corrupt=log,
+    )
+    batch = next(batches)
     assert batch.images.shape == (8, expected, expected, 3)
     assert next(wiring.eval_batches(config, split, corrupt=log)).images.shape[1:3] == (24, 24)
 

@@ -16,6 +16,7 @@ from simsearch import (
     progress,
     runs,
     wiring,
+    wiring_losses,
 )
 from simsearch.commands import calibration, shared
 from simsearch.config import Config, differences
@@ -138,7 +139,7 @@ def _check_monitor(config: Config, splits: Mapping[str, sources.Split]) -> None:
     if config.train.monitor != "classifier_accuracy":
         return
     has_classes = splits["validation"].class_names == splits["train"].class_names
-    if not has_classes or terms.classifier(wiring.loss_terms(config)) is None:
+    if not has_classes or terms.classifier(wiring_losses.loss_terms(config)) is None:
         raise errors.UsageError(
             "train.monitor=classifier_accuracy needs a loss with class vectors, such as "
             "loss.terms.normalised_softmax=1, and validation images of the classes that are "

@@ -3,7 +3,7 @@
 import jax
 import numpy as np
 
-from simsearch import checkpoints, runs, wiring
+from simsearch import checkpoints, runs, wiring_losses
 from simsearch.config import Config
 from simsearch.losses import terms as terms_lib
 
@@ -15,7 +15,7 @@ def chosen(config: Config, proxies: dict[str, jax.Array]) -> np.ndarray | None:
         config: The run's configuration; of several losses its heaviest with class vectors counts.
         proxies: Class vectors by loss.
     """
-    name = terms_lib.classifier(wiring.loss_terms(config))
+    name = terms_lib.classifier(wiring_losses.loss_terms(config))
     if name is None or name not in proxies:
         return None
     vectors = np.asarray(proxies[name], np.float32)
@@ -26,7 +26,7 @@ def load(version: runs.Version) -> np.ndarray | None:
     """Returns the class vectors of a version's best checkpoint, as `chosen` does."""
     config = version.config
     like = jax.eval_shape(
-        lambda: wiring.initial_proxies(config, len(version.read_facts()["class_names"]))
+        lambda: wiring_losses.initial_proxies(config, len(version.read_facts()["class_names"]))
     )
     if not like:
         return None

@@ -8,7 +8,7 @@ from typing import Any
 
 import jax
 
-from simsearch import checkpoints, parallel, progress, runs, wiring
+from simsearch import checkpoints, parallel, progress, runs, wiring, wiring_losses
 from simsearch.config import Config
 from simsearch.data import batch as batch_lib
 from simsearch.data import confusion as confusion_lib
@@ -161,9 +161,9 @@ def _start(
         return state_lib.create(
             variables,
             optimizer,
-            proxies=wiring.initial_proxies(config, num_classes),
+            proxies=wiring_losses.initial_proxies(config, num_classes),
             is_averaged=config.train.ema_decay > 0,
-            memory=wiring.empty_memory(config),
+            memory=wiring_losses.empty_memory(config),
         )
 
     step = store.newest_step()
@@ -174,7 +174,7 @@ def _start(
 
 
 def _parameters(config: Config, shapes: Any, *, num_classes: int) -> str:
-    proxies = jax.eval_shape(lambda: wiring.initial_proxies(config, num_classes))
+    proxies = jax.eval_shape(lambda: wiring_losses.initial_proxies(config, num_classes))
     table = summary.parameters(
         parts.count(shapes, freeze=config.model.freeze),
         backbone_multiplier=config.optimizer.backbone_multiplier,
@@ -221,7 +221,7 @@ def create_train_step(config: Config, optimizer: Any, devices: Sequence[jax.Devi
     step = step_lib.create_train_step(
         wiring.create_network(config, axis_name=parallel.AXIS),
         optimizer,
-        terms=wiring.loss_terms(config),
+        terms=wiring_losses.loss_terms(config),
         axis_name=parallel.AXIS,
         ema_decay=config.train.ema_decay,
         accumulate_steps=config.train.accumulate_steps,

@@ -5,7 +5,7 @@ import numpy as np
 import optax
 import pytest
 
-from simsearch import checkpoints, config_files, runs, wiring
+from simsearch import checkpoints, config_files, runs, wiring, wiring_losses
 from simsearch.data import confusion as confusion_lib
 from simsearch.data import corrupt as corrupt_lib
 from simsearch.training import run, stop
@@ -54,9 +54,9 @@ def fit(tmp_path, monkeypatch, *, stop_after=None, **overrides):
     variables = {"params": {"total": jnp.float32(0)}, "batch_stats": {}}
     monkeypatch.setattr(run, "create_train_step", lambda *_: make_step(stop_after))
     monkeypatch.setattr(run, "create_optimizer", lambda *_: optax.trace(0.9))
-    monkeypatch.setattr(run, "_parameters", lambda *_: "")
+    monkeypatch.setattr(run, "_parameters", lambda *_, **__: "")
     monkeypatch.setattr(wiring, "abstract_variables", lambda _: variables)
-    monkeypatch.setattr(wiring, "initial_proxies", lambda *_: {})
+    monkeypatch.setattr(wiring_losses, "initial_proxies", lambda *_: {})
     confusion = confusion_lib.Confusion()
 
     def evaluate(found, proxies):
