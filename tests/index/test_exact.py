@@ -13,8 +13,8 @@ def oracle(matrix, allowed, queries, k):
     return np.take_along_axis(scores, rows, axis=1), rows
 
 
-@pytest.mark.parametrize(("num_rows", "num_devices"), [(900, 1), (3000, 2), (70_000, 2)])
-@pytest.mark.parametrize("num_queries", [1, 16])
+@pytest.mark.parametrize(("num_rows", "num_devices"), [(900, 1), (3000, 2), (80_000, 1)])
+@pytest.mark.parametrize("num_queries", [1, 16, 128])
 def test_the_nearest_are_those_of_a_full_sort(num_rows, num_devices, num_queries):
     rng = np.random.default_rng(num_rows)
     mesh = nearest.mesh(jax.local_devices()[:num_devices])
