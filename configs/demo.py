@@ -20,12 +20,17 @@ def get_config() -> config_dict.ConfigDict:
     config.augment.horizontal_flip = 0.0
     config.augment.crop_scale_min = 0.6
     config.augment.saturation = 0.0
+    config.augment.rotation_degrees = 15.0
+    config.augment.erase_probability = 0.0
 
     config.model.backbone = "resnet18"
     config.model.weights = "none"
     config.model.embedding_size = 64
 
+    # From random weights the backbone learns as fast as the head, and too short for an average.
     config.optimizer.learning_rate = 1e-3
+    config.optimizer.backbone_multiplier = 1.0
+    config.train.ema_decay = 0.0
     config.train.batch_size = 80
     config.train.num_epochs = 12
     config.sampling.samples_per_class = 8

@@ -72,7 +72,7 @@ def get_config() -> config_dict.ConfigDict:
     augment.policy_degrees = number(float)  # [0, 180], rotation at magnitude 30; 135, 30
     augment.policy_enhance = number(float)  # [0, 1], of colour and sharpness, at 30; 0.99, 0.9
     augment.policy_posterize_bits = number(int)  # 0 … 8, lost at magnitude 30; 6, 4
-    augment.erase_probability = 0.0  # [0, 1], of a rectangle of noise (random erasing)
+    augment.erase_probability = 0.25  # [0, 1], of a rectangle of noise (random erasing)
     augment.erase_area_min = 0.02  # [0, 1], least share of the image that is erased
     augment.erase_area_max = 0.33  # [0, 1], largest share of the image that is erased
     augment.erase_ratio_max = 3.3  # >= 1, widest aspect ratio of the rectangle
@@ -91,18 +91,18 @@ def get_config() -> config_dict.ConfigDict:
 
     config.loss = loss = config_dict.ConfigDict()
     loss.terms = terms = config_dict.ConfigDict()  # weights >= 0; 0: off; at least one is not
-    terms.triplet = 1.0  # >= 0
-    terms.supcon = 0.0  # >= 0, SupCon; with two images of each class NT-Xent
+    terms.triplet = 0.5  # >= 0
+    terms.supcon = 1.0  # >= 0, SupCon; with two images of each class NT-Xent
     terms.multi_similarity = 0.0  # >= 0
     terms.circle = 0.0  # >= 0
     terms.proxy_anchor = 0.0  # >= 0, class vectors look at the batch
     terms.arcface = 0.0  # >= 0, classification by angle with a margin
-    terms.normalised_softmax = 0.0  # >= 0, classification by cosine
+    terms.normalised_softmax = 1.0  # >= 0, classification by cosine
 
     loss.triplet = triplet = config_dict.ConfigDict()
     # batch_all | batch_hard | semi_hard | distance_weighted | none (the sampler's own triplets)
     triplet.miner = "batch_all"
-    triplet.margin = 0.2  # > 0, in units of the distance
+    triplet.margin = 1.0  # > 0, in units of the distance
     triplet.distance = "squared_euclidean"  # squared_euclidean [0, 4] | euclidean | cosine [0, 2]
     triplet.soft_margin = False  # softplus(d(a, p) - d(a, n) + margin) in place of the hinge
 
@@ -130,22 +130,22 @@ def get_config() -> config_dict.ConfigDict:
 
     loss.normalised_softmax = softmax = config_dict.ConfigDict()
     softmax.scale = 16.0  # > 0; cosines are multiplied by it
-    softmax.label_smoothing = 0.05  # [0, 1), share of the target spread over all classes
+    softmax.label_smoothing = 0.1  # [0, 1), share of the target spread over all classes
 
     loss.memory_size = 0  # past images >= 0 that pair losses look at as well (XBM); 0: off
     loss.memory_start_step = 0  # step >= 0 from which they do
 
     config.optimizer = optimizer = config_dict.ConfigDict()
-    optimizer.learning_rate = 3e-4  # > 0, the peak, reached after the warm-up
-    optimizer.backbone_multiplier = 1.0  # > 0, the backbone's learning rate over the head's
+    optimizer.learning_rate = 2e-3  # > 0, the peak, reached after the warm-up
+    optimizer.backbone_multiplier = 0.2  # > 0, the backbone's learning rate over the head's
     optimizer.proxy_multiplier = 1.0  # > 0, the class vectors' learning rate over the network's
-    optimizer.weight_decay = 1e-4  # >= 0, decoupled (AdamW), on kernels only
+    optimizer.weight_decay = 1e-2  # >= 0, decoupled (AdamW), on kernels only
     optimizer.warmup_epochs = 1.0  # epochs >= 0 of linear warm-up
     optimizer.final_fraction = 0.01  # [0, 1], where the cosine decay ends, of the peak
     optimizer.beta1 = 0.9  # [0, 1), AdamW
     optimizer.beta2 = 0.999  # [0, 1), AdamW
     optimizer.epsilon = 1e-8  # > 0, AdamW
-    optimizer.clip_norm = 1.0  # >= 0, global norm of the gradient; 0: off
+    optimizer.clip_norm = 5.0  # >= 0, global norm of the gradient; 0: off
 
     config.train = train = config_dict.ConfigDict()
     train.num_epochs = 30  # >= 0; 0 stores the untrained network, for a baseline
@@ -154,7 +154,7 @@ def get_config() -> config_dict.ConfigDict:
     train.num_devices = 0  # >= 0; 0: all local devices
     train.seed = 0  # integer >= 0; of the weights, the batches and the augmentation
     train.accumulate_steps = 1  # batches >= 1 whose mean gradient makes one update
-    train.ema_decay = 0.0  # [0, 1), of the averaged weights, which are evaluated and kept; 0: off
+    train.ema_decay = 0.995  # [0, 1), of the averaged weights, which are evaluated and kept; 0: off
     train.log_every_steps = 20  # steps >= 1 between two looks at the device
     train.eval_every_epochs = 1  # epochs >= 1 between two validations
     train.checkpoint_every_steps = 0  # steps >= 0 between more checkpoints; 0: at validations

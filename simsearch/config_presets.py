@@ -15,12 +15,11 @@ _NONE = {
     "hue": 0.0,
     "policy": "none",
 }
-_CROP = _NONE | {"crop_scale_min": 0.3, "crop_ratio_max": 1.33, "horizontal_flip": 0.5}
+_CROP = _NONE | {"crop_scale_min": 0.2, "crop_ratio_max": 1.33, "horizontal_flip": 0.5}
 _LIGHT = _CROP | {
-    "rotation_degrees": 15.0,
-    "brightness": 0.2,
-    "contrast": 0.2,
-    "saturation": 0.2,
+    "brightness": 0.3,
+    "contrast": 0.3,
+    "saturation": 0.3,
 }
 AUGMENT = types.MappingProxyType(
     {
