@@ -5,7 +5,7 @@
 
 import dataclasses
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, Any, Literal
 
 from simsearch import config_checks as checks
@@ -206,12 +206,18 @@ def to_json(config: Config) -> str:
     return json.dumps(dataclasses.asdict(config), indent=2) + "\n"
 
 
-def from_json(text: str, *, defaults: Mapping[str, Any] | None = None) -> Config:
+def from_json(
+    text: str,
+    *,
+    defaults: Mapping[str, Any] | None = None,
+    upgrade: Callable[[Any], Any] = lambda values: values,
+) -> Config:
     """Returns the configuration that `to_json` wrote.
 
     Args:
         text: What it wrote.
         defaults: Nested mappings of values for the fields that came after the text.
+        upgrade: Puts fields where they stand today.
 
     Raises:
         UsageError: As `from_dict`, or where the text is not JSON.
@@ -220,7 +226,7 @@ def from_json(text: str, *, defaults: Mapping[str, Any] | None = None) -> Config
         values = json.loads(text)
     except json.JSONDecodeError as error:
         raise errors.UsageError(f"the stored configuration is not JSON: {error}") from error
-    return from_dict(checks.filled(values, defaults or {}))
+    return from_dict(checks.filled(upgrade(values), defaults or {}))
 
 
 def field_names() -> list[str]:

@@ -14,20 +14,9 @@ from typing import Any, NamedTuple
 from ml_collections import config_dict
 
 from simsearch import config as config_lib
-from simsearch import config_checks, errors
+from simsearch import config_checks, config_history, errors
 
 CONFIG_DIR = pathlib.Path(__file__).resolve().parent.parent / "configs"
-# What was done before there were these fields, where it is not today's default.
-_BEFORE = {
-    "data": {
-        "drop_duplicates": False,
-        "interpolation": "bilinear",
-        "image_mean": (0.485, 0.456, 0.406),
-        "image_std": (0.229, 0.224, 0.225),
-    },
-    "model": {"padding": "torch"},
-    "train": {"patience": 0},
-}
 
 
 def load_config(
@@ -58,10 +47,11 @@ def load_stored(text: str) -> config_lib.Config:
     Raises:
         UsageError: Where the text is not JSON, or a value is out of range.
     """
-    defaults = _read(CONFIG_DIR / "train.py").to_dict()
-    for group, fields in _BEFORE.items():
-        defaults[group] |= fields
-    return config_lib.from_json(text, defaults=defaults)
+    return config_lib.from_json(
+        text,
+        defaults=config_history.defaults(_read(CONFIG_DIR / "train.py").to_dict()),
+        upgrade=config_history.with_moved_fields,
+    )
 
 
 class Template(NamedTuple):

@@ -30,7 +30,12 @@ RANKS = [
     {"simsearch.config_files"},
     {"simsearch.config", "simsearch.keys", "simsearch.progress", "simsearch.hub_access"},
     {"simsearch.config_loss", "simsearch.config_serving"},
-    {"simsearch.config_checks", "simsearch.config_presets", "simsearch.monitors"},
+    {
+        "simsearch.config_checks",
+        "simsearch.config_history",
+        "simsearch.config_presets",
+        "simsearch.monitors",
+    },
     {"simsearch.errors"},
 ]
 DOORS = {

@@ -6,6 +6,9 @@ import pytest
 from simsearch import config, config_checks, config_files, config_presets, errors
 from simsearch.sweeps import plan
 
+# The losses that the default configuration minimises.
+WEIGHTED = ("loss.terms.triplet", "loss.terms.supcon", "loss.terms.normalised_softmax")
+
 
 def load(**overrides):
     return config_files.load_config(
@@ -54,9 +57,9 @@ def test_json_keeps_everything():
         ({"loss.terms.suppcon": "1"}, "did you mean loss.terms.supcon?"),
         ({"loss.soft_margin": "1"}, "did you mean loss.triplet.soft_margin?"),
         ({"loss.terms.supcon": "-1"}, "loss.terms.supcon=-1.0 must be >= 0"),
-        ({"loss.terms.triplet": "0"}, "one of loss.terms.triplet, loss.terms.supcon,"),
+        (dict.fromkeys(WEIGHTED, "0"), "one of loss.terms.triplet, loss.terms.supcon,"),
         (
-            {"loss.terms.triplet": "0", "loss.terms.arcface": "1", "loss.memory_size": "9"},
+            dict.fromkeys(WEIGHTED, "0") | {"loss.terms.arcface": "1", "loss.memory_size": "9"},
             "loss.memory_size needs a loss that looks at pairs",
         ),
         ({"loss.arcface.margin": "1.6"}, "must be >= 0 and < 1.5708"),
@@ -110,7 +113,7 @@ def test_differences_name_the_fields():
     assert config.differences(load(), load()) == []
     assert config.differences(load(), load(train__seed=1)) == ["train.seed: 0 -> 1"]
     changed = load(loss__terms__supcon=0.5)
-    assert config.differences(load(), changed) == ["loss.terms.supcon: 0.0 -> 0.5"]
+    assert config.differences(load(), changed) == ["loss.terms.supcon: 1.0 -> 0.5"]
 
 
 def test_a_stored_configuration_takes_what_it_lacks_from_the_defaults_at_any_depth():
@@ -123,8 +126,8 @@ def test_a_stored_configuration_takes_what_it_lacks_from_the_defaults_at_any_dep
 
 def test_a_preset_fills_what_is_not_set_and_what_is_set_wins():
     light, none = load().augment, load(augment__preset="none").augment
-    assert (light.crop_scale_min, light.rotation_degrees) == (0.3, 15.0)
-    assert (none.crop_scale_min, none.rotation_degrees) == (1.0, 0.0)
+    assert (light.crop_scale_min, light.brightness) == (0.2, 0.3)
+    assert (none.crop_scale_min, none.brightness) == (1.0, 0.0)
     mixed = load(augment__preset="none", augment__rotation_degrees="5", augment__hue=0.1).augment
     assert dataclasses.asdict(mixed) == dataclasses.asdict(none) | {
         "rotation_degrees": 5.0,
@@ -155,4 +158,4 @@ def test_a_policy_that_is_set_brings_its_own_strengths():
         135.0,
     )
     mixed = load(augment__policy="rand", augment__policy_num_ops="3").augment
-    assert (mixed.policy_num_ops, mixed.policy_magnitude, mixed.rotation_degrees) == (3, 9, 15.0)
+    assert (mixed.policy_num_ops, mixed.policy_magnitude, mixed.brightness) == (3, 9, 0.3)

@@ -87,6 +87,14 @@ def test_a_version_from_before_a_field_has_its_default(tmp_path):
     assert version.config.optimizer.backbone_multiplier == 1.0
     assert version.config.eval == config_files.load_config("train").eval
     assert version.config.model == CONFIG.model
+    del stored["train"]["ema_decay"], stored["augment"]["erase_probability"]
+    stored["loss"] = {"name": "triplet", "miner": "semi_hard", "margin": 0.3}
+    path.write_text(json.dumps(stored))
+    loss = version.config.loss
+    weights = {name: weight for name, weight in vars(loss.terms).items() if weight}
+    assert weights == {"triplet": 1.0}
+    assert (loss.triplet.miner, loss.triplet.margin) == ("semi_hard", 0.3)
+    assert version.config.train.ema_decay == version.config.augment.erase_probability == 0.0
     path.write_text("[]")
     with pytest.raises(errors.UsageError, match="must be a group"):
         _ = version.config
