@@ -189,7 +189,7 @@ def test_a_sweep_is_killed_and_stopped_and_ends_whole(shapes, tmp_path):
     # Killed in the first trial, before its first step; stopped in the second one.
     for number, path in (
         (signal.SIGKILL, "version_0/metrics.jsonl"),
-        (signal.SIGTERM, "version_1"),
+        (signal.SIGTERM, "version_1/facts.json"),
     ):
         process = subprocess.Popen(
             cli.command(*flags),
@@ -202,7 +202,7 @@ def test_a_sweep_is_killed_and_stopped_and_ends_whole(shapes, tmp_path):
         while process.poll() is None and not (tmp_path / "runs" / path).exists():
             time.sleep(0.05)
         process.send_signal(number)
-        _, message = process.communicate(timeout=120)
+        _, message = process.communicate(timeout=300)
     assert process.returncode == 128 + signal.SIGTERM, message
     assert "go on with `python main.py --mode=sweep --config=sweep" in message
     assert message.count("\n") == 1
