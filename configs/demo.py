@@ -21,7 +21,6 @@ def get_config() -> config_dict.ConfigDict:
     config.augment.crop_scale_min = 0.6
     config.augment.saturation = 0.0
     config.augment.rotation_degrees = 15.0
-    config.augment.erase_probability = 0.0
 
     config.model.backbone = "resnet18"
     config.model.weights = "none"

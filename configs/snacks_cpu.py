@@ -18,6 +18,8 @@ def get_config() -> config_dict.ConfigDict:
     config.data.train_image_size = 160
     config.data.cache = "disk"
 
+    config.augment.erase_probability = 0.25
+
     config.model.backbone = "mobilenet_v2"
     config.model.freeze = "1"
     config.model.freeze_batch_norm = True

@@ -72,7 +72,7 @@ def get_config() -> config_dict.ConfigDict:
     augment.policy_degrees = number(float)  # [0, 180], rotation at magnitude 30; 135, 30
     augment.policy_enhance = number(float)  # [0, 1], of colour and sharpness, at 30; 0.99, 0.9
     augment.policy_posterize_bits = number(int)  # 0 … 8, lost at magnitude 30; 6, 4
-    augment.erase_probability = 0.25  # [0, 1], of a rectangle of noise (random erasing)
+    augment.erase_probability = 0.0  # [0, 1], of a rectangle of noise (random erasing)
     augment.erase_area_min = 0.02  # [0, 1], least share of the image that is erased
     augment.erase_area_max = 0.33  # [0, 1], largest share of the image that is erased
     augment.erase_ratio_max = 3.3  # >= 1, widest aspect ratio of the rectangle

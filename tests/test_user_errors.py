@@ -108,7 +108,7 @@ def test_weights_that_cannot_be_fetched_are_a_failed_run(shapes, tmp_path):
     flags = folder_flags(shapes, "--config.data.image_size=24", "--config.train.batch_size=12")
     done = cli.run(*flags, f"--config.data.cache_dir={tmp_path}", cwd=tmp_path)
     assert done.returncode == 1 and done.stderr.count("\n") == 1
-    assert "--config.model.weights=FILE" in done.stderr
+    assert "--config.model.weights=DIR/model.safetensors" in done.stderr
     assert not (tmp_path / "runs").exists()
 
 

@@ -17,6 +17,9 @@ OVERRIDES = {
     "model.backbone": "wide_resnet50_2",
     "model.embedding_size": 33,
     "loss.triplet.margin": 0.789,
+    "loss.terms.triplet": 0.75,
+    "loss.terms.supcon": 0.0,
+    "loss.terms.normalised_softmax": 0.0,
 }
 
 
@@ -50,7 +53,7 @@ def test_the_margin_reaches_the_step(monkeypatch):
     config = config_files.load_config("train", OVERRIDES)
     run.create_train_step(config, None, jax.local_devices())
     (term,) = seen["terms"]
-    assert (term.name, term.weight) == ("triplet", 1.0)
+    assert (term.name, term.weight) == ("triplet", 0.75)
     assert term.options["margin"] == 0.789 and term.options["miner"] == "batch_all"
 
 

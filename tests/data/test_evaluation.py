@@ -34,7 +34,10 @@ def test_every_row_comes_in_order_and_unchanged(num_rows):
     found, log = batches(split)
     assert len(found) == -(-num_rows // 5) and not len(log)
     assert all(batch.images.shape == (5, 12, 12, 3) for batch in found)
-    images, labels, valid = (np.concatenate(column) for column in zip(*found, strict=True))
+    images, labels, valid = (
+        np.concatenate(column) for column in list(zip(*found, strict=True))[:3]
+    )
+    assert all(batch.mixed_labels is batch.mix_weights is None for batch in found)
     assert valid.tolist() == [True] * num_rows + [False] * (len(valid) - num_rows)
     np.testing.assert_array_equal(labels[:num_rows], split.labels)
     for row in range(num_rows):

@@ -22,6 +22,7 @@ OVERRIDES = {
     "data.cache": "ram",
     "augment.preset": "none",
     "train.batch_size": 12,
+    "train.ema_decay": 0.0,
     "train.num_epochs": 3,
     "train.log_every_steps": 100,
     "train.checkpoint_every_steps": 3,

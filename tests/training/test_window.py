@@ -80,7 +80,9 @@ def test_a_loss_that_sits_at_the_margin_is_told(warnings_of):
 
 
 def test_a_soft_margin_sits_at_the_softplus_of_the_margin(warnings_of):
-    config = config_files.load_config("train", {"loss.triplet.soft_margin": True})
+    config = config_files.load_config(
+        "train", {"loss.triplet.soft_margin": True, "loss.triplet.margin": 0.2}
+    )
     closed(metrics(loss=math.log1p(math.exp(0.2)), active=1.0), config=config)
     assert len(warnings_of()) == 1
 
