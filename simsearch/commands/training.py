@@ -26,7 +26,6 @@ from simsearch.data import sources
 from simsearch.losses import terms
 from simsearch.models import pretrained
 from simsearch.retrieval import classifier, embed
-from simsearch.retrieval import evaluate as evaluate_lib
 from simsearch.retrieval.metrics import ranking
 from simsearch.training import records as records_lib
 from simsearch.training import run, stop, summary
@@ -138,13 +137,20 @@ def prepare(config: Config) -> dict[str, sources.Split]:
 def _check_monitor(config: Config, splits: Mapping[str, sources.Split]) -> None:
     if config.train.monitor != "classifier_accuracy":
         return
-    has_classes = splits["validation"].class_names == splits["train"].class_names
-    if not has_classes or terms.classifier(wiring_losses.loss_terms(config)) is None:
+    if (
+        not _knows_validation_classes(splits)
+        or terms.classifier(wiring_losses.loss_terms(config)) is None
+    ):
         raise errors.UsageError(
             "train.monitor=classifier_accuracy needs a loss with class vectors, such as "
             "loss.terms.normalised_softmax=1, and validation images of the classes that are "
             "trained on; or choose another, such as map_at_r"
         )
+
+
+def _knows_validation_classes(splits: Mapping[str, sources.Split]) -> bool:
+    """Returns whether class vectors can be right: not where validation is of classes of its own."""
+    return bool(np.isin(splits["validation"].labels, splits["train"].labels).any())
 
 
 def kept_validations(version: runs.Version) -> list[dict[str, Any]]:
@@ -199,7 +205,7 @@ def _validation(
 ) -> Callable[[Any, Any], dict[str, float]]:
     """Returns the function from variables and class vectors to the figures that the loop wants."""
     split = splits["validation"]
-    has_train_classes = np.isin(split.labels, splits["train"].labels).any()
+    has_train_classes = _knows_validation_classes(splits)
     embed_function = embed.create_embed_function(config)
     devices = parallel.local_devices(config.train.num_devices)
 
@@ -213,10 +219,10 @@ def _validation(
         )
         kept = embedded.valid
         embeddings, labels = embedded.embeddings[kept], split.labels[kept]
+        scores = ranking.leave_one_out(embeddings, labels)
         if config.sampling.mode == "hard_classes":
-            scores = ranking.leave_one_out(embeddings, labels)
             confusion.counts = ranking.confusion(scores, labels, num_classes=len(split.class_names))
-        means = evaluate_lib.retrieval_means(embeddings, labels)
+        means = scores.means()
         vectors = classifier.chosen(config, proxies) if has_train_classes else None
         if vectors is not None:
             right = classifier.is_right(embeddings, labels, vectors=vectors)

@@ -48,6 +48,10 @@ class RetrievalScores(NamedTuple):
         """Returns the figures by name, float32 [Q], of the queries alone."""
         return {name: getattr(self, name)[self.valid] for name in FIGURES}
 
+    def means(self) -> dict[str, float]:
+        """Returns the mean of each figure over the queries, without intervals."""
+        return {name: float(np.mean(values)) for name, values in self.per_query().items()}
+
 
 FIGURES = RetrievalScores._fields[3:]
 
