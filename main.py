@@ -71,8 +71,9 @@ def run(argv: list[str]) -> None:
     if unexpected:
         raise errors.UsageError(f"unexpected argument {unexpected[0]!r}; flags begin with --")
     # Imported here so that a mistyped flag and --help are answered at once.
-    from simsearch import progress
+    from simsearch import memory, progress
 
+    memory.keep()
     progress.log_to_stdout()
     module, function, names = MODES[FLAGS.mode]
     command = getattr(importlib.import_module(f"simsearch.commands.{module}"), function)

@@ -134,17 +134,19 @@ class ExactView:
             answers: list[list[Found]] = []
             for start in range(0, len(vectors), nearest.MAX_QUERIES):
                 part = np.asarray(vectors[start : start + nearest.MAX_QUERIES], np.float32)
-                padding = nearest.bucket(len(part), at_most=nearest.MAX_QUERIES) - len(part)
-                queries = np.pad(part, [(0, padding), (0, 0)])
-                scores, rows = jax.device_get(
-                    nearest.top_k(self._matrix, allowed, queries, k=k, devices=self._mesh)
+                queries = np.zeros(
+                    (nearest.bucket(len(part), at_most=nearest.MAX_QUERIES), self._size), np.float32
                 )
-                answers.extend(self._found(scores[i], rows[i], top_k) for i in range(len(part)))
+                queries[: len(part)] = part
+                found = nearest.top_k(self._matrix, allowed, queries, k=k, devices=self._mesh)
+                # Not `jax.device_get`, which costs a single query of 10,000 rows a third more.
+                scores, rows = (np.asarray(array)[: len(part), :top_k].tolist() for array in found)
+                answers.extend(map(self._found, scores, rows))
             return answers
 
-    def _found(self, scores: np.ndarray, rows: np.ndarray, top_k: int) -> list[Found]:
+    def _found(self, scores: Sequence[float], rows: Sequence[int]) -> list[Found]:
         # Fewer rows than asked for: the rest is -inf.
-        pairs = zip(scores[:top_k].tolist(), rows[:top_k].tolist(), strict=True)
+        pairs = zip(scores, rows, strict=True)
         return [Found(self._records[row], score) for score, row in pairs if score > -2]
 
     def _load(self) -> None:

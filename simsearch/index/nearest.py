@@ -15,8 +15,8 @@ _AXIS = "rows"
 _BIN = 32
 # Scores held at a time for each device: they stay in a core's cache.
 _BLOCK_ELEMENTS = 2**19
-# Below this many rows or scores for each device all scores are held and sorted at once: a block of
-# the matrix is a copy, which costs a single query more than its scores do.
+# Below this many rows or scores for each device all scores are held at once: a block of the matrix
+# is a copy, which costs a single query more than its scores do.
 _SMALL = 2**14
 _FEW_SCORES = 2**23
 _SMALLEST_CAPACITY = 1024
@@ -36,10 +36,10 @@ def over_rows(devices: Mesh) -> NamedSharding:
 def capacity(num_rows: int, num_devices: int) -> int:
     """Returns how many rows to make room for, so that growth seldom compiles anything anew.
 
-    It is at most an eighth more than there are, above 8,192 rows for each device.
+    It is at most a 16th more than there are, above 16,384 rows for each device.
     """
     each = max(_SMALLEST_CAPACITY, -(-num_rows // num_devices))
-    step = max(_SMALLEST_CAPACITY, 2 ** (each - 1).bit_length() // 16)
+    step = max(_SMALLEST_CAPACITY, 2 ** (each - 1).bit_length() // 32)
     return -(-each // step) * step * num_devices
 
 
@@ -93,8 +93,10 @@ def _local_top_k(
     num_rows = matrix.shape[0]
     k = min(k, num_rows)
     is_small = num_rows <= _SMALL or num_rows * len(queries) <= _FEW_SCORES
-    if is_small or k * _BIN * 2 > num_rows:
+    if k * _BIN * 2 > num_rows:
         scores, rows = jax.lax.top_k(_scores(queries, matrix, allowed), k)
+    elif is_small:
+        scores, rows = _binned_top_k(_scores(queries, matrix, allowed), k)
     else:
         candidates = _candidates(matrix, allowed, queries, k)
 
@@ -105,6 +107,17 @@ def _local_top_k(
 
         scores, rows = jax.lax.map(rescore, (queries, candidates))
     return scores, rows + num_rows * jax.lax.axis_index(_AXIS)
+
+
+def _binned_top_k(scores: jax.Array, k: int) -> tuple[jax.Array, jax.Array]:
+    """Returns `lax.top_k` of scores [Q, C], which it only sorts in the k best bins."""
+    num_queries, num_rows = scores.shape
+    num_bins = num_rows // _BIN
+    binned = scores.reshape(num_queries, _BIN, num_bins)
+    bins = jax.lax.top_k(binned.max(axis=1), k)[1]
+    near = jnp.take_along_axis(binned, bins[:, None, :], axis=2).reshape(num_queries, -1)
+    best, places = jax.lax.top_k(near, k)
+    return best, places // k * num_bins + jnp.take_along_axis(bins, places % k, axis=1)
 
 
 def _candidates(matrix: jax.Array, allowed: jax.Array, queries: jax.Array, k: int) -> jax.Array:

@@ -1,0 +1,43 @@
+import subprocess
+import sys
+
+from simsearch import memory
+
+# Page faults of four arrays of 160 MB, each freed before the next is made.
+SCRIPT = """
+import resource, sys
+import numpy as np
+from simsearch import memory
+if sys.argv[1] == "keep":
+    assert memory.keep()
+for _ in range(4):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    np.full(20_000_000, 1.0)
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+def faults(word):
+    # Without numpy's own wish for large pages, as other libraries allocate.
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, word],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={"NUMPY_MADVISE_HUGEPAGE": "0"},
+    )
+    return [int(line) for line in done.stdout.split()]
+
+
+def test_memory_that_was_freed_is_not_asked_for_again():
+    usual, kept = faults("usual"), faults("keep")
+    assert min(usual) > 10_000, "glibc maps every large array anew"
+    assert max(kept[1:]) < 100
+
+
+def test_nothing_changes_without_glibc(monkeypatch):
+    monkeypatch.setattr(memory.sys, "platform", "darwin")
+    assert not memory.keep()
+    monkeypatch.setattr(memory.sys, "platform", "linux")
+    monkeypatch.setattr(memory.ctypes, "CDLL", lambda _: object())
+    assert not memory.keep()
