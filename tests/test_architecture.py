@@ -36,7 +36,7 @@ RANKS = [
         "simsearch.config_presets",
         "simsearch.monitors",
     },
-    {"simsearch.errors"},
+    {"simsearch.errors", "simsearch.memory"},
 ]
 DOORS = {
     "tensorflow": [
