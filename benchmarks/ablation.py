@@ -21,6 +21,8 @@ sys.path.insert(0, str(ROOT))
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 
+from simsearch import memory  # noqa: E402
+
 SHORT = {
     "train.num_epochs": 3,
     "train.eval_every_epochs": 3,
@@ -46,13 +48,14 @@ ROWS = {
         "augment.brightness": 0.0,
         "augment.contrast": 0.0,
         "augment.saturation": 0.0,
-        "augment.erase_probability": 0.0,
     },
     "augmentation: TrivialAugment": {"augment.policy": "trivial"},
-    "augmentation: no erasing": {"augment.erase_probability": 0.0},
+    "augmentation: erasing": {"augment.erase_probability": 0.25},
+    "augmentation: MixUp": {"augment.mixup_alpha": 0.2},
     "no averaged weights (EMA)": {"train.ema_decay": 0.0},
     "unfreezing: head alone": {"model.freeze": "all"},
     "unfreezing: last stage and head": {"model.freeze": "3"},
+    "unfreezing: one stage more": {"model.freeze": "1"},
     "unfreezing: everything": {"model.freeze": "none"},
     "BatchNorm trained": {"model.freeze_batch_norm": False},
 }
@@ -79,6 +82,7 @@ def main() -> None:
     parser.add_argument("--rows", default="", help="rows that contain this text; empty: all")
     parser.add_argument("--output", type=pathlib.Path, help="Markdown file to write")
     options = parser.parse_args()
+    memory.keep()
     common = SHORT | {
         "data.source": "folder",
         "data.path": options.images,

@@ -12,9 +12,11 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from simsearch import models
+from simsearch import memory, models
 
 VERSION = f"jax {jax.__version__}"
+# As main.py does for every command.
+memory.keep()
 
 
 def create(

@@ -12,16 +12,14 @@ def get_config() -> config_dict.ConfigDict:
     """Returns the default configuration with what a CPU needs otherwise."""
     config = train.get_config()
 
-    config.data.image_size = 224
+    config.data.image_size = 256
     config.data.resize_size = 256
     config.data.resize_mode = "squash"
-    config.data.train_image_size = 160
+    config.data.train_image_size = 192
     config.data.cache = "disk"
 
-    config.augment.erase_probability = 0.25
-
     config.model.backbone = "mobilenet_v2"
-    config.model.freeze = "1"
+    config.model.freeze = "2"
     config.model.freeze_batch_norm = True
 
     config.train.batch_size = 80

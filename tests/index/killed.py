@@ -34,6 +34,8 @@ def main(url, folder, notes, seed, num_steps=10**6):
         mine: list[str] = []
         for _ in range(int(num_steps)):
             new = [picture(rng) for _ in range(int(rng.integers(1, 20)))]
+            for encoded in new:
+                note("adding", encoded.hex())
             added = index.add(new)
             for id_ in added:
                 note("added", id_)

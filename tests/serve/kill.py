@@ -1,6 +1,6 @@
 """Kills a server at random moments while images come and go, and looks at what is left.
 
-    python -m tests.serve.kill --rounds=20
+    python -m tests.serve.kill --rounds=20 [--index=milvus:http://127.0.0.1:19530/killed]
 
 What was acknowledged before the kill must be there, or gone, in the index afterwards: the ids,
 their content, their vectors. Of a request that was under way either is right, as a whole.
@@ -20,6 +20,7 @@ import numpy as np
 from PIL import Image
 
 import simsearch
+from tests.index import stores
 from tests.serve import conftest, process
 
 WITH_KEY = {"X-API-Key": conftest.KEY}
@@ -95,8 +96,11 @@ def check(url, workdir, ledger, first):
         expected = index.embed_queries([ledger.stored[id_] for id_ in checked])
         for id_, vector in zip(checked, expected, strict=True):
             np.testing.assert_allclose(index.vector(id_), vector, atol=1e-4)
+        engine = stores.reopen(url)
+        thumbnails = engine.thumbnails(sorted(ids))
+        engine.close()
         for id_ in ids:
-            assert index.get(id_) and index.thumbnail(id_)[:3] == b"\xff\xd8\xff"
+            assert index.get(id_) and thumbnails[id_][:3] == b"\xff\xd8\xff"
             norm = np.linalg.norm(index.vector(id_))
             np.testing.assert_allclose(norm, 1, atol=1e-4)
         # What is in the store and was never acknowledged is settled now.
@@ -142,14 +146,25 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--index", help="URL of an empty index; default: LanceDB, thrown away")
+    parser.add_argument("--longest", type=float, default=1.5, help="seconds before a kill")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         root = pathlib.Path(folder)
         workdir = conftest.make_version(root / "runs")
         url = conftest.make_index(
-            f"lance:{root / 'index'}", conftest.make_photos(root / "photos"), workdir=workdir
+            options.index or f"lance:{root / 'index'}",
+            conftest.make_photos(root / "photos"),
+            workdir=workdir,
         )
-        run(url, workdir, rounds=options.rounds, seed=options.seed, report=print)
+        run(
+            url,
+            workdir,
+            rounds=options.rounds,
+            seed=options.seed,
+            longest=options.longest,
+            report=print,
+        )
 
 
 if __name__ == "__main__":
