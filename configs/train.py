@@ -48,6 +48,7 @@ def get_config() -> config_dict.ConfigDict:
     # | hard_classes (P x K, those together that the last validation confused)
     sampling.mode = "classes_by_samples"
     sampling.samples_per_class = 4  # images >= 2 of each class in a batch (K); P = batch_size / K
+    sampling.seed = -1  # integer >= 0; of the batches and the augmentation; -1: train.seed
     sampling.hard_fraction = 0.5  # [0, 1], share of a batch's classes chosen so (hard_classes)
 
     config.augment = augment = config_dict.ConfigDict()

@@ -21,6 +21,7 @@ _HOMES = {
     "load_sweep": "simsearch.sweeps.plan",
     "sweep": "simsearch.commands.sweep",
     "compare": "simsearch.commands.compare",
+    "average": "simsearch.commands.average",
     "Embedder": "simsearch.retrieval.embed",
     "Index": "simsearch.index",
     "UsageError": "simsearch.errors",

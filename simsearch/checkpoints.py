@@ -67,7 +67,7 @@ class Store:
         *,
         variables: Any,
         proxies: Mapping[str, Any] | None = None,
-        training: Any,
+        training: Any | None,
         about: Mapping[str, Any],
         metrics: Mapping[str, float] | None,
     ) -> None:
@@ -77,7 +77,7 @@ class Store:
             step: Steps done.
             variables: The network's.
             proxies: Class vectors by loss; empty where there are none.
-            training: What else is needed to go on.
+            training: What else is needed to go on; None: nobody will.
             about: What to say of it, as JSON has it.
             metrics: Validation figures; None: it was not validated.
 
@@ -85,14 +85,17 @@ class Store:
             RunError: Where this or the write before it failed, as on a full disk.
         """
         # An item without an array is none to Orbax.
-        optional = {"proxies": ocp.args.StandardSave(proxies)} if proxies else {}
+        optional = {
+            name: ocp.args.StandardSave(item)
+            for name, item in (("proxies", proxies), ("training", training))
+            if item
+        }
         try:
             self._manager.save(
                 step,
                 args=ocp.args.Composite(
                     **optional,
                     variables=ocp.args.StandardSave(variables),
-                    training=ocp.args.StandardSave(training),
                     about=ocp.args.JsonSave({"format_version": FORMAT_VERSION, **about}),
                 ),
                 metrics={**metrics, _STEP: step} if metrics is not None else None,

@@ -62,6 +62,7 @@ class Sampling:
 
     mode: Literal["classes_by_samples", "triplets", "class_balanced", "hard_classes"]
     samples_per_class: Annotated[int, checks.Range(at_least=2)]
+    seed: Annotated[int, checks.Range(at_least=-1)]
     hard_fraction: Fraction
 
 

@@ -159,7 +159,7 @@ def sample_rows(
         labels: Classes of the training images, int [N].
         confusion: Of the last validation, int [C, C]; read by sampling.mode=hard_classes alone.
     """
-    options = {"seed": config.train.seed, "batch_size": config.train.batch_size}
+    options = {"seed": _sampling_seed(config), "batch_size": config.train.batch_size}
     per_class = {"samples_per_class": config.sampling.samples_per_class}
     match config.sampling.mode:
         case "triplets":
@@ -217,7 +217,7 @@ def train_batches(
     return pipeline.train_batches(
         split,
         sample_rows=rows_of_step,
-        seed=config.train.seed,
+        seed=_sampling_seed(config),
         start_step=start_step,
         num_steps=end_step - start_step,
         # Touvron et al., Fixing the Train-Test Resolution Discrepancy, 2019.
@@ -229,6 +229,10 @@ def train_batches(
         mixup_alpha=config.augment.mixup_alpha,
         prefetch=data.prefetch_batches,
     )
+
+
+def _sampling_seed(config: Config) -> int:
+    return config.train.seed if config.sampling.seed < 0 else config.sampling.seed
 
 
 def _augmentation(config: Config) -> Any:

@@ -24,9 +24,11 @@ def log_origin(version: runs.Version) -> None:
     config, weights = version.config, version.read_facts().get("weights", {})
     train = config.train
     is_trained = train.num_steps > 0 or train.num_epochs > 0
+    origin = version.read_facts().get("average_of", ())
     progress.log.info(
-        "%s%s from weights %s",
+        "%s%s%s from weights %s",
         config.model.backbone,
+        f", the mean of versions {', '.join(map(str, origin))}," if origin else "",
         "" if is_trained else ", not trained,",
         wiring.describe_weights(weights),
     )

@@ -111,6 +111,11 @@ def resume(
             f"version {found.number} goes on with its own configuration, and these differ: "
             f"{'; '.join(changes)}; leave them out, or train a new version"
         )
+    if origin := found.read_facts().get("average_of"):
+        raise errors.UsageError(
+            f"version {found.number} is the mean of versions {', '.join(map(str, origin))} and is "
+            "not trained; train a new version"
+        )
     with stop.on_signals() as stop_request:
         splits = prepare(found.config)
         return _fit(found, splits, None, stop_request, after_validation)
@@ -181,7 +186,7 @@ def _fit(
             version,
             splits["train"],
             initial=initial,
-            evaluate=_validation(config, splits, corrupt, confusion=confusion),
+            evaluate=validation(config, splits, corrupt, confusion=confusion),
             confusion=confusion,
             corrupt=corrupt,
             stop_request=stop_request,
@@ -196,7 +201,7 @@ def _fit(
     return version
 
 
-def _validation(
+def validation(
     config: Config,
     splits: dict[str, sources.Split],
     corrupt: corrupt_lib.CorruptLog,

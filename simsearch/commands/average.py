@@ -1,0 +1,166 @@
+"""`--mode=average`: one network from several, the mean of their weights."""
+
+import functools
+import json
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+
+from simsearch import checkpoints, errors, parallel, progress, runs, wiring, wiring_losses
+from simsearch.commands import calibration, shared, training
+from simsearch.config import Config, differences
+from simsearch.data import confusion as confusion_lib
+from simsearch.data import corrupt as corrupt_lib
+from simsearch.training import records as records_lib
+
+# What versions may differ in and still be averaged: how they were trained, not what they are.
+_FREE = (
+    "augment.",
+    "eval.",
+    "index.",
+    "loss.",
+    "optimizer.",
+    "sampling.",
+    "serve.",
+    "train.",
+    "model.freeze",
+    "data.cache",
+    "data.image_size",
+    "data.num_threads",
+    "data.on_corrupt",
+    "data.path",
+    "data.prefetch_batches",
+    "data.resize_size",
+    "data.train_image_size",
+)
+
+
+def main(
+    *, versions: Sequence[str] | None, workdir: str | os.PathLike, overrides: Mapping[str, Any]
+) -> runs.Version:
+    """Averages the versions of `--versions`."""
+    texts = [text.strip() for text in versions or ()]
+    if len(set(texts)) < 2 or len(set(texts)) < len(texts) or not all(map(str.isdigit, texts)):
+        raise errors.UsageError(
+            "--mode=average needs --versions=A,B,…, the numbers of two or more different "
+            f"versions, such as --versions=0,1,2; not {','.join(texts) or 'nothing'}"
+        )
+    if overrides:
+        raise errors.UsageError(
+            f"--config.{next(iter(overrides))} cannot be changed here: an average has the "
+            "configuration of its first version"
+        )
+    return average([int(text) for text in texts], workdir=workdir)
+
+
+def average(versions: Sequence[int], *, workdir: str | os.PathLike = "runs") -> runs.Version:
+    """Makes a version whose weights are the mean of others', and returns it.
+
+    Networks that were trained from the same first weights in different ways (images in another
+    order, other augmentation, another learning rate) lie in one valley of the loss; their mean lies
+    deeper in it. It is searched with at the cost of one network. Everything else, images and sizes
+    among it, is as of the first version.
+
+    Args:
+        versions: Their numbers, two at least. Their best checkpoints are averaged.
+        workdir: Folder of the versions.
+
+    Raises:
+        UsageError: Where a version or its checkpoint is not there, or the networks did not start
+            from the same weights.
+
+    References:
+        Wortsman et al., Model soups, 2022.
+    """
+    found = [runs.find(workdir, number) for number in versions]
+    config = found[0].config
+    facts = [version.read_facts() for version in found]
+    for version, own in zip(found[1:], facts[1:], strict=True):
+        _check_related(found[0], version, facts[0], own)
+    shared.start_devices(config)
+    splits = wiring.load_splits(config)
+    shared.check_queries(splits, "validation")
+    if not config.model.freeze_batch_norm:
+        progress.log.warning(
+            "BatchNorm's statistics were trained (model.freeze_batch_norm=False), and their means "
+            "do not fit the mean of the weights well"
+        )
+    members = [_read(version, len(splits["train"].class_names)) for version in found]
+    variables, proxies = jax.tree.map(_mean, *(member[:2] for member in members))
+    corrupt = corrupt_lib.CorruptLog()
+    validate = training.validation(config, splits, corrupt, confusion=confusion_lib.Confusion())
+    devices = parallel.local_devices(config.train.num_devices)
+    metrics = validate(*parallel.replicate((variables, proxies), devices))
+    made = runs.create(workdir, config)
+    made.write_facts(facts[0] | {"average_of": [version.number for version in found]})
+    step = max(member[2] for member in members)
+    store = checkpoints.Store(made.checkpoint_dir, monitor=config.train.monitor)
+    store.save(
+        step,
+        variables=variables,
+        proxies=proxies,
+        training=None,
+        about={"config": json.loads((made.path / "config.json").read_text())},
+        metrics=metrics,
+    )
+    store.close()
+    records = records_lib.Records(made, step=0)
+    records.write("validation", step, metrics, epoch=0.0)
+    records.close()
+    calibration.store(made, splits, corrupt=corrupt)
+    shared.log_corrupt(corrupt)
+    monitor = config.train.monitor
+    for version, (_, _, _, own) in zip(found, members, strict=True):
+        shown = f"{own[monitor]:.4f}" if monitor in own else "not measured"
+        progress.log.info("version %d: validation %s %s", version.number, monitor, shown)
+    progress.log.info("their mean: validation %s %.4f", monitor, metrics[monitor])
+    progress.log.info("version %d: %s", made.number, made.path)
+    progress.log.info("figures and pictures: python main.py --mode=eval %s", made.flags)
+    return made
+
+
+def _check_related(
+    first: runs.Version, other: runs.Version, facts: Mapping[str, Any], own: Mapping[str, Any]
+) -> None:
+    """Raises UsageError where two versions did not start from the same network."""
+    configs = first.config, other.config
+    changes = [line for line in differences(*configs) if not line.startswith(_FREE)]
+    if configs[0].train.seed != configs[1].train.seed and configs[0].model.head != "none":
+        changes.append(
+            f"train.seed: {configs[0].train.seed} -> {configs[1].train.seed}, so that their heads "
+            "started from different random weights; vary sampling.seed instead"
+        )
+    if facts.get("class_names") != own.get("class_names"):
+        changes.append("their classes")
+    elif _vectors(configs[0]) != _vectors(configs[1]):
+        changes.append("their losses with class vectors")
+    if facts.get("weights") != own.get("weights"):
+        changes.append("the weights that they started from")
+    if changes:
+        raise errors.UsageError(
+            f"versions {first.number} and {other.number} cannot be averaged, for these differ: "
+            f"{'; '.join(changes)}"
+        )
+
+
+def _vectors(config: Config) -> list[str]:
+    return sorted(wiring_losses.initial_proxies(config, 2))
+
+
+def _read(version: runs.Version, num_classes: int) -> tuple[Any, Any, int, dict[str, float]]:
+    """Returns a version's best variables and class vectors, their step and validation figures."""
+    config = version.config
+    store = checkpoints.open_to_read(version.checkpoint_dir, monitor=config.train.monitor)
+    step = store.best_step()
+    proxies = jax.eval_shape(lambda: wiring_losses.initial_proxies(config, num_classes))
+    shapes = {"variables": wiring.abstract_variables(config), "proxies": proxies}
+    restored = store.restore(step, **shapes)
+    metrics = store.metrics(step)
+    store.close()
+    return restored["variables"], restored["proxies"], step, metrics
+
+
+def _mean(*leaves: jax.Array) -> jax.Array:
+    return functools.reduce(jax.numpy.add, leaves) / len(leaves)

@@ -1,0 +1,75 @@
+import jax
+import numpy as np
+import pytest
+
+import simsearch
+from simsearch import checkpoints, errors, runs, wiring
+from simsearch.commands import average
+
+TINY = {
+    "data.source": "folder",
+    "data.image_size": 24,
+    "data.resize_size": 28,
+    "data.resize_mode": "squash",
+    "model.backbone": "resnet18",
+    "model.weights": "none",
+    "model.embedding_size": 16,
+    "model.freeze_batch_norm": True,
+    "train.batch_size": 12,
+    "train.num_steps": 2,
+    "eval.num_bootstrap": 50,
+}
+
+
+@pytest.fixture(scope="module")
+def workdir(shapes, tmp_path_factory):
+    """Two versions that saw the images in another order, and a third from other weights."""
+    root = tmp_path_factory.mktemp("averaged")
+    common = TINY | {"data.path": str(shapes), "data.cache_dir": str(root / "cache")}
+    for more in ({"sampling.seed": 1}, {"sampling.seed": 2}, {"train.seed": 1}):
+        simsearch.train(simsearch.load_config("train", common | more), workdir=root / "runs")
+    return root / "runs"
+
+
+def variables(version):
+    store = checkpoints.open_to_read(version.checkpoint_dir, monitor=version.config.train.monitor)
+    return store.restore_variables(store.best_step(), wiring.abstract_variables(version.config))
+
+
+def test_the_weights_are_the_mean_and_the_version_is_whole(workdir, caplog):
+    with caplog.at_level("INFO", "simsearch"):
+        made = simsearch.average([0, 1], workdir=workdir)
+    one, two = (variables(runs.find(workdir, number)) for number in (0, 1))
+    assert any(
+        np.abs(a - b).max() > 1e-5 for a, b in zip(*map(jax.tree.leaves, (one, two)), strict=True)
+    ), "the order of the images must matter"
+    jax.tree.map(
+        lambda a, b, mean: np.testing.assert_allclose(mean, (a + b) / 2, rtol=1e-6, atol=1e-7),
+        one,
+        two,
+        variables(made),
+    )
+    assert made.number == 3 and made.calibration_file.exists()
+    assert "version 1: validation map_at_r" in caplog.text and "their mean:" in caplog.text
+    with caplog.at_level("INFO", "simsearch"):
+        figures = simsearch.evaluate(made.number, workdir=workdir, seed=0).figures.metrics
+    assert 0 < figures["map_at_r"].value <= 1 and "classifier_accuracy" in figures
+    assert "the mean of versions 0, 1," in caplog.text
+    with pytest.raises(errors.UsageError, match="the mean of versions 0, 1 and is not trained"):
+        simsearch.resume(made.number, workdir=workdir)
+
+
+def test_versions_from_other_first_weights_are_refused(workdir):
+    with pytest.raises(errors.UsageError, match="train.seed: 0 -> 1.*vary sampling.seed"):
+        simsearch.average([0, 2], workdir=workdir)
+
+
+@pytest.mark.parametrize("given", [None, [], ["3"], ["3", "3"], ["0", "1", "x"]])
+def test_two_or_more_numbers_are_needed(given, tmp_path):
+    with pytest.raises(errors.UsageError, match="needs --versions=A,B,…, the numbers of two"):
+        average.main(versions=given, workdir=tmp_path, overrides={})
+
+
+def test_nothing_else_can_be_configured(tmp_path):
+    with pytest.raises(errors.UsageError, match="eval.seed cannot be changed here"):
+        average.main(versions=["0", "1"], workdir=tmp_path, overrides={"eval.seed": 1})
