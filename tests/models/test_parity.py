@@ -125,10 +125,16 @@ def test_a_file_that_torch_wrote_gives_torchvisions_features(programs, tmp_path)
     assert_features(programs.evaluate(variables, images), expected, rtol=1e-4)
     expected = torch_peer.features(model, images, train=True)
     unit, changed = programs.train(variables, images)
-    assert_features(unit, expected, rtol=1e-3)
+    # By image: single features of 152 layers in training mode round too much even in PyTorch,
+    # whose float32 is up to 1.6e-3 of the largest one away from its float64 (ours 1.3e-3).
+    distance = np.linalg.norm(unit - expected, axis=1)
+    np.testing.assert_array_less(distance, 1e-3, err_msg="of features of norm 1")
     state = {name: value.numpy() for name, value in model.state_dict().items()}
     for name, values in statistics(programs, changed).items():
-        np.testing.assert_allclose(values, state[name], rtol=1e-3, atol=1e-5, err_msg=name)
+        # The mean of a channel near 0 has no size of its own: its unit is the channel's spread.
+        unit = np.sqrt(state[name.replace("running_mean", "running_var")]).mean()
+        atol = 1e-3 * unit if name.endswith("running_mean") else 1e-5
+        np.testing.assert_allclose(values, state[name], rtol=1e-3, atol=atol, err_msg=name)
 
 
 @pytest.mark.torch
