@@ -21,9 +21,15 @@ import importlib
 import os
 import sys
 
-from absl import flags
+try:
+    from absl import flags
 
-from simsearch import config_files, errors
+    from simsearch import config_files, errors
+except ModuleNotFoundError as error:
+    sys.exit(
+        f"error: {sys.executable} has no module {error.name}; run `make install`, then "
+        "`.venv/bin/python main.py`, or `source .venv/bin/activate` first"
+    )
 
 # TensorFlow feeds images and nothing else: what it says of its kernels is noise here.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

@@ -1,5 +1,6 @@
 """Versioned checkpoints: the newest to go on from and the best to use; the only door to Orbax."""
 
+import logging
 import os
 import pathlib
 import shutil
@@ -11,6 +12,11 @@ import orbax.checkpoint as ocp
 from orbax.checkpoint.checkpoint_managers import preservation_policy
 
 from simsearch import errors, monitors
+
+# Orbax warns of what was asked for, opening to read, in words that sound like missing permissions.
+logging.getLogger("absl").addFilter(
+    lambda record: not ("read only" in record.getMessage() or "read_only" in record.getMessage())
+)
 
 FORMAT_VERSION = 2
 # Beside the metrics: when they were measured.

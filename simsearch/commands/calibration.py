@@ -60,7 +60,16 @@ def of(
         seed=options.seed,
     )
     try:
-        return calibration_lib.fit(counts, method=options.calibration, weights=weights)
+        found = calibration_lib.fit(counts, method=options.calibration, weights=weights)
     except ValueError as error:
         progress.log.warning("scores are shown without a probability: %s", error)
         return None
+    if found.num_different * options.false_match_rate < 1:
+        progress.log.warning(
+            "%d validation images have only %d pairs of different classes, too few for a "
+            "false-match rate of %g: do not trust the threshold and the probabilities",
+            len(split.labels),
+            found.num_different,
+            options.false_match_rate,
+        )
+    return found

@@ -65,7 +65,10 @@ def main(
         if json:
             progress.log.info("%s", _to_json(answer, query, opened))
         else:
-            progress.log.info("%s", table(answer))
+            if answer.hits:
+                progress.log.info("%s", table(answer, num_queries=len(read)))
+            else:
+                progress.log.info("nothing found: %s", opened.explain_nothing(where))
         if output:
             path = _draw(output, answer, read, query, box, opened)
             if not json:
@@ -96,15 +99,19 @@ def _read(query: str) -> queries.Query:
     return query
 
 
-def table(answer: Answer) -> str:
-    """Returns an answer as lines of text, a result each, and says so where nothing is similar."""
-    if not answer.hits:
-        return "nothing found: no image passes the filter, or the index is empty"
+def table(answer: Answer, *, num_queries: int = 1) -> str:
+    """Returns an answer as lines of text, a result each, and says so where nothing is similar.
+
+    Args:
+        answer: With a hit at least.
+        num_queries: Whose average was searched with.
+    """
     lines = []
     if not answer.is_match:
+        average = f" of {num_queries} queries on average" if num_queries > 1 else ""
         lines.append(
-            f"nothing similar here: the best score, {answer.hits[0].score:.3f}, is under the "
-            f"threshold {answer.threshold:.3f}; the nearest all the same:"
+            f"nothing similar here: the best score{average}, {answer.hits[0].score:.3f}, is under "
+            f"the threshold {answer.threshold:.3f}; the nearest all the same:"
         )
     labels = max(len("label"), *(len(hit.label) for hit in answer.hits))
     lines.append(f"rank   score  probability  {'label':{labels}}  path")

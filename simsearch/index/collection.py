@@ -12,11 +12,14 @@ from typing import Any
 import numpy as np
 
 from simsearch import errors
-from simsearch.index import answers, files, filters, incoming, opening, queries, sync
+from simsearch.index import answers, explanation, files, filters, incoming, opening, queries, sync
 from simsearch.index import metadata as metadata_lib
 from simsearch.index import rows as rows_lib
 from simsearch.index.record import Answer, Found, Hit, Info, SyncReport, Value
 from simsearch.retrieval import embed
+
+# Images that are looked at to say why a filter let nothing through.
+_NUM_EXPLAINED = 1_000
 
 
 class Index:
@@ -299,6 +302,18 @@ class Index:
     ) -> int:
         """Returns how many images pass a filter; None: how many there are."""
         return self._rows.count(filters.resolve(filter))
+
+    def explain_nothing(
+        self,
+        filter: str | filters.Filter | None = None,  # noqa: A002 - as in `search`
+    ) -> str:
+        """Returns why a search found nothing, in words."""
+        count = self.count()
+        if not count:
+            return "the index is empty"
+        where = filters.resolve(filter)
+        reason = where and explanation.of_filter(where, self._rows.sample(_NUM_EXPLAINED))
+        return reason or f"none of the {count} images passes the filter"
 
     def ids(
         self,

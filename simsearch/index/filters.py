@@ -8,7 +8,7 @@ turns that into true. Numbers compare as float64, text by code points.
 
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Literal, NamedTuple
 
 from simsearch import errors
@@ -152,13 +152,19 @@ def accepts(leaf: Compare | In | Exists, value: record_lib.Value) -> bool:
 
 def field_names(tree: Filter) -> set[str]:
     """Returns the names of all fields in a filter."""
+    return {leaf.field for leaf in leaves(tree)}
+
+
+def leaves(tree: Filter) -> Iterator[Compare | In | Exists]:
+    """Yields the comparisons of a filter, as they are written."""
     match tree:
         case And(parts) | Or(parts):
-            return set().union(*map(field_names, parts))
+            for part in parts:
+                yield from leaves(part)
         case Not(part):
-            return field_names(part)
+            yield from leaves(part)
         case _:
-            return {tree.field}
+            yield tree
 
 
 def kind(value: Constant) -> Literal["text", "boolean", "number"]:

@@ -66,7 +66,10 @@ def read_csv(path: str | os.PathLike) -> dict[str, Labels]:
     for i, row in enumerate(rows):
         label = row.get(_LABEL_COLUMN, "")
         values = {name: columns[name][i] for name in metadata if columns[name][i] is not None}
-        found[row[key].replace(os.sep, "/").removeprefix("./")] = Labels(label, values)
+        name = row[key].replace(os.sep, "/").removeprefix("./")
+        if name in found:
+            raise errors.UsageError(f"--labels={path} has more than one row of {name}")
+        found[name] = Labels(label, values)
     return found
 
 

@@ -98,6 +98,12 @@ def check(stored: About, asked: About, *, url: str, workdir: str | os.PathLike) 
     """Raises UsageError where the vectors of an index are another model's."""
     if stored.is_same_model(asked):
         return
+    if stored.version is not None and stored.version == asked.version:
+        raise errors.UsageError(
+            f"the index {url} was made by {_named(stored)}, and version {asked.version} in "
+            f"{workdir} is another network (model {asked.fingerprint[:12]}); name the folder of "
+            "the versions that it was made with by --workdir"
+        )
     number = "N" if asked.version is None else asked.version
     raise errors.UsageError(
         f"the index {url} was made by {_named(stored)}, and {_named(asked)} cannot search it; "

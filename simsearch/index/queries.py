@@ -61,7 +61,7 @@ def read(query: Query, *, crop: Box | None, max_pixels: int) -> bytes:
         return encoded if crop is None else views.crop(encoded, crop, max_pixels=max_pixels)
     except OSError as error:
         raise errors.UsageError(
-            f"--query={os.fspath(query)} must be an image file, and it cannot be read: "
+            f"the query {os.fspath(query)} must be an image file, and it cannot be read: "
             f"{error.strerror}"
         ) from error
     except views.EmptyRegion as error:
@@ -123,7 +123,9 @@ def vectors(
     by_id = stored(ids) if ids else {}
     for id_ in ids:
         if id_ not in by_id:
-            raise errors.UsageError(f"the index holds no image with --query=id:{id_}")
+            raise errors.UsageError(
+                f"the index holds no image with the id {id_}; an id has 32 digits, --json prints it"
+            )
     images = [i for i, query in enumerate(queries) if not _is_stored(query)]
     encoded = [read(queries[i], crop=crop, max_pixels=max_pixels) for i in images]
     if encoded:

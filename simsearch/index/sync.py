@@ -11,6 +11,7 @@ import numpy as np
 
 from simsearch import progress
 from simsearch.data import images as images_lib
+from simsearch.data import wording
 from simsearch.index import files, filters
 from simsearch.index.engine import Engine
 from simsearch.index.incoming import Loaded
@@ -22,6 +23,7 @@ from simsearch.index.record import Record, Row, SyncReport, new_revision
 _WRITE_ROWS = 512
 _WRITE_SECONDS = 10.0
 _READ_ROWS = 500
+_NUM_NAMED = 5
 
 
 class Tools(NamedTuple):
@@ -63,6 +65,7 @@ def run(root: str, labels: Mapping[str, Labels] | None, tools: Tools) -> SyncRep
     of_root = filters.Compare("source", "=", root)
     stored = {r.id: r for batch in tools.engine.scan(of_root) for r in batch.records}
     found = files.find(root)
+    _warn_of_strangers(labels or {}, found)
     plan = files.plan(found, stored)
     tools.delete(plan.vanished)
     changed, same = _told_apart(plan.suspects)
@@ -84,6 +87,17 @@ def run(root: str, labels: Mapping[str, Labels] | None, tools: Tools) -> SyncRep
         unreadable=unreadable,
         images_per_second=written / seconds,
     )
+
+
+def _warn_of_strangers(labels: Mapping[str, Labels], found: Sequence[files.File]) -> None:
+    strangers = sorted(labels.keys() - {file.path for file in found})
+    if strangers:
+        progress.log.warning(
+            "the table has %s of no image in the folder: %s%s",
+            wording.counted(len(strangers), "row"),
+            ", ".join(strangers[:_NUM_NAMED]),
+            ", …" if len(strangers) > _NUM_NAMED else "",
+        )
 
 
 def _told_apart(

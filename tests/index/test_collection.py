@@ -107,7 +107,7 @@ def test_stored_images_are_queries_and_not_their_own_results(index, folder, embe
     wanted /= np.linalg.norm(wanted)
     for hit in answer.hits:
         assert hit.score == pytest.approx(float(index.vector(hit.id) @ wanted), abs=1e-5)
-    with pytest.raises(errors.UsageError, match="holds no image with --query=id:abc"):
+    with pytest.raises(errors.UsageError, match="holds no image with the id abc"):
         index.search("id:abc")
 
 
@@ -147,7 +147,7 @@ def test_mistakes_are_told_in_one_line(index, folder, tmp_path):
     mistakes = [
         (lambda: index.sync(tmp_path / "empty"), "found none"),
         (lambda: index.sync(tmp_path / "missing"), "does not exist"),
-        (lambda: index.search("no.png"), "--query=no.png must be an image file"),
+        (lambda: index.search("no.png"), "the query no.png must be an image file"),
         (lambda: index.search([]), "at least one query"),
         (lambda: index.search(b"x", top_k=0), "not an image"),
         (lambda: index.search(folder / "a" / "0.png", filter="label ="), "expected a number"),

@@ -16,6 +16,12 @@ def test_labels_are_class_folders_also_below_split_folders():
     assert label("val/dog/more/1.jpg") == "dog"
 
 
+def test_an_image_has_one_row(tmp_path):
+    (tmp_path / "labels.csv").write_text("path,label\n1.png,a\n./1.png,b\n")
+    with pytest.raises(errors.UsageError, match=r"more than one row of 1\.png"):
+        metadata.read_csv(tmp_path / "labels.csv")
+
+
 def test_files_are_found_with_ids_of_their_own(tmp_path):
     for name in ("b/2.JPG", "b/notes.txt", ".hidden/3.png", "a/1.png", 'it\'s "odd" ключ.webp'):
         (tmp_path / name).parent.mkdir(exist_ok=True)

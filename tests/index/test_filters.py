@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from simsearch import errors
-from simsearch.index import filters, lance_sql, milvus_filter
+from simsearch.index import explanation, filters, lance_sql, milvus_filter
 from simsearch.index.filters import And, Compare, Exists, In, Not, Or
 from tests.index import stores
 
@@ -105,3 +105,19 @@ def test_any_text_stands_in_quotes_whatever_it_holds():
         inside = expression.removeprefix('((path == "').removesuffix('"))')
         assert '"' not in inside.replace("\\\\", "").replace('\\"', "")
         assert inside.isprintable(), "control characters are written as escapes"
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("prize < 10", "no image has a field prize; did you mean price? there are id, path, label"),
+        ("label = 1", "label is a text and 1 a number; write label = '1'"),
+        ("size = 1 and not price in ('a')", "price is a number and 'a' a text"),
+        ("price > 100", None),
+        ("qqq is null", "no image has a field qqq; there are id"),
+    ],
+)
+def test_a_filter_that_was_mistyped_is_explained(text, reason):
+    records = [stores.row("a", metadata={"price": 2.5}, label="1").record]
+    found = explanation.of_filter(filters.parse(text), records)
+    assert found is None if reason is None else found.startswith(reason)
