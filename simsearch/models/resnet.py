@@ -16,7 +16,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from simsearch.models import backbone, layers
+from simsearch.models import backbone, layers, max_pool
 
 
 class ResNet(nn.Module):
@@ -47,7 +47,7 @@ class ResNet(nn.Module):
         """Returns the feature map of normalised images [B, H, W, 3], as [B, H / 32, W / 32, C]."""
         stem = layers.Conv(64, 7, stride=2, dtype=self.dtype, name="stem_conv")
         x = nn.relu(layers.conv_norm(stem, self._norm(0)(name="stem_norm"), x, train=train))
-        x = nn.max_pool(x, (3, 3), strides=(2, 2), padding=((1, 1), (1, 1)))
+        x = max_pool.max_pool(x)
         for stage, num_blocks in enumerate(self.stage_sizes, start=1):
             if self.num_frozen >= stage:
                 # Nothing before this stage is trained: its backward pass is not computed.

@@ -83,7 +83,9 @@ def draw_all(
         title = f"the {len(worst)} most confident mistakes of {figures.num_queries} queries"
         rows = [sheet.row(row) for row in worst]
         paths.append(neighbors_plot.draw_page(mistakes, rows, title=title))
-    paths.append(curves.draw(directory / "curves.png", records, monitor=monitor))
+    # An untrained or averaged version has no curve.
+    if any(record["split"] == "train" for record in records):
+        paths.append(curves.draw(directory / "curves.png", records, monitor=monitor))
     there = np.unique(split.labels)
     paths.append(
         confusion.draw(
