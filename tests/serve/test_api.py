@@ -174,6 +174,24 @@ def test_of_several_images_with_one_broken_none_is_added(server, cherry):
     assert server.ask("/images", form=form, headers=WITH_KEY).status == 422
 
 
+@pytest.mark.parametrize(
+    ("content", "status", "words"),
+    [
+        (b"these are notes", 415, "this is no image that is read"),
+        (b"\x89PNG\r\n\x1a\n", 422, "the image cannot be read"),
+        (conftest.encoded(conftest.draw((9, 9, 9), 1))[:300], 422, "the image cannot be read"),
+    ],
+)
+def test_which_of_several_images_is_bad_is_said(server, cherry, content, status, words):
+    bad = ("/srv/photos/" + "long " * 30 + ".png", content)
+    form = [("image", ("good.jpg", cherry)), ("image", bad), ("image", ("last.png", content))]
+    reply = server.ask("/images", form=form, headers=WITH_KEY)
+    detail = reply.json["detail"]
+    assert reply.status == status and detail.startswith("long long ") and words in detail
+    assert "srv" not in detail and "last.png" not in detail and len(detail.split(": ")[0]) == 60
+    assert server.index.count() == 24
+
+
 def test_requests_that_wait_together_share_a_forward_pass(server, cherry, monkeypatch):
     real, sizes = server.index.embedder.embed, []
     has_begun, may_go_on = threading.Event(), threading.Event()
