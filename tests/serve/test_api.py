@@ -219,6 +219,18 @@ def test_requests_that_wait_together_share_a_forward_pass(server, cherry, monkey
     assert 'simsearch_requests_total{method="POST",route="/search",status="200"}' in text
 
 
+def test_every_path_that_answers_is_counted_under_its_own_name(server):
+    for path in ("/openapi.json", "/docs", "/page/app.js", "/labels", "/no/such/path"):
+        server.ask(path)
+    text = server.ask("/metrics").body.decode()
+    counted = 'simsearch_requests_total{method="GET",route="%s",status="200"}'
+    for route in ("/openapi.json", "/docs", "/page", "/labels"):
+        assert counted % route in text
+    assert counted % "unknown" not in text and 'route="unknown",status="404"' in text
+    assert "app.js" not in text and "such" not in text
+    assert "_created" not in text
+
+
 def test_nothing_is_compiled_after_the_warming_up(server, cherry, monkeypatch):
     real, sizes = server.index.embedder.embed, set()
 
@@ -265,6 +277,8 @@ def test_the_api_is_described_with_types(server):
     for path, methods in paths.items():
         for operation in methods.values():
             assert operation["description"], path
+            assert " " in operation["summary"] and len(operation["tags"]) == 1, path
+            assert set(operation["tags"]) < {tag["name"] for tag in described["tags"]}, path
             for status, answer in operation["responses"].items():
                 schema = answer.get("content", {}).get("application/json", {}).get("schema", {})
                 if int(status) >= 400 and (path, status) != ("/healthz", "503"):
