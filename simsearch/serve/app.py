@@ -143,6 +143,7 @@ def _search_routes(service: Service, *, can_change: bool) -> fastapi.APIRouter:
             hits=[models.Hit(**hit._asdict()) for hit in answer.hits],
             is_match=answer.is_match,
             threshold=answer.threshold,
+            false_match_rate=None if answer.threshold is None else service.false_match_rate,
             took_ms=1000 * (time.perf_counter() - started),
         )
 

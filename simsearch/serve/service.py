@@ -26,6 +26,7 @@ class Service:
         config: The configuration's `serve` group.
         searcher: Answers queries.
         is_stopping: Whether the server takes no more requests.
+        false_match_rate: Share of the pairs of different classes that reach the threshold.
     """
 
     def __init__(self, opened: index.Index, *, config: config_serving.Serve) -> None:
@@ -33,6 +34,7 @@ class Service:
         self.config = config
         self.searcher = Searcher(opened, config=config)
         self.is_stopping = False
+        self.false_match_rate = opened.embedder.config.eval.false_match_rate
         self._index = opened
         self._changing = asyncio.Lock()
         self._labels: tuple[float, models.Labels] | None = None

@@ -4,7 +4,7 @@ import threading
 import numpy as np
 import pytest
 
-from simsearch.index import nearest
+from simsearch.index import answers, nearest
 from tests.serve import conftest
 
 PICTURES = ("thumbnail", "large", "metrics")
@@ -229,6 +229,15 @@ def test_every_path_that_answers_is_counted_under_its_own_name(server):
     assert counted % "unknown" not in text and 'route="unknown",status="404"' in text
     assert "app.js" not in text and "such" not in text
     assert "_created" not in text
+
+
+def test_an_answer_says_what_its_threshold_lets_through(server, cherry, monkeypatch):
+    answer = server.search(cherry, top_k=1).json
+    assert answer["threshold"] is None and answer["false_match_rate"] is None
+    monkeypatch.setattr(server.index, "_judge", answers.Judge(conftest.CALIBRATION, 0.998))
+    answer = server.search(cherry, top_k=1).json
+    rate = server.index.embedder.config.eval.false_match_rate
+    assert (answer["threshold"], answer["false_match_rate"]) == (0.998, rate)
 
 
 def test_nothing_is_compiled_after_the_warming_up(server, cherry, monkeypatch):
