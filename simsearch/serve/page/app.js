@@ -2,7 +2,7 @@
 
 import * as api from "./api.js";
 import { Crop } from "./crop.js";
-import { byId, element, icon, plural } from "./dom.js";
+import { byId, either, element, icon, plural } from "./dom.js";
 import { Filters } from "./filters.js";
 import { Grid } from "./grid.js";
 import { listen } from "./intake.js";
@@ -168,7 +168,9 @@ async function run({ remember = true } = {}) {
     answer = found;
     showAnswer();
   } catch (error) {
-    if (error.name !== "AbortError" && running === mine) fail(error.message);
+    if (error.name === "AbortError" || running !== mine) return;
+    retire();
+    fail(error.message);
   } finally {
     if (running === mine) byId("results").setAttribute("aria-busy", "false");
   }
@@ -177,39 +179,67 @@ async function run({ remember = true } = {}) {
 function showAnswer() {
   byId("problem").hidden = true;
   for (const hit of answer.hits) known.set(hit.id, hit);
-  grid.show(answer.hits, { marks, isWeak: !answer.is_match });
+  grid.show(answer.hits, { marks, numSimilar: numSimilar() });
   showRefined();
   showMarks();
   byId("verdict").replaceChildren(...verdict());
   document.body.classList.add("answered");
 }
 
+/** Takes away what an earlier question found: it is no answer to the one that failed. */
+function retire() {
+  answer = null;
+  grid.show([], { marks, numSimilar: 0 });
+  byId("verdict").replaceChildren();
+  showRefined();
+  showMarks();
+}
+
+/** How many hits, of which the best come first, reach the threshold; all where there is none. */
+function numSimilar() {
+  const { hits, threshold } = answer;
+  return threshold == null ? hits.length : hits.filter((hit) => hit.score >= threshold).length;
+}
+
+/** What the threshold means, "" where there is none. */
+function meaning() {
+  const { threshold, false_match_rate: rate } = answer;
+  if (threshold == null) return "";
+  const who = "of the validation pairs of different classes";
+  const share = rate ? `at most ${Number((100 * rate).toPrecision(3))} % ${who} reach` : `none ${who} reaches`;
+  return ` Similar means a score of ${threshold.toFixed(3)} or more, which ${share}.`;
+}
+
 function verdict() {
   const { hits, is_match: isMatch, threshold, took_ms: took } = answer;
+  const these = filters.labels.length > 1 ? "these labels" : "this label";
   if (!hits.length) {
     return [
       element("h1", {}, "No image to compare with"),
-      element("p", {}, filters.text ? "No image of the collection has this label." : "The index is empty."),
+      element("p", {}, filters.text ? `No other image of the collection has ${these}.` : "The index is empty."),
     ];
   }
   const time = `${took < 10 ? took.toFixed(1) : Math.round(took)} ms`;
   if (isMatch) {
     // Without a calibrated threshold they are the nearest, and nobody knows whether they are near.
-    const words = threshold == null ? "nearest image" : "similar image";
-    return [element("h1", {}, plural(hits.length, words)), element("p", { class: "time" }, time)];
+    const words = plural(numSimilar(), threshold == null ? "nearest image" : "similar image");
+    const others = hits.length - numSimilar();
+    const heading = element("h1", { title: meaning().trim() }, others ? `${words}, ${others} less similar` : words);
+    return [heading, element("p", { class: "time" }, time)];
   }
   const best = hits[0].score.toFixed(3);
-  const least = threshold == null ? "" : ` Images of the same class score ${threshold.toFixed(3)} or more.`;
+  const where = filters.text ? `labelled ${either(filters.labels)}` : "here";
+  const rest = filters.text ? " Images with other labels were not looked at." : "";
+  const nearest = filters.text ? `The nearest image with ${these}` : "The nearest image";
   return [
-    element("h1", {}, "Nothing similar here"),
-    element("p", {}, `The nearest image scores ${best}.${least} Below is what comes closest.`),
+    element("h1", {}, `Nothing similar ${where}`),
+    element("p", {}, `${nearest} scores ${best}.${meaning()}${rest} Below is what comes closest.`),
   ];
 }
 
 function fail(words) {
   byId("problem").textContent = words;
   byId("problem").hidden = false;
-  if (!answer) byId("verdict").replaceChildren();
 }
 
 /** Shows some images of the collection to start from. */
@@ -218,7 +248,7 @@ async function welcome() {
   const { images } = await api.sample(WELCOME).catch(() => ({ images: [] }));
   if (query || answer) return;
   for (const hit of images) known.set(hit.id, hit);
-  grid.show(images, { marks, isWeak: false });
+  grid.show(images, { marks, numSimilar: images.length });
   const lead = images.length ? "Or start from one of these" : "The index holds no image yet";
   byId("verdict").replaceChildren(element("h1", { class: "soft" }, lead));
   document.body.classList.remove("answered");
