@@ -436,6 +436,7 @@ def test_nothing_similar_holds_within_the_labels_that_were_chosen(page, noise):
     expect(page.locator("#verdict")).to_contain_text("Images with other labels were not looked at.")
     again(page, lambda: label.fill("plum's"))
     expect(page.get_by_role("heading")).to_have_text("Nothing similar labelled “lime” or “plum's”")
+    expect(page.locator("#verdict")).to_contain_text("with one of these labels scores")
 
 
 def test_only_what_reaches_the_threshold_counts_as_similar(page, cherry, server, screenshots):

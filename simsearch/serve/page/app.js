@@ -2,11 +2,12 @@
 
 import * as api from "./api.js";
 import { Crop } from "./crop.js";
-import { byId, either, element, icon, plural } from "./dom.js";
+import { byId, element, icon, plural } from "./dom.js";
 import { Filters } from "./filters.js";
 import { Grid } from "./grid.js";
 import { listen } from "./intake.js";
 import { cycleTheme, showTheme } from "./themes.js";
+import { numSimilar, verdict } from "./verdict.js";
 import { Viewer } from "./viewer.js";
 
 const WELCOME = 24; // Images of the collection to start from.
@@ -179,10 +180,10 @@ async function run({ remember = true } = {}) {
 function showAnswer() {
   byId("problem").hidden = true;
   for (const hit of answer.hits) known.set(hit.id, hit);
-  grid.show(answer.hits, { marks, numSimilar: numSimilar() });
+  grid.show(answer.hits, { marks, numSimilar: numSimilar(answer) });
   showRefined();
   showMarks();
-  byId("verdict").replaceChildren(...verdict());
+  byId("verdict").replaceChildren(...verdict(answer, filters.labels));
   document.body.classList.add("answered");
 }
 
@@ -193,48 +194,6 @@ function retire() {
   byId("verdict").replaceChildren();
   showRefined();
   showMarks();
-}
-
-/** How many hits, of which the best come first, reach the threshold; all where there is none. */
-function numSimilar() {
-  const { hits, threshold } = answer;
-  return threshold == null ? hits.length : hits.filter((hit) => hit.score >= threshold).length;
-}
-
-/** What the threshold means, "" where there is none. */
-function meaning() {
-  const { threshold, false_match_rate: rate } = answer;
-  if (threshold == null) return "";
-  const who = "of the validation pairs of different classes";
-  const share = rate ? `at most ${Number((100 * rate).toPrecision(3))} % ${who} reach` : `none ${who} reaches`;
-  return ` Similar means a score of ${threshold.toFixed(3)} or more, which ${share}.`;
-}
-
-function verdict() {
-  const { hits, is_match: isMatch, threshold, took_ms: took } = answer;
-  const these = filters.labels.length > 1 ? "these labels" : "this label";
-  if (!hits.length) {
-    return [
-      element("h1", {}, "No image to compare with"),
-      element("p", {}, filters.text ? `No other image of the collection has ${these}.` : "The index is empty."),
-    ];
-  }
-  const time = `${took < 10 ? took.toFixed(1) : Math.round(took)} ms`;
-  if (isMatch) {
-    // Without a calibrated threshold they are the nearest, and nobody knows whether they are near.
-    const words = plural(numSimilar(), threshold == null ? "nearest image" : "similar image");
-    const others = hits.length - numSimilar();
-    const heading = element("h1", { title: meaning().trim() }, others ? `${words}, ${others} less similar` : words);
-    return [heading, element("p", { class: "time" }, time)];
-  }
-  const best = hits[0].score.toFixed(3);
-  const where = filters.text ? `labelled ${either(filters.labels)}` : "here";
-  const rest = filters.text ? " Images with other labels were not looked at." : "";
-  const nearest = filters.text ? `The nearest image with ${these}` : "The nearest image";
-  return [
-    element("h1", {}, `Nothing similar ${where}`),
-    element("p", {}, `${nearest} scores ${best}.${meaning()}${rest} Below is what comes closest.`),
-  ];
 }
 
 function fail(words) {
