@@ -14,6 +14,14 @@ from starlette.exceptions import HTTPException
 from simsearch.serve import access, intake, metrics, models, security
 from simsearch.serve.service import Service
 
+# Answered by the framework itself or from a folder: no route of a router stands for them.
+_DESCRIPTION, _FILES = "/openapi.json", "/page"
+_TAGS = [
+    {"name": "search", "description": "Find similar images."},
+    {"name": "images", "description": "Look at what is stored."},
+    {"name": "changes", "description": "Add and delete images; both need the key."},
+    {"name": "server", "description": "What answers, and how it is doing."},
+]
 _PAGE = pathlib.Path(__file__).parent / "page"
 _ABOUT = (
     "Finds the images of an index that are most similar to a query. "
@@ -77,6 +85,8 @@ def create(service: Service, *, api_key: str, bound_host: str) -> security.Appli
         description=_ABOUT,
         version="1",
         docs_url=None,
+        openapi_url=_DESCRIPTION,
+        openapi_tags=_TAGS,
         redoc_url=None,
         telemetry={"tracing": False, "metrics": False, "logs": False},
         separate_input_output_schemas=False,
@@ -92,10 +102,10 @@ def create(service: Service, *, api_key: str, bound_host: str) -> security.Appli
     application.include_router(_image_routes(service))
     application.include_router(_change_routes(service, with_key))
     application.include_router(_machine_routes(service, figures))
-    application.mount("/page", staticfiles.StaticFiles(directory=_PAGE))
+    application.mount(_FILES, staticfiles.StaticFiles(directory=_PAGE))
     names = [name.strip() for name in serve.allowed_hosts.split(",") if name.strip()]
     return security.Guard(
-        metrics.Observed(application, figures),
+        metrics.Observed(application, figures, plain=(_DESCRIPTION, _FILES)),
         hosts=security.allowed_hosts(bound_host, names),
         max_bytes=int(serve.max_upload_mb * 1e6),
         body_timeout=serve.upload_timeout,
@@ -115,6 +125,8 @@ def _search_routes(service: Service, *, can_change: bool) -> fastapi.APIRouter:
 
     @router.post(
         "/search",
+        tags=["search"],
+        summary="Search by images",
         responses=_problems(400, 404, 408, 413, 415, 422, 503),
         openapi_extra=_body(
             multipart_form=_FORM_SCHEMA,
@@ -131,15 +143,16 @@ def _search_routes(service: Service, *, can_change: bool) -> fastapi.APIRouter:
             hits=[models.Hit(**hit._asdict()) for hit in answer.hits],
             is_match=answer.is_match,
             threshold=answer.threshold,
+            false_match_rate=None if answer.threshold is None else service.false_match_rate,
             took_ms=1000 * (time.perf_counter() - started),
         )
 
-    @router.get("/info")
+    @router.get("/info", tags=["server"], summary="Tell what answers")
     async def info() -> models.Info:
         """Tells which model and which index answer, and what may be asked."""
         return await service.info(can_change=can_change)
 
-    @router.get("/labels")
+    @router.get("/labels", tags=["images"], summary="List the labels")
     async def labels() -> models.Labels:
         """Lists the labels of the index, the most frequent first."""
         return await service.labels()
@@ -148,24 +161,34 @@ def _search_routes(service: Service, *, can_change: bool) -> fastapi.APIRouter:
 
 
 def _image_routes(service: Service) -> fastapi.APIRouter:
-    router = fastapi.APIRouter(responses=_problems(404))
+    router = fastapi.APIRouter(responses=_problems(404), tags=["images"])
 
-    @router.get("/images")
+    @router.get("/images", summary="List some images")
     async def sample(limit: Annotated[int, fastapi.Query(ge=1, le=100)] = 24) -> models.Images:
         """Returns some images of the index, spread over all of it."""
         return models.Images(images=await service.sample(limit))
 
-    @router.get("/images/{id}")
+    @router.get("/images/{id}", summary="Describe an image")
     async def image(id: str) -> models.StoredImage:
         """Returns what is known of a stored image."""
         return await service.get(intake.checked_id(id))
 
-    @router.get("/images/{id}/thumbnail", response_class=Response, responses=_picture())
+    @router.get(
+        "/images/{id}/thumbnail",
+        summary="Get an image, small",
+        response_class=Response,
+        responses=_picture(),
+    )
     async def thumbnail(id: str, request: fastapi.Request) -> Response:
         """Returns a stored image, small."""
         return _jpeg(request, await service.thumbnail(intake.checked_id(id)))
 
-    @router.get("/images/{id}/large", response_class=Response, responses=_picture())
+    @router.get(
+        "/images/{id}/large",
+        summary="Get an image, large",
+        response_class=Response,
+        responses=_picture(),
+    )
     async def large(id: str, request: fastapi.Request) -> Response:
         """Returns a stored image as large as a screen, or small where its file is gone."""
         return _jpeg(request, await service.large(intake.checked_id(id)))
@@ -175,11 +198,12 @@ def _image_routes(service: Service) -> fastapi.APIRouter:
 
 def _change_routes(service: Service, with_key: Callable[..., Any]) -> fastapi.APIRouter:
     router = fastapi.APIRouter(
-        dependencies=[fastapi.Depends(with_key)], responses=_problems(401, 403)
+        dependencies=[fastapi.Depends(with_key)], responses=_problems(401, 403), tags=["changes"]
     )
 
     @router.post(
         "/images",
+        summary="Add images",
         status_code=201,
         responses=_problems(408, 413, 415, 422, 503),
         openapi_extra=_body(multipart_form=_ADD_SCHEMA),
@@ -189,7 +213,7 @@ def _change_routes(service: Service, with_key: Callable[..., Any]) -> fastapi.AP
         with service.searcher.admission():
             return models.Added(ids=await service.add(await intake.read_addition(request)))
 
-    @router.delete("/images/{id}", responses=_problems(404))
+    @router.delete("/images/{id}", summary="Delete an image", responses=_problems(404))
     async def remove(id: str) -> models.Removed:
         """Deletes a stored image; its file stays where it is."""
         return models.Removed(removed=await service.remove(intake.checked_id(id)))
@@ -198,16 +222,20 @@ def _change_routes(service: Service, with_key: Callable[..., Any]) -> fastapi.AP
 
 
 def _machine_routes(service: Service, figures: metrics.Metrics) -> fastapi.APIRouter:
-    router = fastapi.APIRouter()
+    router = fastapi.APIRouter(tags=["server"])
 
-    @router.get("/healthz", responses={503: {"model": models.Health}})
+    @router.get(
+        "/healthz",
+        summary="Tell whether it takes requests",
+        responses={503: {"model": models.Health}},
+    )
     async def healthz(response: Response) -> models.Health:
         """Tells whether the server takes requests: 503 while it stops."""
         response.status_code = 503 if service.is_stopping else 200
         status = "stopping" if service.is_stopping else "ok"
         return models.Health(status=status, num_images=service.count())
 
-    @router.get("/metrics", response_class=Response)
+    @router.get("/metrics", summary="Get figures for Prometheus", response_class=Response)
     async def metrics_text() -> Response:
         """Returns the server's figures in Prometheus's format."""
         return Response(figures.text(), media_type=metrics.CONTENT_TYPE)

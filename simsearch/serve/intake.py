@@ -18,6 +18,7 @@ _FORM = "multipart/form-data"
 _TEXT_FIELDS = ("url", "id", "filter", "top_k")
 _LIST_FIELDS = ("ids", "unlike")
 _MAX_FIELDS = 300
+_SHORT = 60  # Letters of a file's name in a message.
 
 
 class Query(NamedTuple):
@@ -32,6 +33,12 @@ class Upload(NamedTuple):
 
     name: str
     encoded: bytes
+
+    @property
+    def short_name(self) -> str:
+        """The end of its name, in a few letters that can stand in a line."""
+        name = "".join(letter for letter in self.name.split("/")[-1] if letter.isprintable())
+        return name if len(name) <= _SHORT else f"{name[: _SHORT - 1]}…"
 
 
 class Addition(NamedTuple):
@@ -120,6 +127,11 @@ def check_image(encoded: bytes, *, max_pixels: int) -> None:
 def unreadable(error: Exception) -> HTTPException:
     """Returns the answer to an image that cannot be decoded."""
     return HTTPException(422, f"the image cannot be read: {error}")
+
+
+def of_upload(upload: Upload, problem: HTTPException) -> HTTPException:
+    """Returns a problem with an image that says which of the files that came it is."""
+    return HTTPException(problem.status_code, f"{upload.short_name}: {problem.detail}")
 
 
 def _form_values(form: FormData) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """What the server measures of itself, for Prometheus."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import prometheus_client
@@ -25,6 +25,8 @@ class Metrics:
             count_images: Tells how many images the index holds.
             count_waiting: Tells how many queries wait for the model.
         """
+        # When a counter began says nothing that Prometheus asks, and doubles what it keeps.
+        prometheus_client.disable_created_metrics()
         self._registry = CollectorRegistry()
         names = ["method", "route", "status"]
         self._requests = self._make(Counter, "requests", "Requests that were answered.", names)
@@ -73,10 +75,19 @@ class Metrics:
 class Observed:
     """An ASGI application whose answers are counted."""
 
-    def __init__(self, application: Callable[..., Any], figures: Metrics) -> None:
-        """Wraps an application."""
+    def __init__(
+        self, application: Callable[..., Any], figures: Metrics, *, plain: Sequence[str]
+    ) -> None:
+        """Wraps an application.
+
+        Args:
+            application: Whose answers they are.
+            figures: Where they are noted.
+            plain: Paths that are answered without a route of the router, also as folders.
+        """
         self._application = application
         self._figures = figures
+        self._plain = plain
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Hands a request on, and notes the answer."""
@@ -92,8 +103,13 @@ class Observed:
             await self._application(scope, receive, noting)
         finally:
             if scope["type"] == "http":
-                # The router leaves the route that it found in the scope.
-                route = getattr(scope.get("route"), "path", None)
                 self._figures.observe_request(
-                    method=scope["method"], route=route, status=status, started=started
+                    method=scope["method"], route=self._route(scope), status=status, started=started
                 )
+
+    def _route(self, scope: Any) -> str | None:
+        """Returns the pattern of what answered; the router leaves the route in the scope."""
+        if scope.get("route") is not None:
+            return getattr(scope["route"], "path", None)
+        folders = (name for name in self._plain if f"{scope['path']}/".startswith(f"{name}/"))
+        return next(folders, None)

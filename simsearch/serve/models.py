@@ -60,6 +60,10 @@ class SearchAnswer(BaseModel):
     threshold: float | None = Field(
         description="Calibrated score of the least similarity; null where not calibrated."
     )
+    false_match_rate: Share | None = Field(
+        description="Share of the validation pairs of different classes that the threshold was "
+        "set to let through at most; null where not calibrated."
+    )
     took_ms: float = Field(description="Milliseconds from request to answer.")
 
 

@@ -5,6 +5,7 @@ import collections
 import os
 import re
 import time
+from collections.abc import Callable, Sequence
 
 from starlette.exceptions import HTTPException
 
@@ -25,6 +26,7 @@ class Service:
         config: The configuration's `serve` group.
         searcher: Answers queries.
         is_stopping: Whether the server takes no more requests.
+        false_match_rate: Share of the pairs of different classes that reach the threshold.
     """
 
     def __init__(self, opened: index.Index, *, config: config_serving.Serve) -> None:
@@ -32,6 +34,7 @@ class Service:
         self.config = config
         self.searcher = Searcher(opened, config=config)
         self.is_stopping = False
+        self.false_match_rate = opened.embedder.config.eval.false_match_rate
         self._index = opened
         self._changing = asyncio.Lock()
         self._labels: tuple[float, models.Labels] | None = None
@@ -44,10 +47,10 @@ class Service:
         """Adds images, and returns their ids when they are stored.
 
         Raises:
-            HTTPException: Where one of them cannot be read; none is added then.
+            HTTPException: Where one of them cannot be read, with its name; none is added then.
         """
         encoded = [upload.encoded for upload in addition.uploads]
-        await asyncio.gather(*(self.searcher.decode(self.searcher.check, one) for one in encoded))
+        await self._check_each(addition.uploads, self.searcher.check)
         async with self._changing:
             try:
                 return await asyncio.to_thread(
@@ -57,9 +60,27 @@ class Service:
                     paths=addition.paths or [upload.name for upload in addition.uploads],
                 )
             except images_lib.CorruptImage as error:
+                # Which one it is costs a second decoding, so only who fails pays it.
+                await self._check_each(addition.uploads, self._index.embedder.preprocess)
                 raise intake.unreadable(error) from error
             finally:
                 self._labels = None
+
+    async def _check_each(
+        self, uploads: Sequence[intake.Upload], check: Callable[[bytes], object]
+    ) -> None:
+        """Raises what a check says of the first upload that fails it, with the upload's name."""
+        problems = await asyncio.gather(
+            *(self.searcher.decode(check, upload.encoded) for upload in uploads),
+            return_exceptions=True,
+        )
+        for upload, problem in zip(uploads, problems, strict=True):
+            if isinstance(problem, images_lib.CorruptImage):
+                raise intake.of_upload(upload, intake.unreadable(problem)) from problem
+            if isinstance(problem, HTTPException):
+                raise intake.of_upload(upload, problem) from problem
+            if isinstance(problem, BaseException):
+                raise problem
 
     async def remove(self, id_: str) -> int:
         """Deletes a stored image, and returns 1 when it is gone.

@@ -4,7 +4,7 @@ import threading
 import numpy as np
 import pytest
 
-from simsearch.index import nearest
+from simsearch.index import answers, nearest
 from tests.serve import conftest
 
 PICTURES = ("thumbnail", "large", "metrics")
@@ -174,6 +174,24 @@ def test_of_several_images_with_one_broken_none_is_added(server, cherry):
     assert server.ask("/images", form=form, headers=WITH_KEY).status == 422
 
 
+@pytest.mark.parametrize(
+    ("content", "status", "words"),
+    [
+        (b"these are notes", 415, "this is no image that is read"),
+        (b"\x89PNG\r\n\x1a\n", 422, "the image cannot be read"),
+        (conftest.encoded(conftest.draw((9, 9, 9), 1))[:300], 422, "the image cannot be read"),
+    ],
+)
+def test_which_of_several_images_is_bad_is_said(server, cherry, content, status, words):
+    bad = ("/srv/photos/" + "long " * 30 + ".png", content)
+    form = [("image", ("good.jpg", cherry)), ("image", bad), ("image", ("last.png", content))]
+    reply = server.ask("/images", form=form, headers=WITH_KEY)
+    detail = reply.json["detail"]
+    assert reply.status == status and detail.startswith("long long ") and words in detail
+    assert "srv" not in detail and "last.png" not in detail and len(detail.split(": ")[0]) == 60
+    assert server.index.count() == 24
+
+
 def test_requests_that_wait_together_share_a_forward_pass(server, cherry, monkeypatch):
     real, sizes = server.index.embedder.embed, []
     has_begun, may_go_on = threading.Event(), threading.Event()
@@ -199,6 +217,27 @@ def test_requests_that_wait_together_share_a_forward_pass(server, cherry, monkey
     text = server.ask("/metrics").body.decode()
     assert "simsearch_batch_images_count" in text and "simsearch_images 24.0" in text
     assert 'simsearch_requests_total{method="POST",route="/search",status="200"}' in text
+
+
+def test_every_path_that_answers_is_counted_under_its_own_name(server):
+    for path in ("/openapi.json", "/docs", "/page/app.js", "/labels", "/no/such/path"):
+        server.ask(path)
+    text = server.ask("/metrics").body.decode()
+    counted = 'simsearch_requests_total{method="GET",route="%s",status="200"}'
+    for route in ("/openapi.json", "/docs", "/page", "/labels"):
+        assert counted % route in text
+    assert counted % "unknown" not in text and 'route="unknown",status="404"' in text
+    assert "app.js" not in text and "such" not in text
+    assert "_created" not in text
+
+
+def test_an_answer_says_what_its_threshold_lets_through(server, cherry, monkeypatch):
+    answer = server.search(cherry, top_k=1).json
+    assert answer["threshold"] is None and answer["false_match_rate"] is None
+    monkeypatch.setattr(server.index, "_judge", answers.Judge(conftest.CALIBRATION, 0.998))
+    answer = server.search(cherry, top_k=1).json
+    rate = server.index.embedder.config.eval.false_match_rate
+    assert (answer["threshold"], answer["false_match_rate"]) == (0.998, rate)
 
 
 def test_nothing_is_compiled_after_the_warming_up(server, cherry, monkeypatch):
@@ -247,6 +286,8 @@ def test_the_api_is_described_with_types(server):
     for path, methods in paths.items():
         for operation in methods.values():
             assert operation["description"], path
+            assert " " in operation["summary"] and len(operation["tags"]) == 1, path
+            assert set(operation["tags"]) < {tag["name"] for tag in described["tags"]}, path
             for status, answer in operation["responses"].items():
                 schema = answer.get("content", {}).get("application/json", {}).get("schema", {})
                 if int(status) >= 400 and (path, status) != ("/healthz", "503"):

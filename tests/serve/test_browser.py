@@ -158,7 +158,7 @@ def test_a_chosen_file_gives_a_grid_with_score_probability_label_and_path(
         page.get_by_role("button", name="Choose an image").click()
     with page.expect_response("**/search") as answered:
         chooser.value.set_files(cherry)
-    expect(page.get_by_role("heading", name="12 similar images")).to_be_visible()
+    expect(page.get_by_role("heading", name=re.compile(r"^\d+ similar image"))).to_be_visible()
     first = page.locator(".card").first
     hit = answered.value.json()["hits"][0]
     expect(first.locator(".path")).to_have_text("cherry/00.jpg")
@@ -419,8 +419,71 @@ def test_nothing_similar_is_said_where_nothing_is(page, noise, screenshots):
     answer = ask(page, noise)
     assert not answer["is_match"]
     expect(page.get_by_role("heading", name="Nothing similar here")).to_be_visible()
-    expect(page.locator("#verdict")).to_contain_text("Images of the same class score 0.998 or more")
+    expect(page.locator("#verdict")).to_contain_text(
+        "Similar means a score of 0.998 or more, which at most 0.1 % of the validation pairs of "
+        "different classes reach."
+    )
+    expect(page.locator(".card.weak")).to_have_count(12)
     page.screenshot(path=screenshots / "nothing.png")
+
+
+def test_nothing_similar_holds_within_the_labels_that_were_chosen(page, noise):
+    ask(page, noise)
+    label = page.get_by_label("Only with the label")
+    again(page, lambda: label.fill("lime"))
+    expect(page.get_by_role("heading")).to_have_text("Nothing similar labelled “lime”")
+    expect(page.locator("#verdict")).to_contain_text("The nearest image with this label scores")
+    expect(page.locator("#verdict")).to_contain_text("Images with other labels were not looked at.")
+    again(page, lambda: label.fill("plum's"))
+    expect(page.get_by_role("heading")).to_have_text("Nothing similar labelled “lime” or “plum's”")
+    expect(page.locator("#verdict")).to_contain_text("with one of these labels scores")
+
+
+def test_only_what_reaches_the_threshold_counts_as_similar(page, cherry, server, screenshots):
+    scores = [hit.score for hit in server.index.search(cherry, top_k=12).hits]
+    middle = (scores[6] + scores[7]) / 2
+    usual = server.index._judge
+    server.index._judge = usual._replace(threshold=middle)
+    try:
+        ask(page, cherry)
+    finally:
+        server.index._judge = usual
+    expect(page.get_by_role("heading")).to_have_text("7 similar images, 5 less similar")
+    weak = page.locator(".card").evaluate_all("all => all.map((one) => one.matches('.weak'))")
+    assert weak == [False] * 7 + [True] * 5
+    colors = page.locator(".card .probability").evaluate_all(
+        "all => all.map((one) => getComputedStyle(one).color)"
+    )
+    assert len(set(colors[:7])) == len(set(colors[7:])) == 1 and colors[0] != colors[-1]
+    expect(page.locator(".card img").nth(11)).to_have_js_property("complete", True)
+    page.screenshot(path=screenshots / "mixed.png", full_page=True)
+
+
+def test_what_rounds_to_none_or_all_is_said_to_be_less_or_more(page):
+    found = page.evaluate(
+        """async () => {
+            const { percent } = await import(new URL("page/grid.js", location.href));
+            return [0, 0.004, 0.006, 0.9437, 0.994, 0.996, 1].map(percent);
+        }"""
+    )
+    assert found == ["<1 %", "<1 %", "1 %", "94 %", "99 %", ">99 %", ">99 %"]
+
+
+def test_old_results_do_not_stand_under_a_query_that_failed(page, tmp_path, cherry, screenshots):
+    ask(page, cherry)
+    (tmp_path / "cut.png").write_bytes(conftest.encoded(Image.open(cherry))[:300])
+    with page.expect_response("**/search") as refused:
+        page.set_input_files("#file", tmp_path / "cut.png")
+    assert refused.value.status == 422
+    settle(page)
+    expect(page.get_by_role("alert")).to_contain_text("The image cannot be read")
+    expect(page.get_by_role("heading")).to_have_count(0)
+    expect(page.locator(".card")).to_have_count(0)
+    expect(page.locator("#keys")).to_be_hidden()
+    page.screenshot(path=screenshots / "failed.png")
+    again(page, page.go_back)
+    expect(page.locator(".card")).to_have_count(12)
+    expect(page.get_by_role("alert")).to_be_hidden()
 
 
 def test_what_cannot_be_read_is_said_in_one_line(page, tmp_path, cherry):
@@ -464,7 +527,7 @@ def test_everything_that_can_be_pressed_has_a_name(page, cherry):
 def test_the_api_page_works_without_the_web(watch, screenshots):
     page = watch("/docs")
     expect(page.get_by_text("/search", exact=True)).to_be_visible()
-    page.locator("#operations-default-healthz_healthz_get button").first.click()
+    page.locator("#operations-server-healthz_healthz_get button").first.click()
     page.get_by_role("button", name="Try it out").click()
     page.get_by_role("button", name="Execute").click()
     expect(page.locator(".live-responses-table")).to_contain_text('"ok"')

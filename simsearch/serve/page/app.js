@@ -7,6 +7,7 @@ import { Filters } from "./filters.js";
 import { Grid } from "./grid.js";
 import { listen } from "./intake.js";
 import { cycleTheme, showTheme } from "./themes.js";
+import { numSimilar, verdict } from "./verdict.js";
 import { Viewer } from "./viewer.js";
 
 const WELCOME = 24; // Images of the collection to start from.
@@ -168,7 +169,9 @@ async function run({ remember = true } = {}) {
     answer = found;
     showAnswer();
   } catch (error) {
-    if (error.name !== "AbortError" && running === mine) fail(error.message);
+    if (error.name === "AbortError" || running !== mine) return;
+    retire();
+    fail(error.message);
   } finally {
     if (running === mine) byId("results").setAttribute("aria-busy", "false");
   }
@@ -177,39 +180,25 @@ async function run({ remember = true } = {}) {
 function showAnswer() {
   byId("problem").hidden = true;
   for (const hit of answer.hits) known.set(hit.id, hit);
-  grid.show(answer.hits, { marks, isWeak: !answer.is_match });
+  grid.show(answer.hits, { marks, numSimilar: numSimilar(answer) });
   showRefined();
   showMarks();
-  byId("verdict").replaceChildren(...verdict());
+  byId("verdict").replaceChildren(...verdict(answer, filters.labels));
   document.body.classList.add("answered");
 }
 
-function verdict() {
-  const { hits, is_match: isMatch, threshold, took_ms: took } = answer;
-  if (!hits.length) {
-    return [
-      element("h1", {}, "No image to compare with"),
-      element("p", {}, filters.text ? "No image of the collection has this label." : "The index is empty."),
-    ];
-  }
-  const time = `${took < 10 ? took.toFixed(1) : Math.round(took)} ms`;
-  if (isMatch) {
-    // Without a calibrated threshold they are the nearest, and nobody knows whether they are near.
-    const words = threshold == null ? "nearest image" : "similar image";
-    return [element("h1", {}, plural(hits.length, words)), element("p", { class: "time" }, time)];
-  }
-  const best = hits[0].score.toFixed(3);
-  const least = threshold == null ? "" : ` Images of the same class score ${threshold.toFixed(3)} or more.`;
-  return [
-    element("h1", {}, "Nothing similar here"),
-    element("p", {}, `The nearest image scores ${best}.${least} Below is what comes closest.`),
-  ];
+/** Takes away what an earlier question found: it is no answer to the one that failed. */
+function retire() {
+  answer = null;
+  grid.show([], { marks, numSimilar: 0 });
+  byId("verdict").replaceChildren();
+  showRefined();
+  showMarks();
 }
 
 function fail(words) {
   byId("problem").textContent = words;
   byId("problem").hidden = false;
-  if (!answer) byId("verdict").replaceChildren();
 }
 
 /** Shows some images of the collection to start from. */
@@ -218,7 +207,7 @@ async function welcome() {
   const { images } = await api.sample(WELCOME).catch(() => ({ images: [] }));
   if (query || answer) return;
   for (const hit of images) known.set(hit.id, hit);
-  grid.show(images, { marks, isWeak: false });
+  grid.show(images, { marks, numSimilar: images.length });
   const lead = images.length ? "Or start from one of these" : "The index holds no image yet";
   byId("verdict").replaceChildren(element("h1", { class: "soft" }, lead));
   document.body.classList.remove("answered");

@@ -27,5 +27,9 @@ export function icon(name) {
 
 export const press = (button, isPressed) => button.setAttribute("aria-pressed", String(isPressed));
 
+/** Returns “a”, “a” or “b”, and so on. */
+export const either = (words) =>
+  new Intl.ListFormat("en-GB", { type: "disjunction" }).format(words.map((word) => `“${word}”`));
+
 export const plural = (count, word) =>
   `${count.toLocaleString("en")} ${word}${count === 1 ? "" : "s"}`;

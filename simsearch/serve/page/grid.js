@@ -3,13 +3,17 @@
 import { thumbnailUrl } from "./api.js";
 import { byId, element, icon, press } from "./dom.js";
 
-/** Returns 94 for 0.9437, never 100 for what is not certain. */
-export const percent = (probability) => Math.min(99, Math.max(1, Math.round(probability * 100)));
+/** Returns "94 %" for 0.9437; what rounds to 0 or 100 is neither impossible nor certain. */
+export function percent(probability) {
+  const rounded = Math.round(probability * 100);
+  if (rounded <= 0) return "<1 %";
+  return rounded >= 100 ? ">99 %" : `${rounded} %`;
+}
 
 export function describe(hit) {
   const parts = [hit.label || hit.path || hit.id.slice(0, 12)];
   if (hit.score != null) parts.push(`score ${hit.score.toFixed(3)}`);
-  if (hit.probability != null) parts.push(`${percent(hit.probability)} % the same class`);
+  if (hit.probability != null) parts.push(`${percent(hit.probability)} the same class`);
   return parts.join(", ");
 }
 
@@ -23,11 +27,12 @@ export class Grid {
     this.list.addEventListener("keydown", (event) => this.#key(event));
   }
 
-  show(hits, { marks, isWeak }) {
+  /** Shows hits; those from number `numSimilar` on are dimmed. */
+  show(hits, { marks, numSimilar }) {
     this.hits = hits;
     this.cards = hits.map((hit) => this.#card(hit));
+    this.cards.forEach((card, i) => card.classList.toggle("weak", i >= numSimilar));
     this.list.replaceChildren(...this.cards);
-    this.list.classList.toggle("weak", isWeak);
     byId("keys").hidden = hits.length === 0;
     this.mark(marks);
   }
@@ -84,7 +89,7 @@ export class Grid {
     if (!hit.label) head.firstChild.classList.add("none");
     if (hit.probability != null) {
       const words = "Estimated probability that it shows the same class as the query";
-      head.append(element("span", { class: "probability", title: words }, `${percent(hit.probability)} %`));
+      head.append(element("span", { class: "probability", title: words }, percent(hit.probability)));
     }
     caption.append(head);
     if (hit.score != null) {

@@ -61,7 +61,7 @@ export class Viewer {
     this.image.alt = describe(hit);
     byId("viewer-title").textContent = hit.label || "no label";
     const facts = [["Result", `${this.at + 1} of ${this.hits.length}`]];
-    if (hit.probability != null) facts.push(["Same class", `${percent(hit.probability)} %`]);
+    if (hit.probability != null) facts.push(["Same class", percent(hit.probability)]);
     if (hit.score != null) facts.push(["Score", hit.score.toFixed(4)]);
     facts.push(["Path", hit.path]);
     for (const [name, value] of Object.entries(hit.metadata ?? {})) {
