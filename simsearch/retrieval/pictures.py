@@ -83,8 +83,7 @@ def draw_all(
         title = f"the {len(worst)} most confident mistakes of {figures.num_queries} queries"
         rows = [sheet.row(row) for row in worst]
         paths.append(neighbors_plot.draw_page(mistakes, rows, title=title))
-    # An untrained or averaged version has no curve.
-    if any(record["split"] == "train" for record in records):
+    if any(record["split"] == "train" for record in records):  # An average was not trained.
         paths.append(curves.draw(directory / "curves.png", records, monitor=monitor))
     there = np.unique(split.labels)
     paths.append(
