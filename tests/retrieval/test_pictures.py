@@ -39,9 +39,9 @@ def _draw(directory, split, angles, *, invalid=(), calibrated=None, **options):
         figures=figures_lib.Figures(
             {}, {}, np.eye(2, dtype=int), int(valid.sum()), 0, {}, calibrated
         ),
-        records=[],
         monitor="map_at_r",
-        **{"num_similar": 3, "query_index": None, "seed": 0, "max_pixels": 10**6} | options,
+        **{"records": [], "num_similar": 3, "query_index": None, "seed": 0, "max_pixels": 10**6}
+        | options,
     )
 
 
@@ -69,10 +69,14 @@ def _shown(row):
 
 
 def test_all_pictures_are_drawn_and_listed(tmp_path):
-    paths = _draw(tmp_path, _split([0, 0, 1, 1]), [0, 40, 5, 45], query_index=2)
+    trained = [{"split": "train", "step": 1, "epoch": 1.0, "loss": 1.0}]
+    split, angles = _split([0, 0, 1, 1]), [0, 40, 5, 45]
+    paths = _draw(tmp_path, split, angles, query_index=2, records=trained)
     names = ["query_2", "random_queries", "worst_mistakes", "curves", "confusion", "embedding_map"]
     assert [path.name for path in paths] == [f"{name}.png" for name in names]
     assert sorted(tmp_path.iterdir()) == sorted(paths)
+    untrained = _draw(tmp_path, split, angles, query_index=2, records=[])
+    assert [path for path in paths if path not in untrained] == [tmp_path / "curves.png"]
 
 
 def test_results_are_the_nearest_others_in_order(drawn, tmp_path):
