@@ -44,6 +44,8 @@ def empty_memory(config: Config) -> memory_lib.Memory | None:
 
 def embedding_size(config: Config) -> int:
     """Returns the dimensions of an embedding, without computing any."""
+    if config.model.head != "none":
+        return config.model.embedding_size
     size = preprocessing.resolve(config).data.image_size
     images = jax.ShapeDtypeStruct((1, size, size, 3), np.uint8)
     network = wiring.create_network(config)
