@@ -21,6 +21,9 @@ from importlib import metadata
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
+
+from simsearch import memory  # noqa: E402
+
 SIZE, TOP_K, BATCH, CLUSTERS = 128, 10, 100, 1000
 
 
@@ -42,13 +45,6 @@ def on_one_core(cpu):
     for name in ("OMP", "OPENBLAS", "MKL"):
         os.environ[f"{name}_NUM_THREADS"] = "1"
     os.environ["JAX_PLATFORMS"] = "cpu"
-
-
-def keep_memory():
-    """Does what main.py does for every command; here the other contenders gain by it as well."""
-    from simsearch import memory
-
-    memory.keep()
 
 
 def vectors_of(rng, count):
@@ -244,7 +240,8 @@ def main():
         bandwidth(options.bandwidth_rows, options.rounds)
         return
     on_one_core(options.cpu)
-    keep_memory()
+    # As main.py does for every command; here the other contenders gain by it as well.
+    memory.keep()
     names = ("jax", "faiss-cpu", "numpy", "lancedb")
     versions = ", ".join(f"{name} {metadata.version(name)}" for name in names)
     print(f"{time.strftime('%Y-%m-%d')}, one core of {platform.machine()}, {versions}; "

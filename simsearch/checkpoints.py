@@ -14,9 +14,8 @@ from orbax.checkpoint.checkpoint_managers import preservation_policy
 from simsearch import errors, monitors
 
 # Orbax warns of what was asked for, opening to read, in words that sound like missing permissions.
-logging.getLogger("absl").addFilter(
-    lambda record: not ("read only" in record.getMessage() or "read_only" in record.getMessage())
-)
+_READ_ONLY = ("CheckpointManagerOptions.read_only=True", "Given directory is read only")
+logging.getLogger("absl").addFilter(lambda record: not record.getMessage().startswith(_READ_ONLY))
 
 FORMAT_VERSION = 2
 # Beside the metrics: when they were measured.

@@ -105,6 +105,21 @@ def abstract_variables(config: Config) -> Any:
     return jax.eval_shape(lambda: random_variables(config))
 
 
+def embedding_size(config: Config) -> int:
+    """Returns the dimensions of an embedding, without computing any."""
+    if config.model.head != "none":
+        return config.model.embedding_size
+    size = preprocessing.resolve(config).data.image_size
+    images = jax.ShapeDtypeStruct((1, size, size, 3), np.uint8)
+    network = create_network(config)
+    embedded = jax.eval_shape(
+        lambda variables, images: network.apply(variables, images, train=False),
+        abstract_variables(config),
+        images,
+    )
+    return embedded.shape[-1]
+
+
 def check_model(config: Config) -> None:
     """Raises UsageError where a name or a file of the network is wrong; reads and computes nothing.
 
@@ -159,7 +174,7 @@ def sample_rows(
         labels: Classes of the training images, int [N].
         confusion: Of the last validation, int [C, C]; read by sampling.mode=hard_classes alone.
     """
-    options = {"seed": _sampling_seed(config), "batch_size": config.train.batch_size}
+    options = {"seed": sampling_seed(config), "batch_size": config.train.batch_size}
     per_class = {"samples_per_class": config.sampling.samples_per_class}
     match config.sampling.mode:
         case "triplets":
@@ -217,7 +232,7 @@ def train_batches(
     return pipeline.train_batches(
         split,
         sample_rows=rows_of_step,
-        seed=_sampling_seed(config),
+        seed=sampling_seed(config),
         start_step=start_step,
         num_steps=end_step - start_step,
         # Touvron et al., Fixing the Train-Test Resolution Discrepancy, 2019.
@@ -231,7 +246,8 @@ def train_batches(
     )
 
 
-def _sampling_seed(config: Config) -> int:
+def sampling_seed(config: Config) -> int:
+    """Returns the seed of the batches and the augmentation."""
     return config.train.seed if config.sampling.seed < 0 else config.sampling.seed
 
 

@@ -3,9 +3,8 @@
 import dataclasses
 
 import jax
-import numpy as np
 
-from simsearch import keys, preprocessing, wiring
+from simsearch import keys, wiring
 from simsearch.config import Config
 from simsearch.losses import classes
 from simsearch.losses import memory as memory_lib
@@ -28,7 +27,7 @@ def initial_proxies(config: Config, num_classes: int) -> dict[str, jax.Array]:
         num_classes: C, classes of the training images.
     """
     names = [term.name for term in loss_terms(config) if terms_lib.has_proxies(term.name)]
-    size = embedding_size(config) if names else 0
+    size = wiring.embedding_size(config) if names else 0
     key = jax.random.key(config.train.seed)
     return {
         name: classes.init_proxies(keys.stream(key, name), num_classes, embedding_size=size)
@@ -39,19 +38,4 @@ def initial_proxies(config: Config, num_classes: int) -> dict[str, jax.Array]:
 def empty_memory(config: Config) -> memory_lib.Memory | None:
     """Returns the cross-batch memory before the first step, None where there is none."""
     size = config.loss.memory_size
-    return memory_lib.empty(size, embedding_size=embedding_size(config)) if size else None
-
-
-def embedding_size(config: Config) -> int:
-    """Returns the dimensions of an embedding, without computing any."""
-    if config.model.head != "none":
-        return config.model.embedding_size
-    size = preprocessing.resolve(config).data.image_size
-    images = jax.ShapeDtypeStruct((1, size, size, 3), np.uint8)
-    network = wiring.create_network(config)
-    embedded = jax.eval_shape(
-        lambda variables, images: network.apply(variables, images, train=False),
-        wiring.abstract_variables(config),
-        images,
-    )
-    return embedded.shape[-1]
+    return memory_lib.empty(size, embedding_size=wiring.embedding_size(config)) if size else None

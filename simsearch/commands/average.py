@@ -1,10 +1,9 @@
 """`--mode=average`: one network from several, the mean of their weights."""
 
-import functools
-import json
+import dataclasses
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 
@@ -37,22 +36,31 @@ _FREE = (
 )
 
 
+class _Member(NamedTuple):
+    """The best checkpoint of a version."""
+
+    variables: Any
+    proxies: dict[str, Any]  # class vectors by loss
+    step: int
+    metrics: dict[str, float]  # on validation; empty where it was not validated
+
+
 def main(
     *, versions: Sequence[str] | None, workdir: str | os.PathLike, overrides: Mapping[str, Any]
 ) -> runs.Version:
     """Averages the versions of `--versions`."""
-    texts = [text.strip() for text in versions or ()]
-    if len(set(texts)) < 2 or len(set(texts)) < len(texts) or not all(map(str.isdigit, texts)):
+    numbers = shared.version_numbers(versions)
+    if len(numbers) < 2:
         raise errors.UsageError(
             "--mode=average needs --versions=A,B,…, the numbers of two or more different "
-            f"versions, such as --versions=0,1,2; not {','.join(texts) or 'nothing'}"
+            f"versions, such as --versions=0,1,2; not {','.join(versions or ()) or 'nothing'}"
         )
     if overrides:
         raise errors.UsageError(
             f"--config.{next(iter(overrides))} cannot be changed here: an average has the "
             "configuration of its first version"
         )
-    return average([int(text) for text in texts], workdir=workdir)
+    return average(numbers, workdir=workdir)
 
 
 def average(versions: Sequence[int], *, workdir: str | os.PathLike = "runs") -> runs.Version:
@@ -88,21 +96,22 @@ def average(versions: Sequence[int], *, workdir: str | os.PathLike = "runs") -> 
             "do not fit the mean of the weights well"
         )
     members = [_read(version, len(splits["train"].class_names)) for version in found]
-    variables, proxies = jax.tree.map(_mean, *(member[:2] for member in members))
+    trees = [(member.variables, member.proxies) for member in members]
+    variables, proxies = jax.tree.map(lambda *leaves: sum(leaves) / len(leaves), *trees)
     corrupt = corrupt_lib.CorruptLog()
     validate = training.validation(config, splits, corrupt, confusion=confusion_lib.Confusion())
     devices = parallel.local_devices(config.train.num_devices)
     metrics = validate(*parallel.replicate((variables, proxies), devices))
     made = runs.create(workdir, config)
     made.write_facts(facts[0] | {"average_of": [version.number for version in found]})
-    step = max(member[2] for member in members)
+    step = max(member.step for member in members)
     store = checkpoints.Store(made.checkpoint_dir, monitor=config.train.monitor)
     store.save(
         step,
         variables=variables,
         proxies=proxies,
         training=None,
-        about={"config": json.loads((made.path / "config.json").read_text())},
+        about={"config": dataclasses.asdict(config)},
         metrics=metrics,
     )
     store.close()
@@ -112,8 +121,9 @@ def average(versions: Sequence[int], *, workdir: str | os.PathLike = "runs") -> 
     calibration.store(made, splits, corrupt=corrupt)
     shared.log_corrupt(corrupt)
     monitor = config.train.monitor
-    for version, (_, _, _, own) in zip(found, members, strict=True):
-        shown = f"{own[monitor]:.4f}" if monitor in own else "not measured"
+    for version, member in zip(found, members, strict=True):
+        own = member.metrics.get(monitor)
+        shown = "not measured" if own is None else f"{own:.4f}"
         progress.log.info("version %d: validation %s %s", version.number, monitor, shown)
     progress.log.info("their mean: validation %s %.4f", monitor, metrics[monitor])
     progress.log.info("version %d: %s", made.number, made.path)
@@ -149,8 +159,7 @@ def _vectors(config: Config) -> list[str]:
     return sorted(wiring_losses.initial_proxies(config, 2))
 
 
-def _read(version: runs.Version, num_classes: int) -> tuple[Any, Any, int, dict[str, float]]:
-    """Returns a version's best variables and class vectors, their step and validation figures."""
+def _read(version: runs.Version, num_classes: int) -> _Member:
     config = version.config
     store = checkpoints.open_to_read(version.checkpoint_dir, monitor=config.train.monitor)
     step = store.best_step()
@@ -159,8 +168,4 @@ def _read(version: runs.Version, num_classes: int) -> tuple[Any, Any, int, dict[
     restored = store.restore(step, **shapes)
     metrics = store.metrics(step)
     store.close()
-    return restored["variables"], restored["proxies"], step, metrics
-
-
-def _mean(*leaves: jax.Array) -> jax.Array:
-    return functools.reduce(jax.numpy.add, leaves) / len(leaves)
+    return _Member(**restored, step=step, metrics=metrics)

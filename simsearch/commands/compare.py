@@ -43,8 +43,8 @@ def main(
     overrides: Mapping[str, Any],
 ) -> CompareResult:
     """Compares the two versions of `--versions`."""
-    numbers = [int(text) for text in versions or () if text.strip().isdigit()]
-    if len(versions or ()) != 2 or len(set(numbers)) != 2:
+    numbers = shared.version_numbers(versions)
+    if len(numbers) != 2:
         raise errors.UsageError(
             "--mode=compare needs --versions=A,B, the numbers of two different versions, such as "
             f"--versions=3,7; not {','.join(versions or ()) or 'nothing'}"

@@ -134,7 +134,8 @@ def _save(
             f"{config.data.source} {config.data.path}: {len(split.labels)} train images of "
             f"{len(set(split.labels.tolist()))} classes",
             f"{_sampling(config)}, {batch.images.shape[1]} x {batch.images.shape[1]} pixels from "
-            f"{config.data.resize_size} ({config.data.resize_mode}), seed {config.train.seed}",
+            f"{config.data.resize_size} ({config.data.resize_mode}), "
+            f"seed {wiring.sampling_seed(config)}",
             _augmentation(config),
         ),
     )

@@ -1,6 +1,7 @@
 """What several modes do before and after their work."""
 
 import os
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -21,22 +22,29 @@ def start_devices(config: Config) -> None:
 
 def log_origin(version: runs.Version) -> None:
     """Says what a version's network was made from, and what it takes images to be."""
-    config, weights = version.config, version.read_facts().get("weights", {})
+    config, facts = version.config, version.read_facts()
     train = config.train
     is_trained = train.num_steps > 0 or train.num_epochs > 0
-    origin = version.read_facts().get("average_of", ())
+    origin = facts.get("average_of", ())
     progress.log.info(
         "%s%s%s from weights %s",
         config.model.backbone,
         f", the mean of versions {', '.join(map(str, origin))}," if origin else "",
         "" if is_trained else ", not trained,",
-        wiring.describe_weights(weights),
+        wiring.describe_weights(facts.get("weights", {})),
     )
     progress.log.info("images %s", preprocessing.describe(config))
     if not is_trained and config.model.head != "none":
         progress.log.info(
             "its head is random; with --config.model.head=none the baseline is that of the weights"
         )
+
+
+def version_numbers(texts: Sequence[str] | None) -> list[int]:
+    """Returns the numbers of different versions; none where one is no number, or twice."""
+    words = [text.strip() for text in texts or ()]
+    is_right = len(set(words)) == len(words) and all(map(str.isdigit, words))
+    return [int(word) for word in words] if is_right else []
 
 
 def check_queries(splits: dict[str, sources.Split], name: str) -> None:

@@ -23,7 +23,6 @@ from simsearch.index.record import Record, Row, SyncReport, new_revision
 _WRITE_ROWS = 512
 _WRITE_SECONDS = 10.0
 _READ_ROWS = 500
-_NUM_NAMED = 5
 
 
 class Tools(NamedTuple):
@@ -93,10 +92,9 @@ def _warn_of_strangers(labels: Mapping[str, Labels], found: Sequence[files.File]
     strangers = sorted(labels.keys() - {file.path for file in found})
     if strangers:
         progress.log.warning(
-            "the table has %s of no image in the folder: %s%s",
+            "the table has %s of no image in the folder: %s",
             wording.counted(len(strangers), "row"),
-            ", ".join(strangers[:_NUM_NAMED]),
-            ", …" if len(strangers) > _NUM_NAMED else "",
+            wording.listed(strangers),
         )
 
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from simsearch import checkpoints, models, parallel, preprocessing, runs, wiring, wiring_losses
+from simsearch import checkpoints, models, parallel, preprocessing, runs, wiring
 from simsearch.config import Config
 from simsearch.data import batch as batch_lib
 from simsearch.data import corrupt as corrupt_lib
@@ -75,7 +75,7 @@ class Embedder:
     @property
     def embedding_size(self) -> int:
         """Dimensions of an embedding."""
-        return wiring_losses.embedding_size(self.config)
+        return wiring.embedding_size(self.config)
 
     def embed(self, images: np.ndarray, *, batch_size: int | None = None) -> np.ndarray:
         """Returns the embeddings of images that are already preprocessed.

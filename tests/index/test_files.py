@@ -3,7 +3,7 @@ import pathlib
 import pytest
 
 from simsearch import errors
-from simsearch.index import files, metadata
+from simsearch.index import files, metadata, sync
 from tests.index import stores
 
 
@@ -14,6 +14,15 @@ def test_labels_are_class_folders_also_below_split_folders():
     assert label("cat/1.jpg") == "cat" == label("cat/deep/1.jpg") == label("test/cat/1.jpg")
     assert label("1.jpg") == "" and label("test/1.jpg") == "test"
     assert label("val/dog/more/1.jpg") == "dog"
+
+
+def test_rows_of_no_image_are_named(caplog):
+    table = dict.fromkeys(["a/1.png", "a/2.png", "b.png"], metadata.Labels("a", {}))
+    sync._warn_of_strangers(table, [files.File("", "a/1.png", 0, 0, "")])
+    assert "the table has 2 rows of no image in the folder: 'a/2.png', 'b.png'" in caplog.text
+    caplog.clear()
+    sync._warn_of_strangers({}, [])
+    assert not caplog.text
 
 
 def test_an_image_has_one_row(tmp_path):

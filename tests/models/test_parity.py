@@ -16,6 +16,9 @@ from tests.models import random_weights, torch_peer
 
 GOLDEN = json.loads(pathlib.Path(__file__).with_name("golden.json").read_text())
 ALWAYS_LIVE = ("resnet18",)
+# So deep that in training mode float32 alone is too much off in single numbers: at 152 layers
+# PyTorch's is 1.6e-3 of the largest feature away from its float64, ours 1.3e-3.
+DEEP = ("resnet101", "resnet152")
 TIMM = json.loads(pathlib.Path(__file__).with_name("golden_timm.json").read_text())
 
 
@@ -81,6 +84,11 @@ def assert_features(unit, expected, *, rtol):
     np.testing.assert_allclose(unit, expected, rtol=rtol, atol=rtol * np.abs(expected).max())
 
 
+def assert_features_by_image(unit, expected):
+    """Compares L2-normalised features by their distance."""
+    np.testing.assert_array_less(np.linalg.norm(unit - expected, axis=1), 1e-3)
+
+
 def statistics(programs, changed):
     """Returns the running statistics after a training step, by torchvision's names."""
     flat = flax.traverse_util.flatten_dict({"batch_stats": changed["batch_stats"]})
@@ -125,15 +133,15 @@ def test_a_file_that_torch_wrote_gives_torchvisions_features(programs, tmp_path)
     assert_features(programs.evaluate(variables, images), expected, rtol=1e-4)
     expected = torch_peer.features(model, images, train=True)
     unit, changed = programs.train(variables, images)
-    # By image: single features of 152 layers in training mode round too much even in PyTorch,
-    # whose float32 is up to 1.6e-3 of the largest one away from its float64 (ours 1.3e-3).
-    distance = np.linalg.norm(unit - expected, axis=1)
-    np.testing.assert_array_less(distance, 1e-3, err_msg="of features of norm 1")
+    assert_features_by_image(unit, expected)
+    if programs.backbone != "resnet152":
+        assert_features(unit, expected, rtol=1e-3)
     state = {name: value.numpy() for name, value in model.state_dict().items()}
     for name, values in statistics(programs, changed).items():
-        # The mean of a channel near 0 has no size of its own: its unit is the channel's spread.
-        unit = np.sqrt(state[name.replace("running_mean", "running_var")]).mean()
-        atol = 1e-3 * unit if name.endswith("running_mean") else 1e-5
+        atol = 1e-5
+        if programs.backbone in DEEP and name.endswith("running_mean"):
+            # A mean near 0 has no size of its own: its unit is the spread of the channels.
+            atol = 1e-3 * np.sqrt(state[name.replace("mean", "var")]).mean()
         np.testing.assert_allclose(values, state[name], rtol=1e-3, atol=atol, err_msg=name)
 
 
