@@ -39,7 +39,9 @@ def create(
     variables = models.initialise(network, seed=0, image_size=images.shape[1])
     images = jnp.asarray(images)
     if mode == "eval":
-        return _evaluation(network, variables, images)
+        # As an Embedder has it.
+        folded = models.fold_batch_norm(variables, backbone=backbone)
+        return _evaluation(network, folded, images)
     return _training(network, variables, images, settings)
 
 

@@ -139,16 +139,19 @@ class Store:
         stored = self._manager.metrics(step) or {}
         return {name: value for name, value in stored.items() if name != _STEP}
 
-    def restore_variables(self, step: int, like: Any) -> Any:
+    def restore_variables(self, step: int, like: Any = None) -> Any:
         """Returns the network's variables of a step.
 
         Args:
             step: A step that was saved.
-            like: Tree of arrays or ShapeDtypeStructs of the same shapes.
+            like: Tree of arrays or ShapeDtypeStructs of the same shapes; None: of those that were
+                saved, which saves tracing the network.
 
         Raises:
             UsageError: Where a newer program wrote the checkpoint.
         """
+        if like is None:
+            like = self._saved_shapes(step, "variables")
         return self._restore(step, variables=like)["variables"]
 
     def restore_proxies(self, step: int, like: Any) -> Any:
@@ -174,10 +177,15 @@ class Store:
         try:
             return self._manager.restore(step, args=ocp.args.Composite(**args))
         except (ValueError, KeyError, OSError) as error:
-            reason = " ".join(str(error).split())[:300]
-            raise errors.RunError(
-                f"checkpoint {step} in {self._directory} could not be read: {reason}"
-            ) from error
+            raise self._unreadable(step, error) from error
+
+    def _saved_shapes(self, step: int, name: str) -> Any:
+        self._check_format(step)
+        try:
+            saved = ocp.StandardCheckpointHandler().metadata(self._directory / str(step) / name)
+        except (ValueError, KeyError, OSError) as error:
+            raise self._unreadable(step, error) from error
+        return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), saved.tree)
 
     def about(self, step: int) -> dict[str, Any]:
         """Returns what a step's checkpoint carries beside the arrays."""
@@ -191,6 +199,12 @@ class Store:
                 f"checkpoint {step} in {self._directory} has format {found} and this program reads "
                 f"up to {FORMAT_VERSION}; update simsearch"
             )
+
+    def _unreadable(self, step: int, error: Exception) -> errors.RunError:
+        reason = " ".join(str(error).split())[:300]
+        return errors.RunError(
+            f"checkpoint {step} in {self._directory} could not be read: {reason}"
+        )
 
     def _failed(self, error: Exception) -> errors.RunError:
         reason = " ".join(str(error).split())

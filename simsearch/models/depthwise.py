@@ -9,12 +9,13 @@ import functools
 import jax
 import jax.numpy as jnp
 
-Zeros = tuple[int, int]  # before and after
-Padding = tuple[Zeros, Zeros]  # of the rows and of the columns
+from simsearch.models import convolution
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
-def convolve(x: jax.Array, kernel: jax.Array, stride: int, padding: Padding) -> jax.Array:
+def convolve(
+    x: jax.Array, kernel: jax.Array, stride: int, padding: convolution.Padding
+) -> jax.Array:
     """Returns the depthwise convolution [B, H', W', C] of x [B, H, W, C].
 
     Args:
@@ -27,17 +28,22 @@ def convolve(x: jax.Array, kernel: jax.Array, stride: int, padding: Padding) -> 
         x,
         kernel,
         cpu=functools.partial(_shifted, stride=stride, padding=padding),
-        default=functools.partial(_plain, stride=stride, padding=padding),
+        default=functools.partial(
+            convolution.convolve, groups=x.shape[-1], stride=stride, padding=padding
+        ),
     )
 
 
-def _forward(x: jax.Array, kernel: jax.Array, stride: int, padding: Padding) -> tuple:
+def _forward(x: jax.Array, kernel: jax.Array, stride: int, padding: convolution.Padding) -> tuple:
     return convolve(x, kernel, stride, padding), (x, kernel)
 
 
-def _backward(stride: int, padding: Padding, residuals: tuple, gradient: jax.Array) -> tuple:
+def _backward(
+    stride: int, padding: convolution.Padding, residuals: tuple, gradient: jax.Array
+) -> tuple:
     def plain(x: jax.Array, kernel: jax.Array, gradient: jax.Array) -> tuple:
-        form = functools.partial(_plain, stride=stride, padding=padding)
+        options = {"stride": stride, "groups": x.shape[-1], "padding": padding}
+        form = functools.partial(convolution.convolve, **options)
         return jax.vjp(form, x, kernel)[1](gradient)
 
     def shifted(x: jax.Array, kernel: jax.Array, gradient: jax.Array) -> tuple:
@@ -53,18 +59,9 @@ def _backward(stride: int, padding: Padding, residuals: tuple, gradient: jax.Arr
 convolve.defvjp(_forward, _backward)
 
 
-def _plain(x: jax.Array, kernel: jax.Array, *, stride: int, padding: Padding) -> jax.Array:
-    return jax.lax.conv_general_dilated(
-        x,
-        kernel,
-        window_strides=(stride, stride),
-        padding=padding,
-        dimension_numbers=("NHWC", "HWIO", "NHWC"),
-        feature_group_count=x.shape[-1],
-    )
-
-
-def _shifted(x: jax.Array, kernel: jax.Array, *, stride: int, padding: Padding) -> jax.Array:
+def _shifted(
+    x: jax.Array, kernel: jax.Array, *, stride: int, padding: convolution.Padding
+) -> jax.Array:
     """Returns the sum over the taps of the kernel, each times the image shifted to it."""
     side = kernel.shape[0]
     padded = jnp.pad(x, ((0, 0), *padding, (0, 0)))
@@ -78,7 +75,7 @@ def _shifted(x: jax.Array, kernel: jax.Array, *, stride: int, padding: Padding) 
 
 
 def _to_input(
-    gradient: jax.Array, kernel: jax.Array, shape: tuple[int, ...], padding: Padding
+    gradient: jax.Array, kernel: jax.Array, shape: tuple[int, ...], padding: convolution.Padding
 ) -> jax.Array:
     """Returns the gradient of the input at stride 1: the convolution with the kernel turned."""
     reach = kernel.shape[0] - 1
@@ -87,7 +84,7 @@ def _to_input(
 
 
 def _to_input_by_parity(
-    gradient: jax.Array, kernel: jax.Array, shape: tuple[int, ...], padding: Padding
+    gradient: jax.Array, kernel: jax.Array, shape: tuple[int, ...], padding: convolution.Padding
 ) -> jax.Array:
     """Returns the gradient of the input at stride 2.
 
@@ -117,7 +114,7 @@ def _to_input_by_parity(
 
 
 def _to_kernel(
-    x: jax.Array, gradient: jax.Array, kernel: jax.Array, stride: int, padding: Padding
+    x: jax.Array, gradient: jax.Array, kernel: jax.Array, stride: int, padding: convolution.Padding
 ) -> jax.Array:
     """Returns the gradient of the kernel, summed row by row so that a row stays in the cache."""
     side = kernel.shape[0]

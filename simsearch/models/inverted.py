@@ -11,7 +11,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from simsearch.models import chunks, layers
+from simsearch.models import chunks, layers, materialise
 
 Activation = Callable[[jax.Array], jax.Array]
 
@@ -160,7 +160,7 @@ class Block(nn.Module):
             out = layers.conv_norm(conv, self.norm(name=f"{step}_norm"), out, train=train)
             if step != "project":
                 out = spec.activation(out)
-        return x + out if x.shape == out.shape else out
+        return materialise.materialise(x + out) if x.shape == out.shape else out
 
     def _squeeze_and_excite(self, x: jax.Array) -> jax.Array:
         """Returns x [B, H, W, C] with each channel weighed by what all pixels say of it.

@@ -7,7 +7,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from simsearch.models import depthwise
+from simsearch.models import convolution, depthwise, grouped
 
 # Up to so many output pixels XLA:CPU is slower with a convolution than with a matrix product over
 # patches: 25-50 times at 2x2 and 1x1, where it has no fast kernel, and about equal from 5x5 on.
@@ -59,7 +59,7 @@ class Conv(nn.Module):
         return convolve_fast(x, kernel, stride=self.stride, groups=self.groups, padding=padding)
 
 
-def zeros(size: int, kernel_size: int, *, stride: int, same: bool = False) -> depthwise.Zeros:
+def zeros(size: int, kernel_size: int, *, stride: int, same: bool = False) -> convolution.Zeros:
     """Returns how many zeros go before and after a row or a column of pixels, none unused.
 
     Args:
@@ -74,23 +74,25 @@ def zeros(size: int, kernel_size: int, *, stride: int, same: bool = False) -> de
 
 
 def convolve_fast(
-    x: jax.Array, kernel: jax.Array, *, stride: int, groups: int, padding: depthwise.Padding
+    x: jax.Array, kernel: jax.Array, *, stride: int, groups: int, padding: convolution.Padding
 ) -> jax.Array:
-    """Returns what `convolve` does, in the form that is fastest for the shape and the platform."""
+    """Returns `convolution.convolve` in the form that is fastest for the shape and platform."""
     if groups == x.shape[-1] == kernel.shape[-1] and stride <= 2:
         return depthwise.convolve(x, kernel, stride, padding)
-    plain = functools.partial(convolve, stride=stride, groups=groups, padding=padding)
+    if groups > 1:
+        return grouped.convolve(x, kernel, stride, groups, padding)
+    plain = functools.partial(convolution.convolve, stride=stride, groups=1, padding=padding)
     output_pixels = -(-x.shape[1] // stride) * -(-x.shape[2] // stride)
-    if groups > 1 or output_pixels > _PATCHES_MAX_PIXELS:
+    if output_pixels > _PATCHES_MAX_PIXELS:
         return plain(x, kernel)
     patches = functools.partial(convolve_patches, stride=stride, padding=padding)
     return jax.lax.platform_dependent(x, kernel, cpu=patches, default=plain)
 
 
 def convolve_patches(
-    x: jax.Array, kernel: jax.Array, *, stride: int, padding: depthwise.Padding
+    x: jax.Array, kernel: jax.Array, *, stride: int, padding: convolution.Padding
 ) -> jax.Array:
-    """Returns what `convolve` does, as one matrix product over the patches under the kernel."""
+    """Returns `convolution.convolve` as one matrix product over the patches under the kernel."""
     side, _, channels, features = kernel.shape
     height, width = (-(-size // stride) for size in x.shape[1:3])
     padded = jnp.pad(x, ((0, 0), *padding, (0, 0)))
@@ -105,31 +107,12 @@ def convolve_patches(
     return columns @ kernel.reshape(side * side * channels, features)
 
 
-def convolve(
-    x: jax.Array, kernel: jax.Array, *, stride: int, groups: int, padding: depthwise.Padding
-) -> jax.Array:
-    """Returns the convolution [B, H', W', O] of x [B, H, W, C] with a kernel [k, k, C / groups, O].
-
-    Args:
-        x: Images.
-        kernel: Kernel of odd side k.
-        stride: Step of the kernel.
-        groups: Groups of channels.
-        padding: Zeros before and after the rows and the columns.
-    """
-    return jax.lax.conv_general_dilated(
-        x,
-        kernel,
-        window_strides=(stride, stride),
-        padding=padding,
-        dimension_numbers=("NHWC", "HWIO", "NHWC"),
-        feature_group_count=groups,
-    )
-
-
 def convolve_1x1(x: jax.Array, kernel: jax.Array, *, stride: int = 1) -> jax.Array:
-    """Returns what `convolve` does with a kernel [1, 1, C, O], given as [C, O]."""
-    return jnp.einsum("bhwc,co->bhwo", x[:, ::stride, ::stride], kernel)
+    """Returns `convolution.convolve` with a kernel [1, 1, C, O], given as [C, O]."""
+    x = x[:, ::stride, ::stride]
+    # As matrices: of a contraction over three axes, which is what the gradient by the kernel would
+    # be otherwise, XLA:CPU first makes a transposed copy.
+    return (x.reshape(-1, x.shape[-1]) @ kernel).reshape(*x.shape[:-1], -1)
 
 
 class BatchNorm(nn.Module):

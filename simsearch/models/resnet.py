@@ -16,7 +16,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from simsearch.models import backbone, layers, max_pool
+from simsearch.models import backbone, layers, materialise, max_pool
 
 
 class ResNet(nn.Module):
@@ -110,7 +110,7 @@ class Block(nn.Module):
             )
             norm = self.norm(name="downsample_norm")
             x = layers.conv_norm(shortcut, norm, x, train=train)
-        return nn.relu(x + out)
+        return materialise.materialise(nn.relu(x + out))
 
 
 def torch_name(path: tuple[str, ...]) -> str:

@@ -68,8 +68,7 @@ class Embedder:
             version = runs.find(workdir, version)
         config = config or version.config
         store = checkpoints.open_to_read(version.checkpoint_dir, monitor=config.train.monitor)
-        shapes = wiring.abstract_variables(config)
-        variables = store.restore_variables(store.best_step(), shapes)
+        variables = store.restore_variables(store.best_step())
         return cls(config, variables, class_names=version.read_facts().get("class_names", ()))
 
     @property

@@ -1,6 +1,7 @@
 """A server's life: the address is taken, the model made warm, the port opened, and drained."""
 
 import contextlib
+import errno
 import math
 import os
 import signal
@@ -62,10 +63,14 @@ def take_address(host: str, port: int) -> socket.socket:
         taken.bind(address)
     except OSError as error:
         taken.close()
-        raise errors.UsageError(
-            f"--host={host} --port={port} cannot be had ({error.strerror}); choose another --port"
-        ) from error
+        raise _taken(host, port, error) from error
     return taken
+
+
+def _taken(host: str, port: int, error: OSError) -> errors.UsageError:
+    return errors.UsageError(
+        f"--host={host} --port={port} cannot be had ({error.strerror}); choose another --port"
+    )
 
 
 def serve(opened: index.Index, address: socket.socket, *, host: str) -> None:
@@ -75,6 +80,9 @@ def serve(opened: index.Index, address: socket.socket, *, host: str) -> None:
         opened: The index; it stays open.
         address: As `take_address` returns it.
         host: That it is bound to.
+
+    Raises:
+        UsageError: Where another program began to listen there meanwhile.
     """
     config = opened.embedder.config.serve
     answering = service.Service(opened, config=config)
@@ -130,7 +138,8 @@ def _run(
     host: str,
 ) -> None:
     name = f"[{host}]" if ":" in host else host
-    url = f"http://{name}:{address.getsockname()[1]}"
+    port = address.getsockname()[1]
+    url = f"http://{name}:{port}"
 
     def announce() -> None:
         if not security.is_loopback(host):
@@ -144,7 +153,13 @@ def _run(
 
     server = create(application, config=answering.config, on_start=announce, on_stop=stop)
     with _signals_that_only_stop():
-        server.run(sockets=[address])
+        try:
+            server.run(sockets=[address])
+        except OSError as error:
+            # Two may bind a port while neither listens: the other one was warm first.
+            if error.errno != errno.EADDRINUSE:
+                raise
+            raise _taken(host, port, error) from error
 
 
 @contextlib.contextmanager

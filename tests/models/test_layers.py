@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from simsearch.models import depthwise, layers
+from simsearch.models import convolution, depthwise, grouped, layers
 
 
 def make(side, channels, features, kernel_size, groups=1):
@@ -34,7 +34,7 @@ def plain(x, *, kernel_size, stride, groups=1, same=False):
         layers.zeros(size, kernel_size, stride=stride, same=same) for size in x.shape[1:3]
     )
     options = {"stride": stride, "padding": padding}
-    return functools.partial(layers.convolve, groups=groups, **options), options
+    return functools.partial(convolution.convolve, groups=groups, **options), options
 
 
 @pytest.mark.parametrize("stride", [1, 2])
@@ -63,6 +63,22 @@ def test_depthwise_is_the_convolution(side, kernel_size, stride, same):
         return depthwise.convolve(x, kernel, options["stride"], options["padding"])
 
     assert_same(form, expected, x, kernel)
+
+
+# Groups joined by two, by all, by as many as divide them, and groups that are wide enough alone.
+@pytest.mark.parametrize(("channels", "groups"), [(128, 4), (24, 6), (96, 24), (130, 2)])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_grouped_is_the_convolution(channels, groups, stride):
+    x, kernel = make(5, channels, 2 * channels, 3, groups)
+    expected, options = plain(x, kernel_size=3, stride=stride, groups=groups)
+
+    def form(x, kernel):
+        return grouped.convolve(x, kernel / channels, stride, groups, options["padding"])
+
+    def scaled(x, kernel):
+        return expected(x, kernel / channels)
+
+    assert_same(form, scaled, x, kernel)
 
 
 @pytest.mark.parametrize(("size", "side", "stride"), [(7, 3, 2), (8, 3, 2), (8, 5, 2), (2, 5, 2)])

@@ -31,6 +31,15 @@ def test_a_taken_address_is_nobody_elses_and_not_open_yet():
             server_lib.take_address(live.HOST, port)
 
 
+def test_an_address_that_another_server_opened_first_is_told_in_one_line(server):
+    with server_lib.take_address(live.HOST, 0) as first:
+        port = first.getsockname()[1]
+        with server_lib.take_address(live.HOST, port) as second:
+            first.listen()
+            with pytest.raises(errors.UsageError, match=f"--port={port} cannot be had"):
+                server_lib.serve(server.index, second, host=live.HOST)
+
+
 def test_an_address_of_another_machine_is_refused():
     for host in ("203.0.113.7", "no such host", "x" * 300):
         with pytest.raises(errors.UsageError, match="--host=") as caught:

@@ -84,30 +84,33 @@ def leave_one_out(
             row, query = block.scores[i], block.start + i
             relevant = int(num_relevant[query])
             order = neighbors.largest(row, max(num_kept, relevant))
-            is_same = labels == labels[query]
             nearest[query] = order[:num_kept]
             nearest_scores[query] = row[order[:num_kept]]
-            figures[query] = _figures(row, is_same, order=order, num_relevant=relevant)
+            figures[query] = _figures(
+                row, labels, label=labels[query], order=order, num_relevant=relevant
+            )
 
         neighbors.for_each_row(rank, len(block.scores))
     return RetrievalScores(num_relevant > 0, nearest, nearest_scores, *figures.T.copy())
 
 
 def _figures(
-    row: np.ndarray, is_same: np.ndarray, *, order: np.ndarray, num_relevant: int
+    row: np.ndarray, labels: np.ndarray, *, label: int, order: np.ndarray, num_relevant: int
 ) -> tuple[float, ...]:
     """Returns the eight figures of one query.
 
     Args:
         row: Its cosines with all images, float32 [N]; -inf with itself.
-        is_same: Which images are of its class, itself among them, bool [N].
+        labels: Their classes, int [N].
+        label: Its own class.
         order: Its nearest images in order, at least R of them.
         num_relevant: The other images of its class, R.
     """
     if not num_relevant:
         return (0.0,) * len(FIGURES)
-    ranks = np.flatnonzero(is_same[order]) + 1
-    first = ranks[0] if len(ranks) else _first_rank(row, is_same)
+    ranks = np.flatnonzero(labels[order] == label) + 1
+    # Only here are all labels looked at, which takes as long as all the rest.
+    first = ranks[0] if len(ranks) else _first_rank(row, labels == label)
     at_5, at_10 = np.searchsorted(ranks, (5, 10), side="right")
     within = ranks[: np.searchsorted(ranks, num_relevant, side="right")]
     precisions = np.arange(1, len(within) + 1) / within
