@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from simsearch.models import convolution, depthwise, grouped, layers
+from simsearch.models import convolution, depthwise, grouped, layers, narrow
 
 
 def make(side, channels, features, kernel_size, groups=1):
@@ -63,6 +63,17 @@ def test_depthwise_is_the_convolution(side, kernel_size, stride, same):
         return depthwise.convolve(x, kernel, options["stride"], options["padding"])
 
     assert_same(form, expected, x, kernel)
+
+
+@pytest.mark.parametrize(("side", "kernel_size", "stride"), [(6, 3, 1), (7, 3, 2), (5, 5, 2)])
+def test_narrow_is_the_convolution(side, kernel_size, stride):
+    x, kernel = make(side, 16, 24, kernel_size)
+    expected, options = plain(x, kernel_size=kernel_size, stride=stride)
+
+    def form(x, kernel):
+        return narrow.convolve(x, kernel / 16, options["stride"], options["padding"])
+
+    assert_same(form, lambda x, kernel: expected(x, kernel / 16), x, kernel)
 
 
 # Groups joined by two, by all, by as many as divide them, and groups that are wide enough alone.
