@@ -4,20 +4,25 @@ import ctypes
 import sys
 
 # Of glibc's malloc.h; Python's ctypes knows no names for them.
-_TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX, _ARENA_MAX = -1, -2, -4, -8
+_TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD, _MMAP_MAX, _ARENA_MAX = -1, -2, -3, -4, -8
 _MADV_HUGEPAGE = 14
 _PAGE = 2**21
 # Addresses, not memory: what is never written to costs nothing.
 _RESERVED = 2**33
 
 
-def keep() -> bool:
-    """Makes this process keep the memory that it frees, in large pages; returns whether it does.
+def keep(*, large_arrays: bool = True) -> bool:
+    """Makes this process keep the memory that it frees; returns whether it does.
 
     Each step on a CPU allocates and frees the same hundreds of megabytes. By default glibc asks
     the kernel for every large array anew, which zeroes it page by page, 4 KiB at a time: a third
     of a training step. The price is that memory stays at its peak. Nothing changes without glibc;
     call it before the first array is made.
+
+    Args:
+        large_arrays: Whether also those over 32 MiB, and all in large pages: for a training, which
+            makes the same in each step. A server makes some of many sizes between much that is
+            small: where one finds no gap, the heap grows by it, for thousands of requests.
     """
     if not sys.platform.startswith("linux"):
         return False
@@ -25,10 +30,15 @@ def keep() -> bool:
     if not hasattr(libc, "gnu_get_libc_version"):
         return False
     # All from one heap, which only grows: arrays over 64 MiB fit in no other.
-    options = ((_MMAP_MAX, 0), (_ARENA_MAX, 1), (_TRIM_THRESHOLD, -1), (_TOP_PAD, 2**26))
+    options = [(_ARENA_MAX, 1), (_TRIM_THRESHOLD, -1)]
+    if large_arrays:
+        options += [(_MMAP_MAX, 0), (_TOP_PAD, 2**26)]
+    else:
+        options += [(_MMAP_THRESHOLD, 2**25)]
     if not all(libc.mallopt(option, value) for option, value in options):
         return False
-    _reserve(libc)
+    if large_arrays:
+        _reserve(libc)
     return True
 
 

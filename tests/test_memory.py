@@ -3,24 +3,24 @@ import sys
 
 from simsearch import memory
 
-# Page faults of four arrays of 160 MB, each freed before the next is made.
+# Page faults of four arrays, each freed before the next is made.
 SCRIPT = """
 import resource, sys
 import numpy as np
 from simsearch import memory
-if sys.argv[1] == "keep":
-    assert memory.keep()
+if sys.argv[1] != "usual":
+    assert memory.keep(large_arrays=sys.argv[1] == "all")
 for _ in range(4):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    np.full(20_000_000, 1.0)
+    np.full(int(sys.argv[2]) // 8, 1.0)
     print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
 
 
-def faults(word):
+def faults(word, size=160_000_000):
     # Without numpy's own wish for large pages, as other libraries allocate.
     done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, word],
+        [sys.executable, "-c", SCRIPT, word, str(size)],
         capture_output=True,
         text=True,
         check=True,
@@ -30,9 +30,14 @@ def faults(word):
 
 
 def test_memory_that_was_freed_is_not_asked_for_again():
-    usual, kept = faults("usual"), faults("keep")
+    usual, kept = faults("usual"), faults("all")
     assert min(usual) > 10_000, "glibc maps every large array anew"
     assert max(kept[1:]) < 100
+
+
+def test_a_server_gives_large_arrays_back_and_keeps_the_others():
+    assert max(faults("small", size=20_000_000)[1:]) < 100
+    assert min(faults("small")) > 10_000
 
 
 def test_nothing_changes_without_glibc(monkeypatch):
