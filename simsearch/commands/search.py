@@ -66,7 +66,9 @@ def main(
             progress.log.info("%s", _to_json(answer, query, opened))
         else:
             if answer.hits:
-                progress.log.info("%s", table(answer, num_queries=len(read)))
+                rate = opened.embedder.config.eval.false_match_rate
+                text = table(answer, num_queries=len(read), false_match_rate=rate)
+                progress.log.info("%s", text)
             else:
                 progress.log.info("nothing found: %s", opened.explain_nothing(where))
         if output:
@@ -99,19 +101,21 @@ def _read(query: str) -> queries.Query:
     return query
 
 
-def table(answer: Answer, *, num_queries: int = 1) -> str:
+def table(answer: Answer, *, num_queries: int = 1, false_match_rate: float) -> str:
     """Returns an answer as lines of text, a result each, and says so where nothing is similar.
 
     Args:
         answer: With a hit at least.
         num_queries: Whose average was searched with.
+        false_match_rate: Share of the pairs of different classes that reach the threshold.
     """
     lines = []
     if not answer.is_match:
         average = f" of {num_queries} queries on average" if num_queries > 1 else ""
         lines.append(
             f"nothing similar here: the best score{average}, {answer.hits[0].score:.3f}, is under "
-            f"the threshold {answer.threshold:.3f}; the nearest all the same:"
+            f"{answer.threshold:.3f}, which at most {100 * false_match_rate:.3g} % of the "
+            "validation pairs of different classes reach; the nearest all the same:"
         )
     labels = max(len("label"), *(len(hit.label) for hit in answer.hits))
     lines.append(f"rank   score  probability  {'label':{labels}}  path")

@@ -126,9 +126,10 @@ def test_a_search_prints_a_table_and_draws(workdir, shapes, indexed, tmp_path, p
 
 def test_an_honest_answer_where_nothing_is_similar():
     hit = Hit("0" * 32, 0.412, 0.031, "cookie", "cookie/1.jpg", {})
-    text = search_command.table(Answer([hit], False, 0.63))
+    text = search_command.table(Answer([hit], False, 0.63), false_match_rate=1e-3)
     assert text.startswith(
-        "nothing similar here: the best score, 0.412, is under the threshold 0.6"
+        "nothing similar here: the best score, 0.412, is under 0.630, which at most 0.1 % of the "
+        "validation pairs of different classes reach"
     )
     assert text.splitlines()[-1].split() == ["1", "0.412", "3.1", "%", "cookie", "cookie/1.jpg"]
 
