@@ -139,23 +139,19 @@ class Store:
         stored = self._manager.metrics(step) or {}
         return {name: value for name, value in stored.items() if name != _STEP}
 
-    def restore_variables(self, step: int, like: Any = None) -> Any:
-        """Returns the network's variables of a step.
+    def restore_variables(self, step: int) -> Any:
+        """Returns the network's variables of a step, without tracing the network for their shapes.
 
         Args:
             step: A step that was saved.
-            like: Tree of arrays or ShapeDtypeStructs of the same shapes; None: of those that were
-                saved, which saves tracing the network.
 
         Raises:
             UsageError: Where a newer program wrote the checkpoint.
         """
-        if like is None:
-            like = self._saved_shapes(step, "variables")
-        return self._restore(step, variables=like)["variables"]
+        return self._restore(step, variables=None)["variables"]
 
     def restore_proxies(self, step: int, like: Any) -> Any:
-        """Returns the losses' class vectors of a step; arguments as `restore_variables`."""
+        """Returns the losses' class vectors of a step; `like` and errors as of `restore`."""
         return self._restore(step, proxies=like)["proxies"]
 
     def restore(self, step: int, **likes: Any) -> dict[str, Any]:
@@ -163,28 +159,32 @@ class Store:
 
         Args:
             step: A step that was saved.
-            likes: For each name a tree as of `restore_variables`; an empty one comes back.
+            likes: For each name a tree of arrays or ShapeDtypeStructs of the same shapes; an empty
+                one comes back.
+
+        Raises:
+            UsageError: Where a newer program wrote the checkpoint.
         """
         found = self._restore(step, **{name: like for name, like in likes.items() if like})
         return {name: found[name] if like else like for name, like in likes.items()}
 
     def _restore(self, step: int, **likes: Any) -> Any:
+        """Returns what was saved by these names, each like a tree; None: of the shapes it has."""
         self._check_format(step)
-        args = {
-            name: ocp.args.StandardRestore(jax.tree.map(_on_first_device, like))
-            for name, like in likes.items()
-        }
         try:
+            args = {}
+            for name, like in likes.items():
+                shapes = self._saved_shapes(step, name) if like is None else like
+                args[name] = ocp.args.StandardRestore(jax.tree.map(_on_first_device, shapes))
             return self._manager.restore(step, args=ocp.args.Composite(**args))
         except (ValueError, KeyError, OSError) as error:
-            raise self._unreadable(step, error) from error
+            reason = " ".join(str(error).split())[:300]
+            raise errors.RunError(
+                f"checkpoint {step} in {self._directory} could not be read: {reason}"
+            ) from error
 
     def _saved_shapes(self, step: int, name: str) -> Any:
-        self._check_format(step)
-        try:
-            saved = ocp.StandardCheckpointHandler().metadata(self._directory / str(step) / name)
-        except (ValueError, KeyError, OSError) as error:
-            raise self._unreadable(step, error) from error
+        saved = ocp.StandardCheckpointHandler().metadata(self._directory / str(step) / name)
         return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), saved.tree)
 
     def about(self, step: int) -> dict[str, Any]:
@@ -199,12 +199,6 @@ class Store:
                 f"checkpoint {step} in {self._directory} has format {found} and this program reads "
                 f"up to {FORMAT_VERSION}; update simsearch"
             )
-
-    def _unreadable(self, step: int, error: Exception) -> errors.RunError:
-        reason = " ".join(str(error).split())[:300]
-        return errors.RunError(
-            f"checkpoint {step} in {self._directory} could not be read: {reason}"
-        )
 
     def _failed(self, error: Exception) -> errors.RunError:
         reason = " ".join(str(error).split())

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 import pytest
 
-from simsearch import checkpoints, runs, wiring
+from simsearch import checkpoints, runs
 from simsearch.training import records
 from tests import cli
 
@@ -50,7 +50,7 @@ def result(workdir):
     version = runs.find(workdir / "runs", 0)
     store = checkpoints.open_to_read(version.checkpoint_dir, monitor="map_at_r")
     step = store.newest_step()
-    variables = store.restore_variables(step, wiring.abstract_variables(version.config))
+    variables = store.restore_variables(step)
     found = [
         {name: value for name, value in record.items() if name != "images_per_second"}
         for record in records.read(version.metrics_file)

@@ -12,55 +12,8 @@ import jax.numpy as jnp
 from simsearch.models import convolution
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
-def convolve(
-    x: jax.Array, kernel: jax.Array, stride: int, padding: convolution.Padding
-) -> jax.Array:
-    """Returns the depthwise convolution [B, H', W', C] of x [B, H, W, C].
-
-    Args:
-        x: Images.
-        kernel: [k, k, 1, C], one kernel for each channel.
-        stride: 1 or 2.
-        padding: Zeros before and after the rows and the columns, none of them unused.
-    """
-    return jax.lax.platform_dependent(
-        x,
-        kernel,
-        cpu=functools.partial(_shifted, stride=stride, padding=padding),
-        default=functools.partial(
-            convolution.convolve, groups=x.shape[-1], stride=stride, padding=padding
-        ),
-    )
-
-
-def _forward(x: jax.Array, kernel: jax.Array, stride: int, padding: convolution.Padding) -> tuple:
-    return convolve(x, kernel, stride, padding), (x, kernel)
-
-
-def _backward(
-    stride: int, padding: convolution.Padding, residuals: tuple, gradient: jax.Array
-) -> tuple:
-    def plain(x: jax.Array, kernel: jax.Array, gradient: jax.Array) -> tuple:
-        options = {"stride": stride, "groups": x.shape[-1], "padding": padding}
-        form = functools.partial(convolution.convolve, **options)
-        return jax.vjp(form, x, kernel)[1](gradient)
-
-    def shifted(x: jax.Array, kernel: jax.Array, gradient: jax.Array) -> tuple:
-        to_input = _to_input if stride == 1 else _to_input_by_parity
-        return (
-            to_input(gradient, kernel, x.shape, padding),
-            _to_kernel(x, gradient, kernel, stride, padding),
-        )
-
-    return jax.lax.platform_dependent(*residuals, gradient, cpu=shifted, default=plain)
-
-
-convolve.defvjp(_forward, _backward)
-
-
 def _shifted(
-    x: jax.Array, kernel: jax.Array, *, stride: int, padding: convolution.Padding
+    x: jax.Array, kernel: jax.Array, *, stride: int, groups: int, padding: convolution.Padding
 ) -> jax.Array:
     """Returns the sum over the taps of the kernel, each times the image shifted to it."""
     side = kernel.shape[0]
@@ -80,7 +33,8 @@ def _to_input(
     """Returns the gradient of the input at stride 1: the convolution with the kernel turned."""
     reach = kernel.shape[0] - 1
     turned = tuple((reach - before, reach - after) for before, after in padding)
-    return _shifted(gradient, kernel[::-1, ::-1], stride=1, padding=turned)
+    turned_kernel = kernel[::-1, ::-1]
+    return _shifted(gradient, turned_kernel, stride=1, groups=shape[-1], padding=turned)
 
 
 def _to_input_by_parity(
@@ -139,3 +93,23 @@ def _to_kernel(
     sums, _ = jax.lax.scan(add_row, zeros, jnp.arange(batch * height))
     found = jnp.stack([jnp.sum(total, axis=1) for total in sums], axis=1)
     return found[:, :, None].astype(kernel.dtype)
+
+
+def _gradients(
+    x: jax.Array,
+    kernel: jax.Array,
+    gradient: jax.Array,
+    *,
+    stride: int,
+    groups: int,
+    padding: convolution.Padding,
+) -> tuple[jax.Array, jax.Array]:
+    to_input = _to_input if stride == 1 else _to_input_by_parity
+    return (
+        to_input(gradient, kernel, x.shape, padding),
+        _to_kernel(x, gradient, kernel, stride, padding),
+    )
+
+
+# Of a kernel [k, k, 1, C] for C groups, at stride 1 or 2, with no zeros that are unused.
+convolve = convolution.with_cpu_forms(forward=_shifted, backward=_gradients)

@@ -16,46 +16,6 @@ from simsearch.models import convolution
 _JOINED_CHANNELS = 64
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4))
-def convolve(
-    x: jax.Array, kernel: jax.Array, stride: int, groups: int, padding: convolution.Padding
-) -> jax.Array:
-    """Returns the grouped convolution [B, H', W', O] of x [B, H, W, C].
-
-    Args:
-        x: Images.
-        kernel: [k, k, C / groups, O].
-        stride: Step of the kernel, in pixels.
-        groups: Groups of channels that do not see each other.
-        padding: Zeros before and after the rows and the columns.
-    """
-    return convolution.convolve(x, kernel, stride=stride, groups=groups, padding=padding)
-
-
-def _forward(
-    x: jax.Array, kernel: jax.Array, stride: int, groups: int, padding: convolution.Padding
-) -> tuple:
-    return convolve(x, kernel, stride, groups, padding), (x, kernel)
-
-
-def _backward(
-    stride: int, groups: int, padding: convolution.Padding, residuals: tuple, gradient: jax.Array
-) -> tuple:
-    def gradients_of(form, x: jax.Array, kernel: jax.Array, gradient: jax.Array) -> tuple:
-        form = functools.partial(form, stride=stride, groups=groups, padding=padding)
-        return jax.vjp(form, x, kernel)[1](gradient)
-
-    return jax.lax.platform_dependent(
-        *residuals,
-        gradient,
-        cpu=functools.partial(gradients_of, _joined),
-        default=functools.partial(gradients_of, convolution.convolve),
-    )
-
-
-convolve.defvjp(_forward, _backward)
-
-
 def _joined(
     x: jax.Array, kernel: jax.Array, *, stride: int, groups: int, padding: convolution.Padding
 ) -> jax.Array:
@@ -73,3 +33,6 @@ def _joined(
         for i, part in enumerate(jnp.split(x, parts, axis=-1))
     ]
     return jnp.concatenate(outputs, axis=-1)
+
+
+convolve = convolution.with_cpu_forms(backward=functools.partial(convolution.gradients_of, _joined))

@@ -78,7 +78,7 @@ def convolve_fast(
 ) -> jax.Array:
     """Returns `convolution.convolve` in the form that is fastest for the shape and platform."""
     if groups == x.shape[-1] == kernel.shape[-1] and stride <= 2:
-        return depthwise.convolve(x, kernel, stride, padding)
+        return depthwise.convolve(x, kernel, stride, groups, padding)
     if groups > 1:
         return grouped.convolve(x, kernel, stride, groups, padding)
     plain = functools.partial(convolution.convolve, stride=stride, groups=1, padding=padding)
@@ -87,7 +87,7 @@ def convolve_fast(
         patches = functools.partial(convolve_patches, stride=stride, padding=padding)
         return jax.lax.platform_dependent(x, kernel, cpu=patches, default=plain)
     if narrow.MIN_CHANNELS <= x.shape[-1] <= narrow.MAX_CHANNELS:
-        return narrow.convolve(x, kernel, stride, padding)
+        return narrow.convolve(x, kernel, stride, groups, padding)
     return plain(x, kernel)
 
 

@@ -12,46 +12,8 @@ import jax.numpy as jnp
 
 from simsearch.models import convolution
 
-# Up to so many channels of the input the products are faster; from three on, of a picture, not.
+# Of the input; the products are faster up to the larger, and were not measured under the smaller.
 MIN_CHANNELS, MAX_CHANNELS = 16, 48
-
-
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
-def convolve(
-    x: jax.Array, kernel: jax.Array, stride: int, padding: convolution.Padding
-) -> jax.Array:
-    """Returns the convolution [B, H', W', O] of x [B, H, W, C].
-
-    Args:
-        x: Images.
-        kernel: [k, k, C, O].
-        stride: Step of the kernel, in pixels.
-        padding: Zeros before and after the rows and the columns, none of them unused.
-    """
-    return convolution.convolve(x, kernel, stride=stride, groups=1, padding=padding)
-
-
-def _forward(
-    x: jax.Array, kernel: jax.Array, stride: int, padding: convolution.Padding
-) -> tuple[jax.Array, tuple]:
-    return convolve(x, kernel, stride, padding), (x, kernel)
-
-
-def _backward(
-    stride: int, padding: convolution.Padding, residuals: tuple, gradient: jax.Array
-) -> tuple[jax.Array, jax.Array]:
-    x, kernel = residuals
-    plain = functools.partial(convolution.convolve, stride=stride, groups=1, padding=padding)
-
-    def by_convolution(x: jax.Array, gradient: jax.Array) -> jax.Array:
-        return jax.vjp(lambda kernel: plain(x, kernel), kernel)[1](gradient)[0]
-
-    by_taps = functools.partial(_by_taps, side=len(kernel), stride=stride, padding=padding)
-    to_kernel = jax.lax.platform_dependent(x, gradient, cpu=by_taps, default=by_convolution)
-    return jax.vjp(lambda x: plain(x, kernel), x)[1](gradient)[0], to_kernel
-
-
-convolve.defvjp(_forward, _backward)
 
 
 def _by_taps(
@@ -68,3 +30,21 @@ def _by_taps(
         for j in range(side)
     ]
     return jnp.stack(taps).reshape(side, side, x.shape[-1], -1)
+
+
+def _gradients(
+    x: jax.Array,
+    kernel: jax.Array,
+    gradient: jax.Array,
+    *,
+    stride: int,
+    groups: int,
+    padding: convolution.Padding,
+) -> tuple[jax.Array, jax.Array]:
+    options = {"stride": stride, "groups": groups, "padding": padding}
+    plain = functools.partial(convolution.convolve, kernel=kernel, **options)
+    to_kernel = _by_taps(x, gradient, side=len(kernel), stride=stride, padding=padding)
+    return jax.vjp(plain, x)[1](gradient)[0], to_kernel
+
+
+convolve = convolution.with_cpu_forms(backward=_gradients)

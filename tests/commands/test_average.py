@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 import simsearch
-from simsearch import checkpoints, errors, runs, wiring
+from simsearch import checkpoints, errors, runs
 from simsearch.commands import average
 
 TINY = {
@@ -33,7 +33,7 @@ def workdir(shapes, tmp_path_factory):
 
 def variables(version):
     store = checkpoints.open_to_read(version.checkpoint_dir, monitor=version.config.train.monitor)
-    return store.restore_variables(store.best_step(), wiring.abstract_variables(version.config))
+    return store.restore_variables(store.best_step())
 
 
 def test_the_weights_are_the_mean_and_the_version_is_whole(workdir, caplog):

@@ -60,7 +60,7 @@ def test_depthwise_is_the_convolution(side, kernel_size, stride, same):
     expected, options = plain(x, kernel_size=kernel_size, stride=stride, groups=3, same=same)
 
     def form(x, kernel):
-        return depthwise.convolve(x, kernel, options["stride"], options["padding"])
+        return depthwise.convolve(x, kernel, options["stride"], 3, options["padding"])
 
     assert_same(form, expected, x, kernel)
 
@@ -71,7 +71,7 @@ def test_narrow_is_the_convolution(side, kernel_size, stride):
     expected, options = plain(x, kernel_size=kernel_size, stride=stride)
 
     def form(x, kernel):
-        return narrow.convolve(x, kernel / 16, options["stride"], options["padding"])
+        return narrow.convolve(x, kernel / 16, options["stride"], 1, options["padding"])
 
     assert_same(form, lambda x, kernel: expected(x, kernel / 16), x, kernel)
 

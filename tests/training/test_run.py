@@ -77,7 +77,7 @@ def fit(tmp_path, monkeypatch, *, stop_after=None, **overrides):
     )
     store = checkpoints.open_to_read(version.checkpoint_dir, monitor="map_at_r")
     step = store.newest_step()
-    return step, float(store.restore_variables(step, variables)["params"]["total"])
+    return step, float(store.restore_variables(step)["params"]["total"])
 
 
 def test_hard_classes_resume_bit_for_bit_wherever_the_run_was_killed(tmp_path, monkeypatch):
