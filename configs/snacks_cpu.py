@@ -12,8 +12,8 @@ def get_config() -> config_dict.ConfigDict:
     """Returns the default configuration with what a CPU needs otherwise."""
     config = train.get_config()
 
-    config.data.image_size = 256
-    config.data.resize_size = 256
+    config.data.image_size = 288
+    config.data.resize_size = 288
     config.data.resize_mode = "squash"
     config.data.train_image_size = 160
     config.data.cache = "disk"
@@ -21,6 +21,7 @@ def get_config() -> config_dict.ConfigDict:
     config.model.backbone = "mobilenet_v2"
     config.model.freeze = "2"
     config.model.freeze_batch_norm = True
+    config.model.mirror = True
 
     config.train.batch_size = 80
     config.train.num_epochs = 14

@@ -90,6 +90,11 @@ def get_config() -> config_dict.ConfigDict:
     model.padding = "auto"  # of convolutions: torch | tensorflow | auto (the weights')
     model.dtype = "float32"  # float32 | bfloat16: of the backbone; all else is float32
 
+    # Whether the head ends with Fisher's discriminant of the train images, fitted after training.
+    model.discriminant = True
+    # Whether an embedding is the mean of the image's and its mirror image's, at twice the work.
+    model.mirror = False
+
     config.loss = loss = config_dict.ConfigDict()
     loss.terms = terms = config_dict.ConfigDict()  # weights >= 0; 0: off; at least one is not
     terms.triplet = 0.5  # >= 0

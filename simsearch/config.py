@@ -107,6 +107,8 @@ class Model:
     freeze_batch_norm: bool
     padding: Literal["auto", "torch", "tensorflow"]
     dtype: Literal["float32", "bfloat16"]
+    discriminant: bool
+    mirror: bool
 
 
 @dataclasses.dataclass(frozen=True)

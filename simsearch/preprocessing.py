@@ -64,9 +64,10 @@ def describe(config: Config) -> str:
         ", ".join(f"{value:g}" for value in values) for values in (data.image_mean, data.image_std)
     )
     padding = ", padded as in TensorFlow" if config.model.padding == "tensorflow" else ""
+    mirror = ", together with their mirror images" if config.model.mirror else ""
     return (
         f"{data.image_size} x {data.image_size} pixels, {shape} {data.resize_size} "
-        f"({data.interpolation}), mean {mean}, std {std}{padding}"
+        f"({data.interpolation}), mean {mean}, std {std}{padding}{mirror}"
     )
 
 

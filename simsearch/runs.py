@@ -58,6 +58,11 @@ class Version:
         return self.path / "calibration.json"
 
     @property
+    def discriminant_file(self) -> pathlib.Path:
+        """What the head ends with, as `retrieval.discriminant` stores it."""
+        return self.path / "discriminant.npz"
+
+    @property
     def eval_dir(self) -> pathlib.Path:
         """Evaluation figures, pictures and cached embeddings."""
         return self.path / "eval"

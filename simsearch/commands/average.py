@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import jax
 
 from simsearch import checkpoints, errors, parallel, progress, runs, wiring, wiring_losses
-from simsearch.commands import calibration, shared, training
+from simsearch.commands import calibration, discriminant, shared, training
 from simsearch.config import Config, differences
 from simsearch.data import confusion as confusion_lib
 from simsearch.data import corrupt as corrupt_lib
@@ -118,6 +118,7 @@ def average(versions: Sequence[int], *, workdir: str | os.PathLike = "runs") -> 
     records = records_lib.Records(made, step=0)
     records.write("validation", step, metrics, epoch=0.0)
     records.close()
+    discriminant.store(made, splits, corrupt=corrupt)
     calibration.store(made, splits, corrupt=corrupt)
     shared.log_corrupt(corrupt)
     monitor = config.train.monitor

@@ -18,7 +18,7 @@ from simsearch import (
     wiring,
     wiring_losses,
 )
-from simsearch.commands import calibration, shared
+from simsearch.commands import calibration, discriminant, shared
 from simsearch.config import Config, differences
 from simsearch.data import confusion as confusion_lib
 from simsearch.data import corrupt as corrupt_lib
@@ -192,6 +192,7 @@ def _fit(
             stop_request=stop_request,
             after_validation=after_validation,
         )
+        discriminant.store(version, splits, corrupt=corrupt)
         calibration.store(version, splits, corrupt=corrupt)
     finally:
         shared.log_corrupt(corrupt)

@@ -4,7 +4,7 @@ from simsearch.models.backbone import IMAGE_MEAN, IMAGE_STD
 from simsearch.models.catalog import ALIASES
 from simsearch.models.catalog import NAMES as BACKBONES
 from simsearch.models.folding import fold_batch_norm
-from simsearch.models.network import EmbeddingNetwork, create_network, initialise
+from simsearch.models.network import EmbeddingNetwork, create_network, initialise, unit
 from simsearch.models.parts import trainable
 
 __all__ = [
@@ -17,4 +17,5 @@ __all__ = [
     "fold_batch_norm",
     "initialise",
     "trainable",
+    "unit",
 ]

@@ -6,6 +6,7 @@ import numpy as np
 from simsearch import checkpoints, runs, wiring_losses
 from simsearch.config import Config
 from simsearch.losses import terms as terms_lib
+from simsearch.retrieval import discriminant
 
 
 def chosen(config: Config, proxies: dict[str, jax.Array]) -> np.ndarray | None:
@@ -23,15 +24,21 @@ def chosen(config: Config, proxies: dict[str, jax.Array]) -> np.ndarray | None:
 
 
 def load(version: runs.Version) -> np.ndarray | None:
-    """Returns the class vectors of a version's best checkpoint, as `chosen` does."""
+    """Returns the class vectors of a version's best checkpoint, None without any.
+
+    They are its discriminant's where it has one, else those that `chosen` chooses.
+    """
     config = version.config
+    store = checkpoints.open_to_read(version.checkpoint_dir, monitor=config.train.monitor)
+    step = store.best_step()
+    if (found := discriminant.load(version, step=step)) is not None:
+        return found.class_vectors
     like = jax.eval_shape(
         lambda: wiring_losses.initial_proxies(config, len(version.read_facts()["class_names"]))
     )
     if not like:
         return None
-    store = checkpoints.open_to_read(version.checkpoint_dir, monitor=config.train.monitor)
-    return chosen(config, store.restore_proxies(store.best_step(), like))
+    return chosen(config, store.restore_proxies(step, like))
 
 
 def is_right(embeddings: np.ndarray, labels: np.ndarray, *, vectors: np.ndarray) -> np.ndarray:

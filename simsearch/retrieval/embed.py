@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from simsearch import checkpoints, models, parallel, preprocessing, runs, wiring
@@ -17,6 +18,7 @@ from simsearch.data import batch as batch_lib
 from simsearch.data import corrupt as corrupt_lib
 from simsearch.data import images as images_lib
 from simsearch.data import sources
+from simsearch.retrieval import discriminant as discriminant_lib
 
 
 class Embedded(NamedTuple):
@@ -68,7 +70,10 @@ class Embedder:
             version = runs.find(workdir, version)
         config = config or version.config
         store = checkpoints.open_to_read(version.checkpoint_dir, monitor=config.train.monitor)
-        variables = store.restore_variables(store.best_step())
+        step = store.best_step()
+        variables = store.restore_variables(step)
+        if (found := discriminant_lib.load(version, step=step)) is not None:
+            variables = discriminant_lib.into_head(variables, found)
         return cls(config, variables, class_names=version.read_facts().get("class_names", ()))
 
     @property
@@ -141,7 +146,17 @@ class Embedder:
 def create_embed_function(config: Config) -> Callable[[Any, jax.Array], jax.Array]:
     """Returns the compiled `(variables, images uint8 [B, S, S, 3]) -> float32 [B, D]`."""
     network = wiring.create_network(config)
-    return jax.jit(lambda variables, images: network.apply(variables, images, train=False))
+
+    def embed(variables: Any, images: jax.Array) -> jax.Array:
+        return network.apply(variables, images, train=False)
+
+    def embed_both(variables: Any, images: jax.Array) -> jax.Array:
+        # Each image beside its mirror image, so that both stay on the image's device.
+        both = jnp.stack([images, images[:, :, ::-1]], axis=1)
+        embeddings = embed(variables, both.reshape(-1, *images.shape[1:]))
+        return models.unit(embeddings.reshape(len(images), 2, -1).sum(1))
+
+    return jax.jit(embed_both if config.model.mirror else embed)
 
 
 def embed_batches(

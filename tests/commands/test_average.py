@@ -49,7 +49,8 @@ def test_the_weights_are_the_mean_and_the_version_is_whole(workdir, caplog):
         two,
         variables(made),
     )
-    assert made.number == 3 and made.calibration_file.exists()
+    assert made.number == 3
+    assert made.calibration_file.exists() and made.discriminant_file.exists()
     assert "version 1: validation map_at_r" in caplog.text and "their mean:" in caplog.text
     with caplog.at_level("INFO", "simsearch"):
         figures = simsearch.evaluate(made.number, workdir=workdir, seed=0).figures.metrics

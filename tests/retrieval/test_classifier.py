@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from simsearch import checkpoints, config_files, runs, wiring_losses
-from simsearch.retrieval import classifier
+from simsearch.retrieval import classifier, discriminant
 
 OVERRIDES = {
     "loss.terms.arcface": 0.5,
@@ -47,8 +47,19 @@ def test_the_heaviest_loss_of_the_best_checkpoint_is_loaded(tmp_path):
     np.testing.assert_allclose(classifier.load(version), np.full((3, 4), 0.5))
 
 
-def test_without_class_vectors_there_is_no_classifier(tmp_path):
+def test_without_class_vectors_there_is_no_classifier_but_the_discriminant(tmp_path):
     config = config_files.load_config("train", {"loss.terms.normalised_softmax": 0.0})
     version = runs.create(tmp_path, config)
-    version.write_facts({"class_names": ["a"]})
+    version.write_facts({"class_names": ["a", "b"]})
+    store = checkpoints.Store(version.checkpoint_dir, monitor="map_at_r")
+    variables, metrics = {"a": jnp.zeros(1)}, {"map_at_r": 0.5}
+    store.save(3, variables=variables, proxies={}, training=None, about={}, metrics=metrics)
+    store.close()
     assert classifier.load(version) is None
+    vectors = np.eye(4, dtype=np.float32)[:2]
+    for step in (2, 3):
+        found = discriminant.Discriminant(np.eye(4, dtype=np.float32), vectors, step)
+        discriminant.save(version, found)
+        loaded = classifier.load(version)
+        # Another checkpoint's is of another network.
+        assert loaded is None if step == 2 else np.array_equal(loaded, vectors)

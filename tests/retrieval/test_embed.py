@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -110,3 +112,17 @@ def test_batches_are_spread_over_the_devices(embedder):
     assert len(parallel.local_devices()) == 2
     images = parallel.shard(np.zeros((6, 16, 16, 3), np.uint8), parallel.local_devices())
     assert [shard.data.shape[0] for shard in images.addressable_shards] == [3, 3]
+
+
+def test_with_mirror_an_embedding_is_the_mean_of_both_images(embedder):
+    config = dataclasses.replace(CONFIG, model=dataclasses.replace(CONFIG.model, mirror=True))
+    images = np.stack([sets.picture(i, 16) for i in range(4)])
+    images[:, :, :8] //= 2  # one side darker: no picture is its own mirror image
+    mirrored = np.ascontiguousarray(images[:, :, ::-1])
+    both = embedder.embed(images) + embedder.embed(mirrored)
+    expected = both / np.linalg.norm(both, axis=1, keepdims=True)
+    found = embed.Embedder(config, VARIABLES)
+    np.testing.assert_allclose(found.embed(images), expected, atol=1e-5)
+    np.testing.assert_allclose(found.embed(mirrored), expected, atol=1e-5)
+    assert np.abs(found.embed(images) - embedder.embed(images)).max() > 1e-3
+    assert "mirror" in preprocessing.describe(config) and config != CONFIG

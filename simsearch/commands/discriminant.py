@@ -1,0 +1,59 @@
+"""A version's discriminant: fitted to the train images when training ends."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from simsearch import checkpoints, progress, runs
+from simsearch.config import Config
+from simsearch.data import corrupt as corrupt_lib
+from simsearch.data import sources
+from simsearch.data import splits as splits_lib
+from simsearch.retrieval import discriminant as discriminant_lib
+from simsearch.retrieval import embed
+
+# Of a larger set so many are drawn: enough for the directions of thousands of classes.
+_MAX_IMAGES = 50_000
+
+
+def store(
+    version: runs.Version,
+    splits: Mapping[str, sources.Split],
+    *,
+    corrupt: corrupt_lib.CorruptLog,
+) -> None:
+    """Fits the discriminant of a version's best checkpoint and stores it, where it is to have one.
+
+    Args:
+        version: Trained to its end.
+        splits: Its images; the train split is embedded, as it is without augmentation.
+        corrupt: Collects the rows that could not be read.
+    """
+    config = version.config
+    if not is_wanted(config):
+        return
+    step = checkpoints.open_to_read(
+        version.checkpoint_dir, monitor=config.train.monitor
+    ).best_step()
+    if discriminant_lib.load(version, step=step) is not None:
+        return
+    split = splits["train"]
+    if len(split.labels) > _MAX_IMAGES:
+        rng = np.random.default_rng(config.train.seed)
+        rows = np.sort(rng.choice(len(split.labels), _MAX_IMAGES, replace=False))
+        split = splits_lib.pick(split, rows)
+    progress.log.info("fitting the discriminant to %d train images", len(split.labels))
+    embedded = embed.Embedder.from_version(version).embed_split(split, corrupt=corrupt)
+    found = discriminant_lib.fit(
+        embedded.embeddings[embedded.valid],
+        split.labels[embedded.valid],
+        num_classes=len(split.class_names),
+        step=step,
+    )
+    discriminant_lib.save(version, found)
+
+
+def is_wanted(config: Config) -> bool:
+    """Returns whether a version has a discriminant: with a head that was trained alone."""
+    is_trained = config.train.num_steps > 0 or config.train.num_epochs > 0
+    return config.model.discriminant and config.model.head != "none" and is_trained

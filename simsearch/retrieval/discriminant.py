@@ -1,0 +1,99 @@
+"""Fisher's discriminant: embeddings stretched so that the classes that were trained on lie apart.
+
+Training leaves classes that look alike in directions that are alike, and what they share makes any
+two of their images similar. A linear map, fitted in closed form when training has ended, makes the
+classes' directions perpendicular. It is the least squares solution for targets of one per class,
+which spans Fisher's discriminants, and it becomes part of the head, so that it costs nothing to
+search with.
+
+References:
+    Fisher, The Use of Multiple Measurements in Taxonomic Problems, 1936.
+    Hastie, Buja and Tibshirani, Penalized Discriminant Analysis, 1995: with a ridge.
+    Ye, Least Squares Linear Discriminant Analysis, 2007.
+"""
+
+import os
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from simsearch import runs
+
+# Of the mean variance of a dimension. From 0.001 to 0.1 validation figures are the same.
+_RIDGE = 0.01
+
+
+class Discriminant(NamedTuple):
+    """The map of a checkpoint.
+
+    Attributes:
+        matrix: Embeddings are multiplied by it and L2-normalised again, float32 [D, D], symmetric.
+        class_vectors: The classes' directions then, L2-normalised float32 [C, D]; zeros for a class
+            without images.
+        step: Of the checkpoint whose embeddings it was fitted to.
+    """
+
+    matrix: np.ndarray
+    class_vectors: np.ndarray
+    step: int
+
+
+def fit(embeddings: np.ndarray, labels: np.ndarray, *, num_classes: int, step: int) -> Discriminant:
+    """Returns the discriminant of training images.
+
+    Every class counts alike, however many images it has.
+
+    Args:
+        embeddings: L2-normalised, float32 [N, D].
+        labels: Classes, int [N].
+        num_classes: C.
+        step: Of their checkpoint.
+    """
+    x = np.asarray(embeddings, np.float64)
+    counts = np.bincount(labels, minlength=num_classes)
+    weights = (1 / np.maximum(counts, 1))[labels, None]
+    members = np.eye(num_classes)[labels]
+    gram = x.T @ (weights * x)
+    ridge = _RIDGE * np.trace(gram) / len(gram)
+    solution = np.linalg.solve(gram + ridge * np.eye(len(gram)), x.T @ (weights * members))
+    # Cosines after it are those after the solution itself; this one turns the embeddings least.
+    left, stretch, _ = np.linalg.svd(solution, full_matrices=False)
+    matrix = (left * (stretch / stretch.max())) @ left.T
+    class_vectors = _unit(members.T @ (weights * _unit(x @ matrix)))
+    return Discriminant(matrix.astype(np.float32), class_vectors.astype(np.float32), step)
+
+
+def into_head(variables: Any, discriminant: Discriminant) -> Any:
+    """Returns a network's variables whose embeddings are those after the map.
+
+    Args:
+        variables: Of a network with a head.
+        discriminant: Of the same network.
+    """
+    params = variables["params"]
+    last = params["head"]["projection"]
+    mapped = {name: np.asarray(array) @ discriminant.matrix for name, array in last.items()}
+    head = {**params["head"], "projection": mapped}
+    return {**variables, "params": {**params, "head": head}}
+
+
+def save(version: runs.Version, discriminant: Discriminant) -> None:
+    """Stores the discriminant with a version; the file is whole or not there."""
+    path = version.discriminant_file
+    draft = path.with_name(f".{os.getpid()}.tmp.npz")
+    np.savez(draft, **discriminant._asdict())
+    os.replace(draft, path)
+
+
+def load(version: runs.Version, *, step: int) -> Discriminant | None:
+    """Returns a version's discriminant, None where it has none of that step's checkpoint."""
+    try:
+        with np.load(version.discriminant_file) as stored:
+            found = Discriminant(stored["matrix"], stored["class_vectors"], int(stored["step"]))
+    except FileNotFoundError:
+        return None
+    return found if found.step == step else None
+
+
+def _unit(x: np.ndarray) -> np.ndarray:
+    return x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)
