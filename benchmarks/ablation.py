@@ -24,6 +24,10 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 from simsearch import memory  # noqa: E402
 
 SHORT = {
+    # Three epochs are too few for more augmentation; what follows training is not measured here.
+    "augment.preset": "light",
+    "model.mirror": False,
+    "model.discriminant": False,
     "train.num_epochs": 3,
     "train.eval_every_epochs": 3,
     "data.image_size": 128,

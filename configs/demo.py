@@ -17,6 +17,7 @@ def get_config() -> config_dict.ConfigDict:
     config.data.cache = "ram"
 
     # A mirrored digit is another digit.
+    config.augment.preset = "light"
     config.augment.horizontal_flip = 0.0
     config.augment.crop_scale_min = 0.6
     config.augment.saturation = 0.0

@@ -15,7 +15,7 @@ def get_config() -> config_dict.ConfigDict:
     config.data.image_size = 288
     config.data.resize_size = 288
     config.data.resize_mode = "squash"
-    config.data.train_image_size = 160
+    config.data.train_image_size = 192
     config.data.cache = "disk"
 
     config.model.backbone = "mobilenet_v2"
@@ -24,6 +24,6 @@ def get_config() -> config_dict.ConfigDict:
     config.model.mirror = True
 
     config.train.batch_size = 80
-    config.train.num_epochs = 14
-    config.train.eval_every_epochs = 7
+    config.train.num_epochs = 20
+    config.train.eval_every_epochs = 10
     return config

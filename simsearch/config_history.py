@@ -12,6 +12,7 @@ BEFORE = types.MappingProxyType(
             "image_mean": (0.485, 0.456, 0.406),
             "image_std": (0.229, 0.224, 0.225),
         },
+        "augment": {"preset": "light"},
         "model": {"padding": "torch", "discriminant": False},
         "optimizer": {"backbone_multiplier": 1.0},
         "train": {"patience": 0, "ema_decay": 0.0},

@@ -125,7 +125,7 @@ def test_a_stored_configuration_takes_what_it_lacks_from_the_defaults_at_any_dep
 
 
 def test_a_preset_fills_what_is_not_set_and_what_is_set_wins():
-    light, none = load().augment, load(augment__preset="none").augment
+    light, none = (load(augment__preset=name).augment for name in ("light", "none"))
     assert (light.crop_scale_min, light.brightness) == (0.2, 0.3)
     assert (none.crop_scale_min, none.brightness) == (1.0, 0.0)
     mixed = load(augment__preset="none", augment__rotation_degrees="5", augment__hue=0.1).augment

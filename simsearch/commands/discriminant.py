@@ -54,6 +54,11 @@ def store(
 
 
 def is_wanted(config: Config) -> bool:
-    """Returns whether a version has a discriminant: with a head that was trained alone."""
+    """Returns whether a version is to have a discriminant.
+
+    It needs a head that was trained, and it tells apart the classes that were trained on alone:
+    others are confused more than before, so that a split by class is evaluated without.
+    """
     is_trained = config.train.num_steps > 0 or config.train.num_epochs > 0
-    return config.model.discriminant and config.model.head != "none" and is_trained
+    has_head = config.model.head != "none"
+    return config.model.discriminant and config.data.split == "image" and has_head and is_trained
