@@ -52,7 +52,8 @@ def get_config() -> config_dict.ConfigDict:
     sampling.hard_fraction = 0.5  # [0, 1], share of a batch's classes chosen so (hard_classes)
 
     config.augment = augment = config_dict.ConfigDict()
-    augment.preset = "trivial"  # none | light | trivial | rand | custom (none, to set field by field)
+    # none | light | trivial | rand | custom (none, to set field by field)
+    augment.preset = "trivial"
     # A field that is not set here is the preset's (simsearch/config_presets.py); set, it wins.
     number = config_dict.placeholder
     augment.crop_scale_min = number(float)  # (0, 1], least share of the area a crop keeps; 1: off

@@ -157,5 +157,7 @@ def test_a_policy_that_is_set_brings_its_own_strengths():
         30,
         135.0,
     )
-    mixed = load(augment__policy="rand", augment__policy_num_ops="3").augment
+    mixed = load(
+        augment__preset="light", augment__policy="rand", augment__policy_num_ops="3"
+    ).augment
     assert (mixed.policy_num_ops, mixed.policy_magnitude, mixed.brightness) == (3, 9, 0.3)
