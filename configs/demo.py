@@ -16,8 +16,8 @@ def get_config() -> config_dict.ConfigDict:
     config.data.test_fraction = 0.2
     config.data.cache = "ram"
 
-    # A mirrored digit is another digit.
     config.augment.preset = "light"
+    # A mirrored digit is another digit.
     config.augment.horizontal_flip = 0.0
     config.augment.crop_scale_min = 0.6
     config.augment.saturation = 0.0

@@ -90,7 +90,6 @@ def get_config() -> config_dict.ConfigDict:
     model.freeze_batch_norm = False  # whether BatchNorm keeps its running statistics in training
     model.padding = "auto"  # of convolutions: torch | tensorflow | auto (the weights')
     model.dtype = "float32"  # float32 | bfloat16: of the backbone; all else is float32
-
     # Whether the head ends with Fisher's discriminant of the train images, fitted after training.
     model.discriminant = True
     # Whether an embedding is the mean of the image's and its mirror image's, at twice the work.

@@ -12,6 +12,8 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import numpy as np
+
 from simsearch import config as config_lib
 from simsearch import config_files, errors
 
@@ -147,6 +149,13 @@ def write_text(path: pathlib.Path, text: str) -> None:
     """Writes a file that is either whole or not there, whenever the process ends."""
     draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     draft.write_text(text)
+    os.replace(draft, path)
+
+
+def write_arrays(path: pathlib.Path, **arrays: Any) -> None:
+    """Writes an .npz file that is either whole or not there, whenever the process ends."""
+    draft = path.with_name(f".{path.stem}.{os.getpid()}.tmp.npz")
+    np.savez(draft, **arrays)
     os.replace(draft, path)
 
 

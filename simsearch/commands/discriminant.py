@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from simsearch import checkpoints, progress, runs
+from simsearch.commands import shared
 from simsearch.config import Config
 from simsearch.data import corrupt as corrupt_lib
 from simsearch.data import sources
@@ -59,6 +60,5 @@ def is_wanted(config: Config) -> bool:
     It needs a head that was trained, and it tells apart the classes that were trained on alone:
     others are confused more than before, so that a split by class is evaluated without.
     """
-    is_trained = config.train.num_steps > 0 or config.train.num_epochs > 0
-    has_head = config.model.head != "none"
-    return config.model.discriminant and config.data.split == "image" and has_head and is_trained
+    has_trained_head = config.model.head != "none" and shared.is_trained(config)
+    return config.model.discriminant and config.data.split == "image" and has_trained_head

@@ -23,21 +23,24 @@ def start_devices(config: Config) -> None:
 def log_origin(version: runs.Version) -> None:
     """Says what a version's network was made from, and what it takes images to be."""
     config, facts = version.config, version.read_facts()
-    train = config.train
-    is_trained = train.num_steps > 0 or train.num_epochs > 0
     origin = facts.get("average_of", ())
     progress.log.info(
         "%s%s%s from weights %s",
         config.model.backbone,
         f", the mean of versions {', '.join(map(str, origin))}," if origin else "",
-        "" if is_trained else ", not trained,",
+        "" if is_trained(config) else ", not trained,",
         wiring.describe_weights(facts.get("weights", {})),
     )
     progress.log.info("images %s", preprocessing.describe(config))
-    if not is_trained and config.model.head != "none":
+    if not is_trained(config) and config.model.head != "none":
         progress.log.info(
             "its head is random; with --config.model.head=none the baseline is that of the weights"
         )
+
+
+def is_trained(config: Config) -> bool:
+    """Returns whether a version trains at all, and is no baseline of the first weights."""
+    return config.train.num_steps > 0 or config.train.num_epochs > 0
 
 
 def version_numbers(texts: Sequence[str] | None) -> list[int]:

@@ -12,7 +12,6 @@ References:
     Ye, Least Squares Linear Discriminant Analysis, 2007.
 """
 
-import os
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -50,16 +49,15 @@ def fit(embeddings: np.ndarray, labels: np.ndarray, *, num_classes: int, step: i
         step: Of their checkpoint.
     """
     x = np.asarray(embeddings, np.float64)
-    counts = np.bincount(labels, minlength=num_classes)
-    weights = (1 / np.maximum(counts, 1))[labels, None]
-    members = np.eye(num_classes)[labels]
-    gram = x.T @ (weights * x)
+    weights = 1 / np.bincount(labels)[labels]
+    gram = x.T @ (weights[:, None] * x)
     ridge = _RIDGE * np.trace(gram) / len(gram)
-    solution = np.linalg.solve(gram + ridge * np.eye(len(gram)), x.T @ (weights * members))
+    means = _class_means(x, labels, num_classes)
+    solution = np.linalg.solve(gram + ridge * np.eye(len(gram)), means.T)
     # Cosines after it are those after the solution itself; this one turns the embeddings least.
     left, stretch, _ = np.linalg.svd(solution, full_matrices=False)
     matrix = (left * (stretch / stretch.max())) @ left.T
-    class_vectors = _unit(members.T @ (weights * _unit(x @ matrix)))
+    class_vectors = _unit(_class_means(_unit(x @ matrix), labels, num_classes))
     return Discriminant(matrix.astype(np.float32), class_vectors.astype(np.float32), step)
 
 
@@ -78,11 +76,8 @@ def into_head(variables: Any, discriminant: Discriminant) -> Any:
 
 
 def save(version: runs.Version, discriminant: Discriminant) -> None:
-    """Stores the discriminant with a version; the file is whole or not there."""
-    path = version.discriminant_file
-    draft = path.with_name(f".{os.getpid()}.tmp.npz")
-    np.savez(draft, **discriminant._asdict())
-    os.replace(draft, path)
+    """Stores the discriminant with a version."""
+    runs.write_arrays(version.discriminant_file, **discriminant._asdict())
 
 
 def load(version: runs.Version, *, step: int) -> Discriminant | None:
@@ -93,6 +88,13 @@ def load(version: runs.Version, *, step: int) -> Discriminant | None:
     except FileNotFoundError:
         return None
     return found if found.step == step else None
+
+
+def _class_means(x: np.ndarray, labels: np.ndarray, num_classes: int) -> np.ndarray:
+    """Returns the mean of each class's rows, [C, D]; zeros for a class without any."""
+    sums = np.zeros((num_classes, x.shape[1]))
+    np.add.at(sums, labels, x)
+    return sums / np.maximum(np.bincount(labels, minlength=num_classes), 1)[:, None]
 
 
 def _unit(x: np.ndarray) -> np.ndarray:

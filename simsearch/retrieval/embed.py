@@ -221,15 +221,13 @@ def embed_cached(
     for name, reason in own_log.reasons.items():
         corrupt.add(name, reason)
     directory.mkdir(parents=True, exist_ok=True)
-    draft = path.with_suffix(f".{os.getpid()}.tmp.npz")
-    np.savez(
-        draft,
+    runs.write_arrays(
+        path,
         embeddings=embedded.embeddings,
         valid=embedded.valid,
         corrupt=np.array(list(own_log.reasons), str),
         reasons=np.array(list(own_log.reasons.values()), str),
     )
-    os.replace(draft, path)
     return embedded
 
 
