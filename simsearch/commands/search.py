@@ -146,7 +146,7 @@ def _draw(
     opened: Index,
 ) -> pathlib.Path:
     # matplotlib takes a second to import, and only pictures need it.
-    from simsearch.retrieval.plots import neighbors
+    from simsearch.retrieval.plots import neighbors, style
 
     results = [
         neighbors.Result(
@@ -158,8 +158,8 @@ def _draw(
         for hit in answer.hits
     ]
     more = f" and {len(query) - 1} more" if len(query) > 1 else ""
-    caption = os.path.basename(query[0]) + more
-    shown = _query_image(read[0], box, opened)
+    caption = f"{len(query)} on average" if more else os.path.basename(query[0])
+    shown = style.mosaic([_query_image(each, box, opened) for each in read])
     path = pathlib.Path(output)
     path.parent.mkdir(parents=True, exist_ok=True)
     title = f"most similar to {query[0]}{more}" if answer.is_match else "nothing similar here"

@@ -14,6 +14,9 @@ from simsearch.training import state as state_lib
 from simsearch.training import stop
 from simsearch.training import window as window_lib
 
+# What the line of a validation says beside the metric that is monitored.
+_SHOWN = ("recall_at_1", "map_at_r", "classifier_accuracy")
+
 
 class Plan(NamedTuple):
     """How many steps a run has, and how many of them are one pass over the training images."""
@@ -184,7 +187,10 @@ class _EpochLog:
             parts.append(f"classifier {train['classifier_accuracy']:.1%}")
         if "images_per_second" in train:
             parts.append(f"{train['images_per_second']:.0f} images/s")
-        parts.append("validation: " + ", ".join(f"{k} {v:.4f}" for k, v in metrics.items()))
+        # The others are in the table at the end and in the version's metrics.jsonl.
+        shown = dict.fromkeys((*_SHOWN, self._monitor))
+        values = [f"{name} {metrics[name]:.4f}" for name in shown if name in metrics]
+        parts.append("validation: " + ", ".join(values))
         parts.append(
             f"{time.monotonic() - self._start:.0f} s" + (" *" if best is validations[-1] else "")
         )

@@ -4,7 +4,7 @@ import functools
 import os
 import pathlib
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import matplotlib
@@ -23,6 +23,7 @@ _SETTINGS = {
     "font.family": "DejaVu Sans",
     "font.size": 9.0,
     "axes.edgecolor": "#BBBBBB",
+    "axes.axisbelow": True,
     "axes.grid": True,
     "axes.spines.right": False,
     "axes.spines.top": False,
@@ -100,6 +101,21 @@ def squared(image: np.ndarray) -> np.ndarray:
     square = np.full((side, side, 3), 255, np.uint8)
     top, left = (side - height) // 2, (side - width) // 2
     square[top : top + height, left : left + width] = image
+    return square
+
+
+def mosaic(images: Sequence[np.ndarray]) -> np.ndarray:
+    """Returns the middles of up to four images, uint8 [H, W, 3] each, as one square."""
+    if len(images) == 1:
+        return images[0]
+    side = min(min(image.shape[:2]) for image in images)
+    square = np.full((2 * side, 2 * side, 3), 255, np.uint8)
+    for place, image in enumerate(images[:4]):
+        top, left = ((length - side) // 2 for length in image.shape[:2])
+        down, right = (side * step for step in divmod(place, 2))
+        square[down : down + side, right : right + side] = image[
+            top : top + side, left : left + side
+        ]
     return square
 
 

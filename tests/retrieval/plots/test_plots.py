@@ -95,6 +95,16 @@ def test_images_of_any_shape_are_drawn(shape, tmp_path):
     assert _share(path, (200 / 255,) * 3) > 0
 
 
+def test_several_queries_are_shown_as_one_square_of_their_middles():
+    images = [np.full((4, 6, 3), 10, np.uint8), np.full((8, 4, 3), 20, np.uint8)]
+    images[0][:, 0] = images[0][:, 5] = 99  # outside its middle
+    square = style.mosaic(images)
+    assert square.shape == (8, 8, 3)
+    assert np.all(square[:4, :4] == 10) and np.all(square[:4, 4:] == 20)
+    assert np.all(square[4:] == 255)
+    assert style.mosaic(images[:1]) is images[0]
+
+
 @pytest.mark.parametrize("name", _AWKWARD)
 def test_any_class_name_is_drawn(name, tmp_path):
     neighbors.draw(tmp_path / "query.png", _row(True, caption=name), title=name)
