@@ -159,7 +159,7 @@ def compare_engine(name, size, rounds):
     import faiss
     import numpy as np
 
-    from simsearch.index import engine as engine_lib
+    from simsearch.index import engines
     from simsearch.index.record import Row
 
     rng = np.random.default_rng(0)
@@ -171,7 +171,7 @@ def compare_engine(name, size, rounds):
     url = f"lance:{folder}"
     if name == "milvus":
         url = f"milvus:{os.environ['SIMSEARCH_TEST_MILVUS']}/benchmark_{size}"
-    engine = engine_lib.connect(url)
+    engine = engines.connect(url)
     engine.open_table("rows", embedding_size=SIZE, create=True)
     start = time.perf_counter()
     step = 10_000 if name == "lance" else 2_000

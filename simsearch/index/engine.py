@@ -1,12 +1,10 @@
-"""What an index asks of an engine, and which engine a URL names."""
+"""What an index asks of an engine."""
 
-import re
 from collections.abc import Hashable, Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from simsearch import errors
 from simsearch.index import filters
 from simsearch.index.record import Found, Record, Row
 
@@ -90,28 +88,3 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Lets go of files and connections."""
-
-
-def connect(url: str) -> Engine:
-    """Returns the engine that a URL names; nothing is created.
-
-    Args:
-        url: `lance:PATH`, or `milvus:http://HOST:PORT[/COLLECTION]`.
-
-    Raises:
-        UsageError: Where there is no such engine, or its library is not installed.
-        RunError: Where it does not answer.
-    """
-    scheme, _, rest = url.partition(":")
-    if scheme == "lance" and rest:
-        from simsearch.index import lance
-
-        return lance.LanceEngine(rest)
-    if scheme == "milvus" and re.match(r"https?://[^/]", rest):
-        from simsearch.index import milvus
-
-        return milvus.MilvusEngine(rest)
-    raise errors.UsageError(
-        f"--index={url} names no engine; write lance:PATH, such as lance:./index, or "
-        "milvus:http://HOST:19530"
-    )

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from simsearch import errors
-from simsearch.index import answers, model
+from simsearch.index import answers, engines, model
 from simsearch.index import engine as engine_lib
 from simsearch.retrieval import calibration as calibration_lib
 from simsearch.retrieval import embed
@@ -40,7 +40,7 @@ def open_store(
     overrides: Mapping[str, Any] | None,
 ) -> Opened:
     """Returns the store at a URL with its model; arguments and errors as for `Index.open`."""
-    engine = engine_lib.connect(url)
+    engine = engines.connect(url)
     try:
         stored = engine.read_about()
         if stored is None and not create:

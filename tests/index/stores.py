@@ -6,7 +6,7 @@ import uuid
 import numpy as np
 import pytest
 
-from simsearch.index import engine as engine_lib
+from simsearch.index import engines
 from simsearch.index.record import Record, Row, new_revision
 from tests.index import model
 
@@ -53,14 +53,14 @@ def drop_all(url):
 
 def connect(url, *, size=model.SIZE, create=True):
     """Returns an engine with its table open."""
-    engine = engine_lib.connect(url)
+    engine = engines.connect(url)
     engine.open_table("images_a", embedding_size=size, create=create)
     return engine
 
 
 def reopen(url):
     """Returns an engine with the table open that the index at a URL uses."""
-    engine = engine_lib.connect(url)
+    engine = engines.connect(url)
     about = engine.read_about()
     engine.open_table(about["table"], embedding_size=about["embedding_size"], create=False)
     return engine

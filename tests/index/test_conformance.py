@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from simsearch.index import engine as engine_lib
-from simsearch.index import exact, filters
+from simsearch.index import engines, exact, filters
 from tests.index import model, stores
 
 
@@ -165,11 +164,11 @@ def test_a_process_knows_its_own_changes(engine):
 
 
 def test_the_note_about_the_index_is_kept(url):
-    engine = engine_lib.connect(url)
+    engine = engines.connect(url)
     assert engine.read_about() is None
     for about in ({"long": "é'\"\\" * 40_000}, {"version": 3, "table": "images_b"}):
         engine.write_about(about)
-        again = engine_lib.connect(url)
+        again = engines.connect(url)
         assert engine.read_about() == about == again.read_about()
         again.close()
     engine.open_table("images_b", embedding_size=4, create=True)
