@@ -34,6 +34,8 @@ _KEEP_VERSIONS = datetime.timedelta(minutes=10)
 _WRITES_BEFORE_COMPACTION = 64
 _ROWS_BEFORE_ID_INDEX = 20_000
 _SCAN_ROWS = 8192
+# So many candidates for each row that is asked for are compared by their whole vectors.
+_REFINE = 4
 
 
 class LanceEngine:
@@ -114,8 +116,9 @@ class LanceEngine:
         for vector in vectors:
             query = self._table.search(vector, vector_column_name="vector")
             query = query.distance_type("cosine").limit(top_k).select([*_RECORD, "_distance"])
-            # Enough of an IVF's lists and of a graph's candidates for a recall near the exact.
-            query = query.nprobes(32).refine_factor(4).ef(max(128, 2 * top_k))
+            # Enough of an IVF's lists and of a graph's candidates for a recall near the exact; a
+            # graph must hold as many candidates as are refined.
+            query = query.nprobes(32).refine_factor(_REFINE).ef(max(128, _REFINE * top_k))
             if where is not None:
                 query = query.where(self._sql(where), prefilter=True)
             table = query.to_arrow()

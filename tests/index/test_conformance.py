@@ -94,6 +94,16 @@ def test_a_search_ranks_by_cosine_among_those_that_pass(engine):
             np.testing.assert_allclose([f.score for f in found], expected[order], atol=1e-5)
 
 
+@pytest.mark.parametrize("kind", ["hnsw", "ivf_pq"])
+def test_an_approximate_index_gives_as_many_as_are_asked_for(engine, kind):
+    vectors = model.unit_vectors(np.random.default_rng(0), 1100)
+    engine.upsert([stores.row(i, vector=vector) for i, vector in enumerate(vectors)])
+    engine.build_index(kind)
+    for top_k in (1, 32, 33, 116, 500):
+        (found,) = engine.search(vectors[:1], top_k=top_k, where=None)
+        assert len(found) == top_k and found[0].record.path == "0"
+
+
 def random_tree(rng, depth=0):
     """Returns a filter over the fields of `stores.collection`, some of them unknown."""
     sort = rng.integers(0, 7 if depth < 3 else 4)
