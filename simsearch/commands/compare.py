@@ -145,11 +145,11 @@ def _side(
     corrupt: corrupt_lib.CorruptLog,
 ) -> versus_lib.Side:
     embedder = embed.Embedder.from_version(version, config=config)
-    queries, gallery = (
-        embed.embed_cached(embedder, parts[name], version.eval_dir / "cache", corrupt=corrupt)
-        for name in (split, "train")
-    )
-    return versus_lib.Side(queries, gallery, parts["train"].labels)
+    embedded = {
+        name: embed.embed_cached(embedder, parts[name], version.eval_dir / "cache", corrupt=corrupt)
+        for name in dict.fromkeys((split, "train"))
+    }
+    return versus_lib.Side(embedded[split], embedded["train"], parts["train"].labels)
 
 
 def _say(result: versus_lib.Versus, names: Sequence[str], *, split: str, confidence: float) -> None:

@@ -130,6 +130,7 @@ def _figures(
         gallery=gallery.embeddings[gallery.valid],
         gallery_labels=splits["train"].labels[gallery.valid],
         class_names=splits[split].class_names,
+        own_rows=np.arange(np.sum(queries.valid)) if split == "train" else None,
         options=evaluate_lib.Options(**options),
         class_vectors=class_vectors,
         calibration=calibrated,

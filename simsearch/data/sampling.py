@@ -133,20 +133,20 @@ def triplets(labels: np.ndarray, *, seed: int, batch_size: int) -> Callable[[int
     Raises:
         UsageError: Where there is one class only.
     """
-    draw = triplet_drawer(labels)
+    anchors, draw = triplet_drawer(labels)
 
     def sample(step: int) -> np.ndarray:
-        return np.stack(
-            draw(streams.rng(seed, streams.TRIPLETS, step), batch_size // 3), axis=1
-        ).reshape(-1)
+        rng = streams.rng(seed, streams.TRIPLETS, step)
+        chosen = rng.choice(anchors, batch_size // 3)
+        return np.stack([chosen, *draw(rng, chosen)], axis=1).reshape(-1)
 
     return sample
 
 
 def triplet_drawer(
     labels: np.ndarray,
-) -> Callable[[np.random.Generator, int], tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Returns the function `(rng, T) -> anchors, positives, negatives`, int64 [T] each.
+) -> tuple[np.ndarray, Callable[[np.random.Generator, np.ndarray], tuple[np.ndarray, np.ndarray]]]:
+    """Returns all anchors, and the function `(rng, anchors) -> positives, negatives`, int64 [T].
 
     An anchor is any row whose class has another; its positive is any other row of the class, its
     negative any row of another class, all alike likely.
@@ -170,8 +170,7 @@ def triplet_drawer(
             f"{len(labels)} images of {np.count_nonzero(counts)} classes"
         )
 
-    def draw(rng: np.random.Generator, num_triplets: int) -> tuple[np.ndarray, ...]:
-        anchors = rng.choice(anchorable, num_triplets)
+    def draw(rng: np.random.Generator, anchors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         of_class, first = counts[labels[anchors]], starts[labels[anchors]]
         # 1 … count - 1 places on around the class's ring: any of its rows but the anchor.
         steps = rng.integers(1, of_class)
@@ -179,9 +178,9 @@ def triplet_drawer(
         # A place outside the class's stretch of `order`.
         others = rng.integers(0, len(labels) - of_class)
         negatives = order[np.where(others < first, others, others + of_class)]
-        return anchors, positives, negatives
+        return positives, negatives
 
-    return draw
+    return anchorable, draw
 
 
 def augment_seeds(*, seed: int, step: int, batch_size: int) -> np.ndarray:

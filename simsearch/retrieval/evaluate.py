@@ -28,7 +28,7 @@ class Options(NamedTuple):
         num_neighbors: Train images that vote in `knn_accuracy`.
         temperature: A vote weighs exp(cosine / temperature).
         triplet_margin: Margin of `one_minus_triplet_loss`, on squared distances.
-        num_triplets: Random triplets behind it.
+        num_triplets: Random triplets behind it, one at least for each query.
         max_pairs: Most pairs of images behind verification, open set and calibration.
         max_clustered: Most images behind `nmi`.
         open_set_folds: Parts of the classes, each held out once.
@@ -77,6 +77,7 @@ def measure(
     gallery_labels: np.ndarray,
     class_names: Sequence[str],
     options: Options,
+    own_rows: np.ndarray | None = None,
     class_vectors: np.ndarray | None = None,
     calibration: calibration_lib.Calibration | None = None,
 ) -> figures_lib.Figures:
@@ -90,6 +91,7 @@ def measure(
         gallery_labels: Their classes, int [M].
         class_names: Names of all classes.
         options: How.
+        own_rows: The row of the gallery that each image is itself, int [N]; None: none is in it.
         class_vectors: L2-normalised, float32 [C, D], where the network was trained with some; they
             classify where the gallery has one of the split's classes, as it was trained on.
         calibration: Of the embeddings' network, where there is one.
@@ -105,14 +107,30 @@ def measure(
             gallery_labels,
             num_neighbors=options.num_neighbors,
             temperature=options.temperature,
+            exclude=own_rows,
         )
         if class_vectors is not None:
             right = classifier.is_right(embeddings, labels, vectors=class_vectors)
             columns["classifier_accuracy"] = right.astype(np.float32)
     else:
         notes = ("no accuracy of classes: no train image is of one of this split's",)
+    columns["one_minus_triplet_loss"] = triplets.one_minus_triplet_loss(
+        embeddings,
+        labels,
+        margin=options.triplet_margin,
+        num_triplets=options.num_triplets,
+        seed=options.seed,
+    )
     pairs = pairs_lib.count(embeddings, labels, max_pairs=options.max_pairs, seed=options.seed)
-    metrics = _of_queries(embeddings, labels, columns=columns, options=options)
+    metrics = {
+        name: bootstrap.interval(
+            column,
+            num_samples=options.num_bootstrap,
+            confidence=options.confidence,
+            seed=options.seed,
+        )
+        for name, column in columns.items()
+    }
     metrics |= _of_all(embeddings, labels, pairs=pairs, options=options)
     calibrated = None
     if calibration is not None:
@@ -130,32 +148,6 @@ def measure(
         calibrated=calibrated,
         notes=notes,
     )
-
-
-def _of_queries(
-    embeddings: np.ndarray,
-    labels: np.ndarray,
-    *,
-    columns: dict[str, np.ndarray],
-    options: Options,
-) -> dict[str, bootstrap.Interval]:
-    """Returns the means of what has a value for each query, or for each triplet."""
-    losses = triplets.one_minus_triplet_loss(
-        embeddings,
-        labels,
-        margin=options.triplet_margin,
-        num_triplets=options.num_triplets,
-        seed=options.seed,
-    )
-    return {
-        name: bootstrap.interval(
-            column,
-            num_samples=options.num_bootstrap,
-            confidence=options.confidence,
-            seed=options.seed,
-        )
-        for name, column in (columns | {"one_minus_triplet_loss": losses}).items()
-    }
 
 
 def _of_all(

@@ -17,7 +17,8 @@ class Side(NamedTuple):
 
     Attributes:
         queries: Embeddings of the split, which is searched in itself.
-        gallery: Embeddings of the train images that vote in `knn_accuracy`.
+        gallery: Embeddings of the train images that vote in `knn_accuracy`; of the train split,
+            `queries` itself.
         gallery_labels: Their classes, int [M].
     """
 
@@ -81,7 +82,7 @@ def versus(
         num_neighbors: Train images that vote in `knn_accuracy`.
         temperature: A vote weighs exp(cosine / temperature).
         triplet_margin: Margin of `one_minus_triplet_loss`.
-        num_triplets: Random triplets behind it, the same for both.
+        num_triplets: Random triplets behind it, the same for both, one at least for each query.
         num_bootstrap: Resamples behind each interval.
         confidence: Of the intervals, such as 0.95.
         seed: Of everything that is drawn.
@@ -96,6 +97,7 @@ def versus(
         found.append(scores)
         figures: dict[str, np.ndarray] = dict(scores.per_query())
         valid = side.gallery.valid
+        own_rows = (np.cumsum(valid) - 1)[kept] if side.gallery is side.queries else None
         if np.isin(kept_labels, side.gallery_labels[valid]).any():
             figures["knn_accuracy"] = voting.knn_accuracy(
                 embeddings,
@@ -104,6 +106,7 @@ def versus(
                 side.gallery_labels[valid],
                 num_neighbors=num_neighbors,
                 temperature=temperature,
+                exclude=own_rows,
             )
         figures["one_minus_triplet_loss"] = triplets.one_minus_triplet_loss(
             embeddings, kept_labels, margin=triplet_margin, num_triplets=num_triplets, seed=seed

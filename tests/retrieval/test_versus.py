@@ -91,3 +91,15 @@ def test_json_names_the_images_that_changed():
         "a": image_names[found.first.rows[first]],
         "b": image_names[found.second.rows[first]],
     }
+
+
+def test_a_train_image_does_not_vote_for_itself():
+    sides = []
+    for seed in (1, 2):
+        one = side(5.0, seed=seed, invalid=[4 * seed])
+        sides.append(versus.Side(one.queries, one.queries, LABELS))
+    found = versus.versus(*sides, labels=LABELS, **OPTIONS | {"num_neighbors": 1})
+    # With one voter that is not the image itself, its vote is Recall@1.
+    for name in ("first", "second"):
+        knn, recall = (getattr(found.figures[of], name) for of in ("knn_accuracy", "recall_at_1"))
+        assert knn < 1 and abs(knn - recall) <= 1 / len(LABELS)

@@ -16,6 +16,7 @@ def knn_accuracy(
     *,
     num_neighbors: int,
     temperature: float,
+    exclude: np.ndarray | None = None,
     block_size: int | None = None,
 ) -> np.ndarray:
     """Returns whether the nearest gallery images vote for the query's class, float32 [Q].
@@ -23,10 +24,12 @@ def knn_accuracy(
     Args:
         queries: L2-normalised, float32 [Q, D].
         query_labels: Classes, int [Q].
-        gallery: L2-normalised, float32 [M, D]; no query is among it.
+        gallery: L2-normalised, float32 [M, D].
         gallery_labels: Classes, int [M].
         num_neighbors: Gallery images that vote; fewer where the gallery is smaller.
         temperature: A vote weighs exp(cosine / temperature); equal sums go to the lower class.
+        exclude: The gallery row that each query is itself, which has no vote, int [Q]; None: no
+            query is in the gallery.
         block_size: Queries at a time; None: as many as fit 128 MiB.
 
     References:
@@ -34,8 +37,8 @@ def knn_accuracy(
     """
     gallery_labels = np.asarray(gallery_labels)
     num_classes = int(max(gallery_labels.max(), np.max(query_labels, initial=0))) + 1
-    k = min(num_neighbors, len(gallery))
-    nearest = neighbors.top_k(queries, gallery, k=k, block_size=block_size)
+    k = min(num_neighbors, len(gallery) - (exclude is not None))
+    nearest = neighbors.top_k(queries, gallery, k=k, exclude=exclude, block_size=block_size)
     # Relative to the nearest, whose weight is 1: no exponential overflows.
     weights = np.exp((nearest.scores - nearest.scores[:, :1]).astype(np.float64) / temperature)
     voters = gallery_labels[nearest.rows]

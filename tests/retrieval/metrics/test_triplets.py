@@ -3,26 +3,38 @@ import numpy as np
 from simsearch.retrieval.metrics import triplets
 
 
-def test_triplets_are_valid_and_seeded():
-    # Embeddings that name their row: the distance between two tells which two they are.
+def test_a_query_has_the_mean_of_its_own_random_triplets():
     labels = np.array([0, 1, 1, 2, 0, 2, 2, 3])
     rng = np.random.default_rng(0)
     embeddings = rng.normal(size=(8, 3)).astype(np.float32)
     squared = ((embeddings[:, None] - embeddings[None]) ** 2).sum(-1)
-    allowed = {
-        round(float(1 - max(squared[a, p] - squared[a, n] + 0.5, 0)), 4)
-        for a in range(8)
-        for p in range(8)
-        for n in range(8)
-        if a != p and labels[a] == labels[p] and labels[n] != labels[a]
-    }
-    options = {"margin": 0.5, "num_triplets": 3000}
-    found = triplets.one_minus_triplet_loss(embeddings, labels, seed=0, **options)
-    assert {round(float(value), 4) for value in found} == allowed
-    again = triplets.one_minus_triplet_loss(embeddings, labels, seed=0, **options)
-    other = triplets.one_minus_triplet_loss(embeddings, labels, seed=1, **options)
-    np.testing.assert_array_equal(found, again)
-    assert not np.array_equal(found, other)
+    queries = range(7)  # the last image is alone in its class
+
+    def values(a):
+        return [
+            float(1 - max(squared[a, p] - squared[a, n] + 0.5, 0))
+            for p in range(8)
+            for n in range(8)
+            if a != p and labels[a] == labels[p] and labels[n] != labels[a]
+        ]
+
+    def found(seed, num_triplets):
+        return triplets.one_minus_triplet_loss(
+            embeddings, labels, seed=seed, num_triplets=num_triplets, margin=0.5
+        )
+
+    # One triplet each: every value is one of those that the query can have.
+    seen = [set() for _ in queries]
+    for seed in range(200):
+        for query, value in enumerate(found(seed, 7)):
+            seen[query].add(round(float(value), 4))
+    assert seen == [{round(value, 4) for value in values(query)} for query in queries]
+    # Many: the mean over all of them.
+    expected = [np.mean(values(query)) for query in queries]
+    np.testing.assert_allclose(found(0, 7 * 20_000), expected, atol=0.03)
+    np.testing.assert_array_equal(found(0, 50), found(0, 50))
+    assert not np.array_equal(found(0, 50), found(1, 50))
+    assert len(found(0, 1)) == 7
 
 
 def test_far_classes_reach_one_and_equal_embeddings_one_minus_the_margin():

@@ -34,3 +34,17 @@ def test_knn_accuracy_equals_nested_loops(num_neighbors, temperature):
         for j in order:
             votes[gallery_labels[j]] += np.exp(scores[i, j] / temperature)
         assert found[i] == (max(range(6), key=lambda c: votes[c]) == query_labels[i])
+
+
+@pytest.mark.parametrize("num_neighbors", [3, 99])
+def test_an_image_of_the_gallery_does_not_vote_for_itself(num_neighbors):
+    gallery, labels = make(0)
+    rows = np.array([5, 0, 17, 39])
+    options = {"num_neighbors": num_neighbors, "temperature": 0.5}
+    found = voting.knn_accuracy(
+        gallery[rows], labels[rows], gallery, labels, exclude=rows, **options
+    )
+    for right, row in zip(found, rows, strict=True):
+        others = np.delete(gallery, row, axis=0), np.delete(labels, row)
+        alone = voting.knn_accuracy(gallery[[row]], labels[[row]], *others, **options)
+        assert right == alone[0]
