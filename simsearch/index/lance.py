@@ -13,22 +13,11 @@ from typing import Any
 import numpy as np
 
 from simsearch import errors
-from simsearch.index import filters, lance_sql
+from simsearch.index import filters, lance_rows, lance_sql
 from simsearch.index.engine import Batch
-from simsearch.index.record import FIELDS, Found, Record, Row
+from simsearch.index.record import FIELDS, Found, Row
 
 _ABOUT = "about"
-_RECORD = (
-    "id",
-    "path",
-    "label",
-    "metadata",
-    "source",
-    "size",
-    "modified_ns",
-    "content",
-    "revision",
-)
 # Readers of an older version are done with it after this long.
 _KEEP_VERSIONS = datetime.timedelta(minutes=10)
 _WRITES_BEFORE_COMPACTION = 64
@@ -56,9 +45,8 @@ class LanceEngine:
             self._connect()
 
     def read_about(self) -> dict[str, Any] | None:
-        if self._database is None or _ABOUT not in self._table_names():
-            return None
-        texts = self._database.open_table(_ABOUT).search().to_arrow()["text"].to_pylist()
+        table = None if self._database is None else self._found(_ABOUT)
+        texts = [] if table is None else table.search().to_arrow()["text"].to_pylist()
         return json.loads(texts[0]) if texts else None
 
     def write_about(self, about: dict[str, Any]) -> None:
@@ -66,19 +54,18 @@ class LanceEngine:
 
         with self._writing():
             rows = pa.table({"key": ["about"], "text": [json.dumps(about)]})
-            if _ABOUT in self._table_names():
-                table = self._database.open_table(_ABOUT)
-                table.merge_insert(
-                    "key"
-                ).when_matched_update_all().when_not_matched_insert_all().execute(rows)
-            else:
+            table = self._found(_ABOUT)
+            if table is None:
                 self._database.create_table(_ABOUT, rows)
+            else:
+                merge = table.merge_insert("key").when_matched_update_all()
+                merge.when_not_matched_insert_all().execute(rows)
 
     def open_table(self, name: str, *, embedding_size: int, create: bool) -> None:
         if create:
             with self._writing():
-                if name not in self._table_names():
-                    self._database.create_table(name, schema=_schema(embedding_size))
+                if self._found(name) is None:
+                    self._database.create_table(name, schema=lance_rows.schema(embedding_size))
         self._table = self._database.open_table(name)
         self._columns = frozenset(self._table.schema.names)
 
@@ -93,7 +80,7 @@ class LanceEngine:
         with self._writing():
             before = self._table.version
             self._add_columns(rows)
-            table = _to_arrow(rows, self._table.schema)
+            table = lance_rows.to_arrow(rows, self._table.schema)
             merge = self._table.merge_insert("id").when_matched_update_all()
             merge.when_not_matched_insert_all().execute(table)
             self._own = (before, self._table.version)
@@ -115,7 +102,9 @@ class LanceEngine:
         answers = []
         for vector in vectors:
             query = self._table.search(vector, vector_column_name="vector")
-            query = query.distance_type("cosine").limit(top_k).select([*_RECORD, "_distance"])
+            query = (
+                query.distance_type("cosine").limit(top_k).select([*lance_rows.RECORD, "_distance"])
+            )
             # Enough of an IVF's lists and of a graph's candidates for a recall near the exact; a
             # graph must hold as many candidates as are refined.
             query = query.nprobes(32).refine_factor(_REFINE).ef(max(128, _REFINE * top_k))
@@ -123,7 +112,7 @@ class LanceEngine:
                 query = query.where(self._sql(where), prefilter=True)
             table = query.to_arrow()
             scores = 1.0 - table["_distance"].to_numpy()
-            found = zip(_records(table), scores.tolist(), strict=True)
+            found = zip(lance_rows.to_records(table), scores.tolist(), strict=True)
             answers.append([Found(record, score) for record, score in found])
         return answers
 
@@ -134,7 +123,7 @@ class LanceEngine:
         if not ids:
             return Batch([], self._vectors(None) if vectors else None)
         table = self._select(filters.ids_in(ids), vectors=vectors).to_arrow()
-        return Batch(_records(table), self._vectors(table) if vectors else None)
+        return Batch(lance_rows.to_records(table), self._vectors(table) if vectors else None)
 
     def thumbnails(self, ids: Sequence[str]) -> dict[str, bytes]:
         if not ids:
@@ -147,7 +136,7 @@ class LanceEngine:
         self, where: filters.Filter | None = None, *, vectors: bool = False
     ) -> Iterator[Batch]:
         for part in self._select(where, vectors=vectors).to_batches(batch_size=_SCAN_ROWS):
-            yield Batch(_records(part), self._vectors(part) if vectors else None)
+            yield Batch(lance_rows.to_records(part), self._vectors(part) if vectors else None)
 
     def version(self) -> Hashable:
         return self._table.version
@@ -192,6 +181,19 @@ class LanceEngine:
             self._path, read_consistency_interval=datetime.timedelta(0)
         )
 
+    def _found(self, name: str) -> Any | None:
+        """Returns a table; None where there is none, or the folder alone.
+
+        A kill in a table's creation leaves its folder without a manifest: it is listed and cannot
+        be opened, and creating the table takes it over.
+        """
+        try:
+            return self._database.open_table(name)
+        except ValueError as error:
+            if "was not found" not in str(error):
+                raise
+            return None
+
     def _table_names(self) -> list[str]:
         return list(self._database.list_tables().tables)
 
@@ -221,7 +223,7 @@ class LanceEngine:
         return lance_sql.render(where, self._columns, fields=FIELDS)
 
     def _select(self, where: filters.Filter | None, *, vectors: bool) -> Any:
-        query = self._table.search().select([*_RECORD, *(["vector"] if vectors else [])])
+        query = self._table.search().select([*lance_rows.RECORD, *(["vector"] if vectors else [])])
         return query if where is None else query.where(self._sql(where))
 
     def _vectors(self, table: Any) -> np.ndarray:
@@ -236,20 +238,10 @@ class LanceEngine:
         return self._table.schema.field("vector").type.list_size
 
     def _add_columns(self, rows: Sequence[Row]) -> None:
-        import pyarrow as pa
-
-        types = {"text": pa.string(), "number": pa.float64(), "boolean": pa.bool_()}
-        wanted = {
-            lance_sql.column(name, kind): types[kind]
-            for row in rows
-            for name, value in row.record.metadata.items()
-            if value is not None
-            for kind in [filters.kind(value)]
-        }
         self._columns = frozenset(self._table.schema.names)
-        new = [pa.field(name, kind) for name, kind in wanted.items() if name not in self._columns]
-        if new:
-            self._table.add_columns(pa.schema(new))
+        wanted = lance_rows.metadata_fields(rows)
+        if new := [field for field in wanted if field.name not in self._columns]:
+            self._table.add_columns(new)
             self._columns = frozenset(self._table.schema.names)
 
     def _has_id_index(self) -> bool:
@@ -268,49 +260,6 @@ def _library() -> Any:
         warnings.simplefilter("ignore")
         import lancedb
     return lancedb
-
-
-def _schema(embedding_size: int) -> Any:
-    import pyarrow as pa
-
-    numbers = {"size", "modified_ns", "revision"}
-    return pa.schema(
-        [pa.field(name, pa.int64() if name in numbers else pa.string()) for name in _RECORD]
-        + [
-            pa.field("vector", pa.list_(pa.float32(), embedding_size)),
-            pa.field("thumbnail", pa.binary()),
-        ]
-    )
-
-
-def _to_arrow(rows: Sequence[Row], schema: Any) -> Any:
-    import pyarrow as pa
-
-    columns: dict[str, Any] = {name: [None] * len(rows) for name in schema.names}
-    for i, (record, _, thumbnail) in enumerate(rows):
-        for name, value in record._asdict().items():
-            columns[name][i] = value
-        columns["label"][i] = record.label or None
-        columns["metadata"][i] = json.dumps(record.metadata) if record.metadata else None
-        columns["thumbnail"][i] = thumbnail
-        for name, value in record.metadata.items():
-            if value is not None:
-                kind = filters.kind(value)
-                columns[lance_sql.column(name, kind)][i] = (
-                    float(value) if kind == "number" else value
-                )
-    vectors = np.stack([row.vector for row in rows]).astype(np.float32, copy=False)
-    columns["vector"] = pa.FixedSizeListArray.from_arrays(
-        pa.array(vectors.reshape(-1)), vectors.shape[1]
-    )
-    return pa.table(columns, schema=schema)
-
-
-def _records(table: Any) -> list[Record]:
-    columns = {name: table[name].to_pylist() for name in _RECORD}
-    columns["label"] = [label or "" for label in columns["label"]]
-    columns["metadata"] = [json.loads(text) if text else {} for text in columns["metadata"]]
-    return list(map(Record, *columns.values()))
 
 
 def _divisor(number: int, at_most: int) -> int:

@@ -15,6 +15,8 @@ import numpy as np
 import pytest
 
 import simsearch
+from simsearch import errors
+from simsearch.index import model as model_lib
 from tests import cli
 from tests.index import killed, model, stores
 
@@ -105,3 +107,20 @@ def test_a_killed_process_leaves_nothing_half_done(url, tmp_path):
         report = index.sync(folder)
         assert report[:4] == (0, 0, 0, len(of_folder))
     check(url, notes, vectors)
+
+
+@pytest.mark.parametrize("table", ["about", "images"])
+def test_a_table_that_was_killed_in_its_creation_is_made_anew(table, tmp_path):
+    url = f"lance:{tmp_path / 'store'}"
+    embedder = model.CornerEmbedder()
+    name = "about" if table == "about" else model_lib.describe(embedder, version=None).table
+    # The folder and rows are there, the manifest that makes them a table is not.
+    data = tmp_path / "store" / f"{name}.lance" / "data"
+    data.mkdir(parents=True)
+    (data / "0.lance").write_bytes(b"half a fi")
+    with pytest.raises(errors.UsageError, match="there is no index"):
+        simsearch.Index.open(url, embedder=embedder)
+    with simsearch.Index.open(url, embedder=embedder, create=True) as index:
+        (id_,) = index.add([killed.picture(np.random.default_rng(0))])
+    with simsearch.Index.open(url, embedder=embedder) as index:
+        assert index.ids() == [id_]

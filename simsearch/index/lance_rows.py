@@ -1,0 +1,83 @@
+"""Rows as a LanceDB table holds them: its columns, and the way there and back."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from simsearch.index import filters, lance_sql
+from simsearch.index.record import Record, Row
+
+RECORD = (
+    "id",
+    "path",
+    "label",
+    "metadata",
+    "source",
+    "size",
+    "modified_ns",
+    "content",
+    "revision",
+)
+
+
+def schema(embedding_size: int) -> Any:
+    """Returns the schema of a table without metadata."""
+    import pyarrow as pa
+
+    numbers = {"size", "modified_ns", "revision"}
+    return pa.schema(
+        [pa.field(name, pa.int64() if name in numbers else pa.string()) for name in RECORD]
+        + [
+            pa.field("vector", pa.list_(pa.float32(), embedding_size)),
+            pa.field("thumbnail", pa.binary()),
+        ]
+    )
+
+
+def metadata_fields(rows: Sequence[Row]) -> list[Any]:
+    """Returns the fields of a schema that the metadata of rows need."""
+    import pyarrow as pa
+
+    types = {"text": pa.string(), "number": pa.float64(), "boolean": pa.bool_()}
+    columns = {
+        lance_sql.column(name, kind): types[kind]
+        for row in rows
+        for name, value in row.record.metadata.items()
+        if value is not None
+        for kind in [filters.kind(value)]
+    }
+    return [pa.field(name, kind) for name, kind in columns.items()]
+
+
+def to_arrow(rows: Sequence[Row], schema: Any) -> Any:
+    """Returns rows as a table of a schema that has all their columns."""
+    import pyarrow as pa
+
+    columns: dict[str, Any] = {name: [None] * len(rows) for name in schema.names}
+    for i, (record, _, thumbnail) in enumerate(rows):
+        for name, value in record._asdict().items():
+            columns[name][i] = value
+        columns["label"][i] = record.label or None
+        columns["metadata"][i] = json.dumps(record.metadata) if record.metadata else None
+        columns["thumbnail"][i] = thumbnail
+        for name, value in record.metadata.items():
+            if value is not None:
+                kind = filters.kind(value)
+                columns[lance_sql.column(name, kind)][i] = (
+                    float(value) if kind == "number" else value
+                )
+    vectors = np.stack([row.vector for row in rows]).astype(np.float32, copy=False)
+    columns["vector"] = pa.FixedSizeListArray.from_arrays(
+        pa.array(vectors.reshape(-1)), vectors.shape[1]
+    )
+    return pa.table(columns, schema=schema)
+
+
+def to_records(table: Any) -> list[Record]:
+    """Returns the records in a table that was read."""
+    columns = {name: table[name].to_pylist() for name in RECORD}
+    columns["label"] = [label or "" for label in columns["label"]]
+    columns["metadata"] = [json.loads(text) if text else {} for text in columns["metadata"]]
+    return list(map(Record, *columns.values()))
