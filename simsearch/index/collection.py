@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import pathlib
 from collections import Counter
@@ -12,9 +11,20 @@ from typing import Any
 import numpy as np
 
 from simsearch import errors
-from simsearch.index import answers, explanation, files, filters, incoming, opening, queries, sync
+from simsearch.index import (
+    answers,
+    explanation,
+    files,
+    filters,
+    incoming,
+    model,
+    opening,
+    queries,
+    sync,
+)
 from simsearch.index import metadata as metadata_lib
 from simsearch.index import rows as rows_lib
+from simsearch.index import takeover as takeover_lib
 from simsearch.index.record import Answer, Found, Hit, Info, SyncReport, Value
 from simsearch.retrieval import embed
 
@@ -32,7 +42,7 @@ class Index:
         """Takes over an open store; `open` is how to get an index."""
         self.embedder = opened.embedder
         self._about = opened.about
-        self._replaces = opened.replaces
+        self._takeover = opened.takeover
         self._judge = opened.judge
         self._rows = rows_lib.Rows(
             opened.engine,
@@ -110,6 +120,10 @@ class Index:
             is_exact=self._rows.is_exact,
         )
 
+    def successor(self) -> model.About | None:
+        """Returns what took the place of this index since it was opened; None: nothing did."""
+        return takeover_lib.successor(self._rows.engine, self._about)
+
     def sync(
         self,
         images_dir: str | os.PathLike,
@@ -128,9 +142,12 @@ class Index:
             progress: Called with the files done and the files there are to embed.
 
         Raises:
-            UsageError: Where the folder or the CSV file is not there, or holds no images.
+            UsageError: Where the folder or the CSV file is not there, or holds no images, or the
+                index of another model, whose place this one takes, holds images of elsewhere.
         """
         root = files.root_of(images_dir)
+        if self._takeover is not None:
+            self._takeover.check(self._rows.engine, root)
         labels = None if labels_csv is None else metadata_lib.read_csv(labels_csv)
         config = self.embedder.config
         tools = sync.Tools(
@@ -145,10 +162,11 @@ class Index:
         )
         report = sync.run(root, labels, tools)
         self._rows.engine.optimize()
-        if self._replaces is not None:
-            self._rows.engine.write_about(dataclasses.asdict(self._about))
-            self._rows.engine.drop_table(self._replaces)
-            self._replaces = None
+        if self._takeover is not None:
+            # Once more: others may have added images in the meantime.
+            self._takeover.check(self._rows.engine, root)
+            self._takeover.finish(self._rows.engine)
+            self._takeover = None
         self._rows.choose()
         self._rows.index(report.added + report.replaced + report.deleted)
         return report

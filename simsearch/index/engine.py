@@ -39,6 +39,9 @@ class Engine(Protocol):
     def open_table(self, name: str, *, embedding_size: int, create: bool) -> None:
         """Makes a table the one that the other methods mean; makes it first where asked to."""
 
+    def table_names(self) -> list[str]:
+        """Returns the names of the tables that are there, also of those that a kill left."""
+
     def drop_table(self, name: str) -> None:
         """Removes a table, where it is there."""
 

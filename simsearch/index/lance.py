@@ -69,9 +69,12 @@ class LanceEngine:
         self._table = self._database.open_table(name)
         self._columns = frozenset(self._table.schema.names)
 
+    def table_names(self) -> list[str]:
+        return list(self._database.list_tables().tables)
+
     def drop_table(self, name: str) -> None:
         with self._writing():
-            if name in self._table_names():
+            if name in self.table_names():
                 self._database.drop_table(name)
 
     def upsert(self, rows: Sequence[Row]) -> None:
@@ -193,9 +196,6 @@ class LanceEngine:
             if "was not found" not in str(error):
                 raise
             return None
-
-    def _table_names(self) -> list[str]:
-        return list(self._database.list_tables().tables)
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:

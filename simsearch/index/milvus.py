@@ -95,6 +95,12 @@ class MilvusEngine:
             self._call("create_collection", self._table, **self._options(embedding_size))
         self._call("load_collection", self._table)
 
+    def table_names(self) -> list[str]:
+        # Of another index whose name only begins alike some come along.
+        start = f"{self._prefix}_"
+        names = self._call("list_collections")
+        return [name.removeprefix(start) for name in names if name.startswith(start)]
+
     def drop_table(self, name: str) -> None:
         self._call("drop_collection", f"{self._prefix}_{name}")
 

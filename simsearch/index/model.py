@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import os
 import pathlib
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -80,6 +81,11 @@ def describe(embedder: embed.Embedder, *, version: int | None, calibration: str 
     )
 
 
+def is_table(name: str) -> bool:
+    """Returns whether a table's name is one that `describe` gives."""
+    return re.fullmatch(r"images_[0-9a-f]{16}", name) is not None
+
+
 def read(stored: Mapping[str, Any], *, url: str) -> About:
     """Returns the note that a store kept.
 
@@ -100,13 +106,13 @@ def check(stored: About, asked: About, *, url: str, workdir: str | os.PathLike) 
         return
     if stored.version is not None and stored.version == asked.version:
         raise errors.UsageError(
-            f"the index {url} was made by {_named(stored)}, and version {asked.version} in "
+            f"the index {url} was made by {named(stored)}, and version {asked.version} in "
             f"{workdir} is another network (model {asked.fingerprint[:12]}); name the folder of "
             "the versions that it was made with by --workdir"
         )
     number = "N" if asked.version is None else asked.version
     raise errors.UsageError(
-        f"the index {url} was made by {_named(stored)}, and {_named(asked)} cannot search it; "
+        f"the index {url} was made by {named(stored)}, and {named(asked)} cannot search it; "
         f"index again with `python main.py --mode=index --images=DIR --version={number}"
         f"{place(url, workdir)}`"
     )
@@ -119,6 +125,7 @@ def place(url: str, workdir: str | os.PathLike) -> str:
     return flags if is_usual else f"{flags} --workdir={workdir}"
 
 
-def _named(about: About) -> str:
+def named(about: About) -> str:
+    """Returns a model in words."""
     version = "a model of no version" if about.version is None else f"version {about.version}"
     return f"{version} (model {about.fingerprint[:12]})"

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from simsearch import errors
-from simsearch.index import answers, engines, model
+from simsearch.index import answers, engines, model, takeover
 from simsearch.index import engine as engine_lib
 from simsearch.retrieval import calibration as calibration_lib
 from simsearch.retrieval import embed
@@ -19,14 +19,14 @@ class Opened(NamedTuple):
         engine: Connected, its table open.
         embedder: Of the model that the rows are of.
         about: The note about the index.
-        replaces: Table of another model that makes room when this one is complete.
+        takeover: Of the place of another model's index; None where there is none.
         judge: Of scores, by the model's calibration where it has one.
     """
 
     engine: engine_lib.Engine
     embedder: embed.Embedder
     about: model.About
-    replaces: str | None
+    takeover: takeover.Takeover | None
     judge: answers.Judge
 
 
@@ -62,8 +62,8 @@ def open_store(
         engine.open_table(about.table, embedding_size=about.embedding_size, create=create)
         if create and not is_other and old != about:
             engine.write_about(dataclasses.asdict(about))
-        replaces = old.table if is_other else None
-        return Opened(engine, embedder, about, replaces, _judge(about, embedder))
+        over = takeover.Takeover(url, old, about) if is_other else None
+        return Opened(engine, embedder, about, over, _judge(about, embedder))
     except BaseException:
         engine.close()
         raise

@@ -90,12 +90,13 @@ def create(service: Service, *, api_key: str, bound_host: str) -> security.Appli
         redoc_url=None,
         telemetry={"tracing": False, "metrics": False, "logs": False},
         separate_input_output_schemas=False,
-        responses=_problems(422),
+        responses=_problems(422, 503),
     )
     figures = metrics.Metrics(count_images=service.count, count_waiting=service.searcher.__len__)
     service.searcher.on_batch = figures.observe_batch
     application.add_exception_handler(HTTPException, _refused)
     application.add_exception_handler(exceptions.RequestValidationError, _invalid)
+    application.add_exception_handler(RuntimeError, _taken_over(service))
     application.add_exception_handler(Exception, _failed)
     with_key = access.create(api_key, variable=serve.api_key_variable)
     application.include_router(_search_routes(service, can_change=bool(api_key)))
@@ -264,6 +265,18 @@ async def _refused(_: fastapi.Request, error: HTTPException) -> JSONResponse:
 
 async def _invalid(_: fastapi.Request, error: exceptions.RequestValidationError) -> JSONResponse:
     return JSONResponse({"detail": intake.one_line(error.errors())}, 422)
+
+
+def _taken_over(service: Service) -> Callable[..., Any]:
+    """Returns what answers where the index is gone since another model's took its place."""
+
+    async def taken_over(_: fastapi.Request, error: Exception) -> JSONResponse:
+        successor = await service.successor()
+        if successor is None:
+            raise error
+        return JSONResponse({"detail": f"the index is now of {successor}; restart the server"}, 503)
+
+    return taken_over
 
 
 async def _failed(_: fastapi.Request, error: Exception) -> JSONResponse:

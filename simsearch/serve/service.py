@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 from simsearch import config_serving, index
 from simsearch.data import images as images_lib
 from simsearch.data import views
+from simsearch.index import model
 from simsearch.serve import intake, models
 from simsearch.serve.searcher import Searcher
 
@@ -154,6 +155,11 @@ class Service:
                 changes=can_change,
             ),
         )
+
+    async def successor(self) -> str | None:
+        """Returns the model whose index took the place of this one, in words; None: none did."""
+        about = await asyncio.to_thread(self._index.successor)
+        return None if about is None else model.named(about)
 
     def count(self) -> int:
         """Returns how many images the index holds."""

@@ -1,0 +1,65 @@
+"""How an index of one model takes the place of another's without losing an image."""
+
+import dataclasses
+from collections import Counter
+from typing import NamedTuple
+
+from simsearch import errors
+from simsearch.data import wording
+from simsearch.index import engines, filters, model
+from simsearch.index.engine import Engine
+
+
+class Takeover(NamedTuple):
+    """An index that grows beside the one that answers until then.
+
+    Attributes:
+        url: Of both, with credentials.
+        old: The note about the one that answers.
+        new: The note about the one that grows.
+    """
+
+    url: str
+    old: model.About
+    new: model.About
+
+    def check(self, engine: Engine, root: str) -> None:
+        """Raises UsageError where the old index holds images that are not of a folder."""
+        lost = _strangers(self.url, self.old, root)
+        if not lost:
+            return
+        alone = lost.pop("", 0)
+        parts = [f"{wording.counted(lost[name], 'image')} of {name}" for name in sorted(lost)]
+        if alone:
+            parts.append(f"{wording.counted(alone, 'image')} added without a folder")
+        raise errors.UsageError(
+            f"{model.named(self.new)} would take the place of {model.named(self.old)} in the index "
+            f"{engine.url} and lose {' and '.join(parts)}; keep that index, and index every folder "
+            "into a new one with another --index"
+        )
+
+    def finish(self, engine: Engine) -> None:
+        """Makes the new index the one that answers; what others left half-grown goes too."""
+        engine.write_about(dataclasses.asdict(self.new))
+        for name in engine.table_names():
+            if model.is_table(name) and name != self.new.table:
+                engine.drop_table(name)
+
+
+def successor(engine: Engine, about: model.About) -> model.About | None:
+    """Returns the note about the index that took the place of this one; None where none did."""
+    stored = engine.read_about()
+    if stored is None or stored["table"] == about.table:
+        return None
+    return model.read(stored, url=engine.url)
+
+
+def _strangers(url: str, about: model.About, root: str) -> Counter[str]:
+    """Returns how many images an index holds from each folder but one."""
+    engine = engines.connect(url)
+    try:
+        engine.open_table(about.table, embedding_size=about.embedding_size, create=False)
+        elsewhere = filters.Compare("source", "!=", root)
+        return Counter(r.source for batch in engine.scan(elsewhere) for r in batch.records)
+    finally:
+        engine.close()

@@ -1,0 +1,98 @@
+"""A newer model's index takes the place of the old one, and no image is lost without a word."""
+
+import pytest
+
+import simsearch
+from simsearch import errors
+from simsearch.index import engines
+from simsearch.index import model as model_lib
+from tests.index import model, stores
+from tests.index.conftest import write_image
+
+NEWER = "e" * 64
+
+
+@pytest.fixture(params=stores.ENGINES)
+def url(request, tmp_path):
+    found = stores.url(request.param, tmp_path)
+    yield found
+    stores.drop_all(found)
+
+
+def open_new(url, *, fingerprint=NEWER):
+    embedder = model.CornerEmbedder(fingerprint=fingerprint)
+    return simsearch.Index.open(url, embedder=embedder, create=True)
+
+
+def tables(url):
+    engine = engines.connect(url)
+    try:
+        return {name for name in engine.table_names() if model_lib.is_table(name)}
+    finally:
+        engine.close()
+
+
+def test_images_of_other_folders_are_not_left_behind(index, url, tmp_path, folder):
+    other = tmp_path / "other"
+    for i in range(2):
+        write_image(other / f"{i}.png", 100 + i)
+    index.sync(other)
+    (id_,) = index.add([(other / "0.png").read_bytes()])
+    with open_new(url) as new:
+        with pytest.raises(errors.UsageError) as caught:
+            new.sync(folder)
+        assert f"lose 2 images of {other.resolve()} and 1 image added without" in str(caught.value)
+        assert "another --index" in str(caught.value) and "\n" not in str(caught.value)
+        assert new.embedder.decoded == 0, "it is told before anything is embedded"
+    with simsearch.Index.open(url, embedder=model.CornerEmbedder()) as old:
+        assert len(old) == 15
+        old.remove([id_, *old.ids(f"source = '{other.resolve()}'")])
+    with open_new(url) as new:
+        assert new.sync(folder).added == 12
+
+
+def test_an_image_that_was_added_meanwhile_is_not_left_behind(index, url, folder):
+    added = []
+
+    def add(*_):
+        added.extend([] if added else index.add([(folder / "a" / "0.png").read_bytes()]))
+
+    with open_new(url) as new, pytest.raises(errors.UsageError, match="lose 1 image added without"):
+        new.sync(folder, progress=add)
+    assert index.get(added[0]) and index.successor() is None
+    index.remove(added)
+    with open_new(url) as new:
+        assert new.sync(folder).untouched == 12, "what was embedded is still there"
+
+
+def test_the_old_index_knows_what_took_its_place(index, url, folder):
+    assert index.successor() is None
+    with open_new(url) as new:
+        assert index.successor() is None
+        new.sync(folder)
+        assert index.successor() == model_lib.describe(new.embedder, version=None)
+        assert new.successor() is None
+
+
+def test_what_a_kill_left_of_other_models_goes_with_the_old_index(index, url, folder):
+    # A build that ended before it was complete, and tables of whatever else is kept there.
+    open_new(url, fingerprint="d" * 64).close()
+    engine = engines.connect(url)
+    for name in ("images_about", "rows"):
+        engine.open_table(name, embedding_size=4, create=True)
+    with open_new(url) as new:
+        assert len(tables(url)) == 3
+        new.sync(folder)
+        assert tables(url) == {model_lib.describe(new.embedder, version=None).table}
+    assert {"about", "images_about", "rows"} < set(engine.table_names())
+    engine.close()
+
+
+def test_a_table_that_a_kill_left_unmade_goes_too(index, url, folder):
+    if not url.startswith("lance:"):
+        pytest.skip("a server makes its tables whole")
+    leftover = folder.parent / "store" / f"images_{'0' * 16}.lance"
+    (leftover / "data").mkdir(parents=True)
+    with open_new(url) as new:
+        new.sync(folder)
+    assert not leftover.exists()
