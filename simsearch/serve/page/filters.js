@@ -5,6 +5,9 @@ import { byId, element, icon } from "./dom.js";
 const COUNTS = [8, 12, 24, 48, 96];
 const USUAL = 12;
 
+/** Returns whether an input event comes of choosing from the list: browsers differ in how they say so. */
+const isChosen = ({ inputType }) => inputType === undefined || inputType === "insertReplacementText";
+
 export class Filters {
   constructor(onChange) {
     this.labels = [];
@@ -12,9 +15,9 @@ export class Filters {
     this.onChange = onChange;
     this.input = byId("label");
     this.count = byId("count");
-    this.input.addEventListener("input", () => {
-      // Choosing from the list types the whole label at once.
-      if (this.known.has(this.input.value)) this.#add(this.input.value);
+    this.input.addEventListener("input", (event) => {
+      const { value } = this.input;
+      if (this.known.has(value) && (isChosen(event) || !this.#isBeginning(value))) this.#add(value);
     });
     this.input.addEventListener("keydown", (event) => {
       if (event.key === "Enter" && this.input.value) this.#addNearest();
@@ -60,10 +63,20 @@ export class Filters {
     this.#draw();
   }
 
+  /** Returns whether what is typed can become another label than the one it is. */
+  #isBeginning(typed) {
+    const lower = typed.toLowerCase();
+    return [...this.known].some((label) => label !== typed && label.toLowerCase().startsWith(lower));
+  }
+
   #addNearest() {
-    const typed = this.input.value.trim().toLowerCase();
-    const matches = [...this.known].filter((label) => label.toLowerCase().includes(typed));
-    const found = matches.find((label) => label.toLowerCase() === typed) ?? matches[0];
+    const typed = this.input.value.trim();
+    const lower = typed.toLowerCase();
+    const matches = [...this.known].filter((label) => label.toLowerCase().includes(lower));
+    const found =
+      matches.find((label) => label === typed) ??
+      matches.find((label) => label.toLowerCase() === lower) ??
+      matches[0];
     if (found !== undefined) this.#add(found);
     else this.input.setCustomValidity(`No image has the label “${this.input.value}”`);
     this.input.reportValidity();
