@@ -193,28 +193,7 @@ class Index:
             CorruptImage: Where one cannot be read; none is added then.
             UsageError: Where a file is not there, or metadata cannot be stored.
         """
-        count = len(images)
-        columns = []
-        for name, column in (("labels", labels), ("paths", paths), ("metadata", metadata)):
-            if column is not None and len(column) != count:
-                raise errors.UsageError(f"{count} images came with {len(column)} {name}")
-            columns.append([None] * count if column is None else column)
-        max_pixels = self.embedder.config.data.max_pixels
-        encoded = [queries.read(image, crop=None, max_pixels=max_pixels) for image in images]
-        vectors = self.embed_queries(encoded)
-        rows = []
-        for i, (label, path, extra) in enumerate(zip(*columns, strict=True)):
-            name = None if isinstance(images[i], bytes) else pathlib.Path(images[i]).name
-            rows.append(
-                incoming.row(
-                    encoded[i],
-                    vectors[i],
-                    self.embedder,
-                    path=path or name,
-                    label=label,
-                    extra=extra,
-                )
-            )
+        rows = incoming.rows(images, self.embedder, labels=labels, paths=paths, metadata=metadata)
         self._rows.upsert(list({row.record.id: row for row in rows}.values()))
         return [row.record.id for row in rows]
 

@@ -1,12 +1,16 @@
 """From the bytes of an image to what an index stores of it."""
 
-from collections.abc import Mapping
+import os
+import pathlib
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
+from simsearch import errors
 from simsearch.data import views
-from simsearch.index import files, metadata
+from simsearch.index import files, queries
+from simsearch.index import metadata as metadata_lib
 from simsearch.index.record import Record, Row, Value, new_revision
 from simsearch.retrieval import embed
 
@@ -32,7 +36,39 @@ def load(encoded: bytes, embedder: embed.Embedder) -> Loaded:
     return Loaded(pixels, _thumbnail(encoded, embedder), files.content_hash(encoded))
 
 
-def row(
+def rows(
+    images: Sequence[str | os.PathLike | bytes],
+    embedder: embed.Embedder,
+    *,
+    labels: Sequence[str | None] | None,
+    paths: Sequence[str | None] | None,
+    metadata: Sequence[Mapping[str, Value] | None] | None,
+) -> list[Row]:
+    """Returns the rows of images that come without a folder; arguments as for `Index.add`.
+
+    Raises:
+        CorruptImage: Where one cannot be read.
+        UsageError: Where a file is not there, or metadata cannot be stored.
+    """
+    count = len(images)
+    columns = []
+    for name, column in (("labels", labels), ("paths", paths), ("metadata", metadata)):
+        if column is not None and len(column) != count:
+            raise errors.UsageError(f"{count} images came with {len(column)} {name}")
+        columns.append([None] * count if column is None else column)
+    max_pixels = embedder.config.data.max_pixels
+    encoded = [queries.read(image, crop=None, max_pixels=max_pixels) for image in images]
+    vectors = queries.embed_encoded(embedder, encoded)
+    made = []
+    for i, (label, path, extra) in enumerate(zip(*columns, strict=True)):
+        name = None if isinstance(images[i], bytes) else pathlib.Path(images[i]).name
+        made.append(
+            _row(encoded[i], vectors[i], embedder, path=path or name, label=label, extra=extra)
+        )
+    return made
+
+
+def _row(
     encoded: bytes,
     vector: np.ndarray,
     embedder: embed.Embedder,
@@ -41,25 +77,12 @@ def row(
     label: str | None,
     extra: Mapping[str, Value] | None,
 ) -> Row:
-    """Returns the row of an image that came without a folder.
-
-    Args:
-        encoded: The image.
-        vector: Its embedding, float32 [D].
-        embedder: What made it.
-        path: Its name; None: its id.
-        label: Its class; None: none.
-        extra: Its metadata.
-
-    Raises:
-        UsageError: Where the metadata cannot be stored.
-    """
     content = files.content_hash(encoded)
     record = Record(
         id=files.content_id(encoded),
         path=path or files.content_id(encoded),
         label=label or "",
-        metadata=metadata.checked(extra or {}),
+        metadata=metadata_lib.checked(extra or {}),
         source="",
         size=len(encoded),
         modified_ns=0,
