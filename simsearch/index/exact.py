@@ -256,5 +256,6 @@ class _Column:
             self._codes[slot] = self._code_of.setdefault(key, len(self._code_of))
 
     def passes(self, leaf: filters.Compare | filters.In | filters.Exists) -> np.ndarray:
-        passing = [filters.accepts(leaf, value) for _, value in self._code_of]
+        accepts = filters.acceptor(leaf)
+        passing = [accepts(value) for _, value in self._code_of]
         return np.asarray(passing)[self._codes]

@@ -12,26 +12,15 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Literal, NamedTuple
 
 from simsearch import errors
+from simsearch.index import filter_tokens
 from simsearch.index import record as record_lib
 from simsearch.index.record import FIELDS as FIELDS
 
 Constant = str | float | int | bool
 Operator = Literal["=", "!=", "<", "<=", ">", ">="]
 
-_MAX_LENGTH = 20_000
 _MAX_DEPTH = 50
-_TOKEN = re.compile(
-    r"""\s*(?:
-      (?P<text>'(?:[^']|'')*'|"(?:[^"]|"")*")
-    | (?P<number>[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?(?![\w.]))
-    | (?P<name>[^\W\d]\w*)
-    | (?P<sign><=|>=|!=|<>|==|[=<>(),])
-    )""",
-    re.VERBOSE,
-)
 _SAME = {"==": "=", "<>": "!="}
-_WORDS = frozenset({"and", "or", "not", "in", "between", "is", "null", "true", "false"})
-_EXAMPLE = "write it as label = 'cookie' and price < 3"
 
 
 class Compare(NamedTuple):
@@ -134,20 +123,19 @@ def matches(tree: Filter, record: record_lib.Record) -> bool:
         case Not(part):
             return not matches(part, record)
         case _:
-            return accepts(tree, record_lib.field(record, tree.field))
+            return acceptor(tree)(record_lib.field(record, tree.field))
 
 
-def accepts(leaf: Compare | In | Exists, value: record_lib.Value) -> bool:
-    """Returns whether one comparison lets a value through."""
-    if value is None:
-        return False
+def acceptor(leaf: Compare | In | Exists) -> Callable[[record_lib.Value], bool]:
+    """Returns the function that says whether one comparison lets a value through."""
     match leaf:
         case Exists():
-            return True
+            return lambda value: value is not None
         case In(_, values):
-            return any(_compare(value, "=", other) for other in values)
+            wanted = set(map(_comparable, values))
+            return lambda value: value is not None and _comparable(value) in wanted
         case Compare(_, operator, other):
-            return _compare(value, operator, other)
+            return lambda value: value is not None and _compare(value, operator, other)
 
 
 def field_names(tree: Filter) -> set[str]:
@@ -174,14 +162,19 @@ def kind(value: Constant) -> Literal["text", "boolean", "number"]:
     return "text" if isinstance(value, str) else "number"
 
 
+def _comparable(value: Constant) -> tuple[str, Constant]:
+    """Returns what is equal for values that are equal to a filter, and only for them."""
+    sort = kind(value)
+    return sort, float(value) if sort == "number" else value
+
+
 def _compare(value: Constant, operator: str, other: Constant) -> bool:
-    if kind(value) != kind(other):
+    (sort, value), (other_sort, other) = _comparable(value), _comparable(other)
+    if sort != other_sort:
         return False
-    if kind(value) == "number":
-        value, other = float(value), float(other)
     if operator in ("=", "!="):
         return (value == other) == (operator == "=")
-    if kind(value) == "boolean":
+    if sort == "boolean":
         return False
     return {
         "<": value < other,
@@ -195,12 +188,7 @@ class _Parser:
     """Recursive descent over the tokens of one filter."""
 
     def __init__(self, text: str) -> None:
-        if len(text) > _MAX_LENGTH:
-            raise errors.UsageError(
-                f"a filter may have {_MAX_LENGTH} characters and this one has {len(text)}"
-            )
-        self._text = text
-        self._tokens = list(self._split())
+        self._tokens = filter_tokens.split(text)
         self._next = 0
         self._depth = 0
 
@@ -210,26 +198,7 @@ class _Parser:
             self._fail("`and`, `or` or the end")
         return tree
 
-    def _split(self):
-        place = 0
-        end = len(self._text.rstrip())
-        while place < end:
-            match = _TOKEN.match(self._text, place)
-            if match is None:
-                rest = self._text[place:].lstrip()
-                what = "a text without its closing quote" if rest[0] in "'\"" else repr(rest[:20])
-                raise errors.UsageError(
-                    f"--filter: {what} at character {len(self._text) - len(rest) + 1} cannot be "
-                    f"read; {_EXAMPLE}"
-                )
-            sort, token = match.lastgroup, match.group(match.lastgroup)
-            if sort == "name" and token.lower() in _WORDS:
-                sort, token = "word", token.lower()
-            yield sort, token, match.start(match.lastgroup)
-            place = match.end()
-        yield "end", "", len(self._text)
-
-    def _peek(self) -> tuple[str, str, int]:
+    def _peek(self) -> filter_tokens.Token:
         return self._tokens[self._next]
 
     def _take(self, *tokens: str) -> str | None:
@@ -246,9 +215,10 @@ class _Parser:
 
     def _fail(self, expected: str) -> None:
         sort, token, place = self._peek()
-        came = "the end" if sort == "end" else repr(token)
+        came = "the end" if sort == "end" else repr(token[:20])
         raise errors.UsageError(
-            f"--filter: expected {expected} at character {place + 1}, found {came}; {_EXAMPLE}"
+            f"--filter: expected {expected} at character {place + 1}, found {came}; "
+            f"{filter_tokens.EXAMPLE}"
         )
 
     def _any(self) -> Filter:
@@ -318,7 +288,8 @@ class _Parser:
             if not math.isfinite(number):
                 self._fail("a number that a float64 holds")
             self._next += 1
-            return int(token) if re.fullmatch(r"[+-]?\d+", token) else number
+            # More digits than a float64 has are leading zeros, of which int takes only so many.
+            return int(token) if re.fullmatch(r"[+-]?\d{1,309}", token) else number
         if word := self._take("true", "false"):
             return word == "true"
         self._fail("a number, a text in quotes, true or false")

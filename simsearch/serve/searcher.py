@@ -19,6 +19,7 @@ from simsearch.serve import batching, intake
 
 # Fields of a stored image that tell of the server's own disk: no filter may feel for them.
 _PRIVATE_FIELDS = frozenset({"source"})
+_MAX_COMPARISONS = 200  # Of a filter; each is a look at every image.
 # Results are searched in a few numbers, whatever is asked for: one program for each is compiled.
 _FEW = 32
 
@@ -207,7 +208,7 @@ def checked_filter(text: str | None) -> str:
     """Returns a filter that can be read and feels for nothing private; "" for none.
 
     Raises:
-        HTTPException: 400, with the place and what was expected there.
+        HTTPException: 400, with the place and what was expected there; 422 where it is too long.
     """
     try:
         tree = filters.resolve(text)
@@ -217,6 +218,10 @@ def checked_filter(text: str | None) -> str:
         return ""
     if private := filters.field_names(tree) & _PRIVATE_FIELDS:
         raise HTTPException(400, f"filter: {min(private)} cannot be searched by here")
+    leaves = filters.leaves(tree)
+    compared = sum(len(leaf.values) if isinstance(leaf, filters.In) else 1 for leaf in leaves)
+    if compared > _MAX_COMPARISONS:
+        raise HTTPException(422, f"filter: at most {_MAX_COMPARISONS} values are compared with")
     return text or ""
 
 

@@ -28,6 +28,8 @@ from tests.index import stores
         ("(a=1 or b=2) AND c=3",
          And((Or((Compare("a", "=", 1), Compare("b", "=", 2))), Compare("c", "=", 3)))),
         ("not not (a=1)", Not(Not(Compare("a", "=", 1)))),
+        ("a in (1., .5, -007)", In("a", (1.0, 0.5, -7))),
+        ("a = " + "0" * 5000 + "1", Compare("a", "=", 1.0)),
     ],
 )  # fmt: skip
 def test_text_becomes_a_tree(text, tree):
@@ -52,6 +54,13 @@ def test_text_becomes_a_tree(text, tree):
         ("a = 1 -- x", "'-- x'"),
         ("a = 0x10", "cannot be read"),
         ("a = 1e999", "that a float64 holds"),
+        (
+            "a = " + "1" * 19_000,
+            "that a float64 holds at character 5, found '11111111111111111111'",
+        ),
+        ("a = " + "1" * 19_000 + "x", "'11111111111111111111' at character 5 cannot be read"),
+        ("a = 1." + "1" * 19_000 + "x", "cannot be read"),
+        ("a = 1.5.2", "cannot be read"),
         ("not " * 60 + "a = 1", "more than 50 levels"),
         ("(" * 60 + "a = 1" + ")" * 60, "more than 50 levels"),
         ("a = '" + "x" * 20_000 + "'", "20000 characters"),
@@ -87,6 +96,14 @@ def test_comparisons_need_a_value_of_the_same_kind():
         "size between 7 and 7": True, "t > '10'": True, "n in ('x', 3)": True, "path = 'x'": True,
     }  # fmt: skip
     assert {text: filters.matches(filters.parse(text), record) for text in passes} == passes
+
+
+def test_one_of_many_values_is_looked_up_and_means_what_each_alone_means():
+    values = ("3", 3, True, 2.5, -0.0, 2**53 + 1, "x")
+    alone = [filters.acceptor(Compare("a", "=", value)) for value in values]
+    together = filters.acceptor(In("a", values))
+    for value in (*values, 3.0, 0, 1, 1.0, False, "true", "", 2**53, None):
+        assert together(value) == any(accepts(value) for accepts in alone), value
 
 
 def test_any_text_stands_in_quotes_whatever_it_holds():
