@@ -321,6 +321,49 @@ def test_a_result_is_searched_by_and_the_way_back_is_the_browsers(page, cherry, 
     expect(page.locator(".card")).to_have_count(24)
 
 
+def test_the_way_back_is_kept_over_a_reload(page, cherry, noise):
+    ask(page, cherry)
+    ask(page, noise)
+    again(page, lambda: page.locator(".card .hit").nth(2).click())
+    address, name = page.url, page.locator("#query-name").text_content()
+    again(page, lambda: page.locator(".card .hit").nth(2).click())
+    again(page, page.reload)
+    again(page, lambda: page.locator(".card .hit").nth(3).click())
+    again(page, page.go_back)
+    # From here on the entries are of the load before.
+    sent, _ = again(page, page.go_back)
+    assert page.url == address and address.endswith(f"?id={sent.id}")
+    expect(page.locator("#query-name")).to_have_text(name)
+    # The files are gone with that load.
+    page.go_back()
+    expect(page.get_by_role("heading", name="Or start from one of these")).to_be_visible()
+    expect(page.locator("#preview")).to_be_hidden()
+    again(page, page.go_forward)
+    expect(page.locator("#query-name")).to_have_text(name)
+
+
+def test_a_shared_link_is_one_step_of_the_way_back(page, server):
+    first = server.index.sample(1)[0]
+    again(page, lambda: page.goto(f"{server.url}/?id={first.id}"))
+    again(page, lambda: page.locator(".card .hit").first.click())
+    sent, _ = again(page, page.go_back)
+    assert sent.id == first.id and page.url.endswith(f"?id={first.id}")
+    page.go_back()
+    expect(page.get_by_role("heading", name="Or start from one of these")).to_be_visible()
+    assert page.url == f"{server.url}/"
+    page.goto(f"{server.url}/?id={'0' * 32}")
+    expect(page.get_by_role("alert")).to_have_text("There is no image with this id")
+
+
+def test_the_skip_link_keeps_what_was_asked(page):
+    sent, _ = again(page, lambda: page.locator(".card .hit").first.click())
+    page.get_by_role("link", name="Skip to the results").press("Enter")
+    expect(page.locator("#results")).to_be_focused()
+    again(page, lambda: page.locator(".card .hit").first.click())
+    back, _ = again(page, page.go_back)
+    assert back.id == sent.id and page.url.endswith(f"?id={sent.id}#results")
+
+
 def test_marked_results_refine_the_search(page, cherry, screenshots):
     ask(page, cherry)
     more, less = page.locator(".card").nth(2), page.locator(".card").nth(4)

@@ -16,7 +16,7 @@ async function answer(path, options = {}) {
 
 export const info = () => answer("info");
 export const labels = () => answer("labels");
-export const image = (id) => answer(`images/${encodeURIComponent(id)}`);
+export const image = (id, signal) => answer(`images/${encodeURIComponent(id)}`, { signal });
 export const sample = (limit) => answer(`images?limit=${limit}`);
 export const thumbnailUrl = (id) => `images/${encodeURIComponent(id)}/thumbnail`;
 export const largeUrl = (id) => `images/${encodeURIComponent(id)}/large`;

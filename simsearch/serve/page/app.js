@@ -5,6 +5,7 @@ import { Crop } from "./crop.js";
 import { byId, element, icon, plural } from "./dom.js";
 import { Filters } from "./filters.js";
 import { Grid } from "./grid.js";
+import * as past from "./history.js";
 import { listen } from "./intake.js";
 import { cycleTheme, showTheme } from "./themes.js";
 import { numSimilar, verdict } from "./verdict.js";
@@ -20,11 +21,9 @@ let answer = null;
 let limits = { max_upload_mb: Infinity, max_query_images: 16 };
 let running = null;
 const known = new Map(); // From id to hit, of everything that was on show.
-const history_ = new Map(); // From a number in the browser's history to what was asked then.
-let step = 0;
 
 const handlers = {
-  search: (hit) => askBy({ id: hit.id, hit, src: api.thumbnailUrl(hit.id) }),
+  search: (hit) => askByHit(hit),
   open: (hit) => viewer.open(grid.hits, grid.hits.indexOf(hit), marks),
   mark: toggleMark,
   closed: (at) => grid.focus(at),
@@ -46,13 +45,17 @@ function askByUrl(url) {
   askBy({ url, name: url, src: null });
 }
 
-function askBy(next) {
+function askByHit(hit, entry) {
+  askBy({ id: hit.id, hit, src: api.thumbnailUrl(hit.id) }, entry);
+}
+
+function askBy(next, entry) {
   query = next;
   marks = new Map();
   refined = new Map();
   crop.set(null);
   showQuery();
-  run();
+  run(entry);
 }
 
 /** Shows the query that is asked for, or the empty place for one. */
@@ -156,25 +159,32 @@ async function question() {
   return asked;
 }
 
-/** Searches; a search that is still under way is given up. */
-async function run({ remember = true } = {}) {
+/** Gives up what is under way and does `work` instead, which stops where its signal says so. */
+async function instead(work) {
   running?.abort();
   const mine = new AbortController();
   running = mine;
   byId("results").setAttribute("aria-busy", "true");
-  if (remember) push();
   try {
-    const found = await api.search(await question(), mine.signal);
-    if (running !== mine) return;
-    answer = found;
-    showAnswer();
+    await work(mine.signal);
   } catch (error) {
-    if (error.name === "AbortError" || running !== mine) return;
+    if (mine.signal.aborted) return;
     retire();
     fail(error.message);
   } finally {
     if (running === mine) byId("results").setAttribute("aria-busy", "false");
   }
+}
+
+/** Searches. The history gets a new entry ("push"), a changed one ("replace") or none ("keep"). */
+function run(entry = "push") {
+  if (entry !== "keep") remember(entry);
+  return instead(async (signal) => {
+    const found = await api.search(await question(), signal);
+    if (signal.aborted) return;
+    answer = found;
+    showAnswer();
+  });
 }
 
 function showAnswer() {
@@ -213,7 +223,8 @@ async function welcome() {
   document.body.classList.remove("answered");
 }
 
-function startAgain() {
+/** Takes away the question, and what is under way for it. */
+function forget() {
   running?.abort();
   query = null;
   marks = new Map();
@@ -223,37 +234,49 @@ function startAgain() {
   showQuery();
   showRefined();
   showMarks();
+}
+
+function startAgain() {
+  forget();
   welcome();
 }
 
 byId("clear").addEventListener("click", () => {
   startAgain();
-  push();
+  remember("push");
   byId("choose").focus();
 });
 
-/** Back and forward lead through what was asked. */
-function push() {
-  step += 1;
-  const asked = { query, refined: new Map(refined), crop: crop.value };
-  history_.set(step, { ...asked, labels: [...filters.labels], topK: filters.topK });
-  const path = query?.id && !refined.size ? `?id=${encodeURIComponent(query.id)}` : "./";
-  history.pushState(step, "", path === "./" ? location.pathname : path);
+/** Searches by the image that the address names; where it names none, shows where to start. */
+function askByAddress() {
+  const id = new URLSearchParams(location.search).get("id");
+  if (!id) return startAgain();
+  forget();
+  instead(async (signal) => {
+    const hit = await api.image(id, signal);
+    if (signal.aborted) return;
+    known.set(id, hit);
+    askByHit(hit, "replace");
+  });
 }
 
-addEventListener("popstate", (event) => {
-  if (event.state === null) return; // Only the place on the page changed, by the skip link.
-  const then = history_.get(event.state);
-  if (!then) return startAgain();
+function remember(how) {
+  const asked = { query, refined: new Map(refined), crop: crop.value };
+  const path = query?.id && !refined.size ? `?id=${encodeURIComponent(query.id)}` : location.pathname;
+  past.remember({ ...asked, labels: [...filters.labels], topK: filters.topK }, { how, path });
+}
+
+function goBackTo(then) {
+  if (!then) return askByAddress();
   ({ query } = then);
   refined = new Map(then.refined);
   marks = new Map(refined);
   filters.set(then);
   showQuery();
   crop.set(then.crop);
-  if (query || refined.size) run({ remember: false });
+  if (query || refined.size) run("keep");
   else startAgain();
-});
+}
 
 async function showFacts() {
   const about = await api.info();
@@ -272,15 +295,11 @@ async function start() {
   byId("theme").addEventListener("click", cycleTheme);
   showTheme();
   showQuery();
-  history.replaceState(0, "");
+  past.listen(goBackTo);
   try {
     const [, { labels }] = await Promise.all([showFacts(), api.labels()]);
     filters.offer({ labels, most: limits.max_top_k });
-    const id = new URLSearchParams(location.search).get("id");
-    if (!id) return await welcome();
-    const hit = await api.image(id);
-    known.set(id, hit);
-    handlers.search(hit);
+    if (!running) askByAddress(); // Else somebody was faster.
   } catch (error) {
     fail(error.message);
   }
