@@ -13,6 +13,9 @@ from simsearch.index.record import FIELDS, Value
 _PATH_COLUMNS = ("path", "file", "filename", "file_name", "image")
 _LABEL_COLUMN = "label"
 _NAME = re.compile(r"[^\W\d]\w*")
+# Leading zeros are those of a code, such as 007, which a number would lose.
+_WHOLE = re.compile(r"[+-]?(?:0|[1-9]\d*)", re.ASCII)
+_REAL = re.compile(r"[+-]?(?:(?:0|[1-9]\d*)(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
 
 
 class Labels(NamedTuple):
@@ -29,7 +32,7 @@ def read_csv(path: str | os.PathLike) -> dict[str, Labels]:
         path: A CSV file with a header. One column is named path, file, filename, file_name or
             image; a label in a column of that name wins over the class folder; all others are
             metadata. A column is of booleans (true, false), of numbers or of text; an empty cell
-            is no value.
+            is no value. Numbers are finite, have no leading zeros, and whole ones 64 bits.
 
     Raises:
         UsageError: Where it cannot be read so.
@@ -93,10 +96,10 @@ def checked(metadata: Mapping[str, Value]) -> dict[str, Value]:
         check_name(name)
         if value is None:
             continue
-        is_finite = not isinstance(value, float) or math.isfinite(value)
-        if type(value) not in (str, int, float, bool) or not is_finite:
+        if not _can_be_stored(value):
             raise errors.UsageError(
-                f"metadata {name}={value!r} must be a text, a finite number, True or False"
+                f"metadata {name}={value!r} must be a text, a finite number (a whole one of 64 "
+                "bits), True or False"
             )
         kept[name] = value
     return kept
@@ -109,7 +112,7 @@ def _column_name(header: str) -> str:
 def _typed(cells: list[str]) -> list[Value]:
     """Returns a column's values in the narrowest type that takes all of them."""
     there = [cell for cell in cells if cell]
-    for convert in (_boolean, int, _number):
+    for convert in (_boolean, _whole, _number):
         try:
             for cell in there:
                 convert(cell)
@@ -129,8 +132,27 @@ def _boolean(cell: str) -> bool:
     return cell.lower() == "true"
 
 
-def _number(cell: str) -> float:
-    number = float(cell)
-    if not math.isfinite(number):
+def _whole(cell: str) -> int:
+    if not _WHOLE.fullmatch(cell) or not _fits(int(cell)):
         raise ValueError(cell)
-    return number
+    return int(cell)
+
+
+def _number(cell: str) -> float:
+    if _WHOLE.fullmatch(cell):
+        return float(_whole(cell))
+    if not _REAL.fullmatch(cell) or not math.isfinite(float(cell)):
+        raise ValueError(cell)
+    return float(cell)
+
+
+def _can_be_stored(value: Value) -> bool:
+    if type(value) is int:
+        return _fits(value)
+    if type(value) is float:
+        return math.isfinite(value)
+    return type(value) in (str, bool)
+
+
+def _fits(number: int) -> bool:
+    return -(2**63) <= number < 2**63

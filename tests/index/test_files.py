@@ -81,6 +81,35 @@ def test_a_table_of_metadata_tells_types_from_values(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("cells", "values"),
+    [
+        (["0", "-12", "+3"], [0, -12, 3]),
+        (["1", "0.5", ".5", "2.", "-1e3"], [1.0, 0.5, 0.5, 2.0, -1000.0]),
+        ([str(2**63 - 1), str(-(2**63))], [2**63 - 1, -(2**63)]),
+        (["2024_01", "2024_02"], None),
+        (["1_0.5"], None),
+        (["007", "12"], None),
+        (["00.5"], None),
+        (["\u0663"], None),
+        (["1", "nan"], None),
+        (["inf", "1.5"], None),
+        (["1e999"], None),
+        (["1" * 400], None),
+        (["1" * 5000, "0.5"], None),
+        ([str(2**63), "0.5"], None),
+        (["0x10"], None),
+    ],
+)
+def test_a_column_is_of_numbers_only_where_nothing_is_lost(tmp_path, cells, values):
+    lines = "".join(f"{i}.png,{cell}\n" for i, cell in enumerate(cells))
+    (tmp_path / "labels.csv").write_text(f"path,x\n{lines}", encoding="utf-8")
+    table = metadata.read_csv(tmp_path / "labels.csv")
+    found = [row.metadata["x"] for row in table.values()]
+    expected = cells if values is None else values
+    assert list(map(repr, found)) == list(map(repr, expected))
+
+
+@pytest.mark.parametrize(
     ("text", "words"),
     [
         ("", "must have a header"),
@@ -100,6 +129,13 @@ def test_a_table_that_cannot_be_used_is_refused_in_one_line(tmp_path, text, word
 
 def test_metadata_that_cannot_be_stored_is_refused():
     assert metadata.checked({"a": 1, "b": None, "ключ": "x"}) == {"a": 1, "ключ": "x"}
-    for bad in ({"a b": 1}, {"id": 1}, {"a": [1]}, {"a": float("nan")}, {"x" * 61: 1}):
+    for bad in (
+        {"a b": 1},
+        {"id": 1},
+        {"a": [1]},
+        {"a": float("nan")},
+        {"x" * 61: 1},
+        {"a": 10**400},
+    ):
         with pytest.raises(errors.UsageError):
             metadata.checked(bad)
