@@ -74,7 +74,7 @@ def read_url(url: str, *, max_bytes: int, timeout: float, allow_private: bool = 
             raise FailedFetch(f"{host} could not be read: {_reason(error)}") from error
         if redirect is None:
             return content
-        url = urllib.parse.urljoin(url, redirect)
+        url = _joined(url, redirect)
     raise FailedFetch(f"{host} redirects more than {_MAX_REDIRECTS} times")
 
 
@@ -99,6 +99,13 @@ def is_public(address: str) -> bool:
         for one in inner
         if one is not None
     )
+
+
+def _joined(url: str, redirect: str) -> str:
+    try:
+        return urllib.parse.urljoin(url, redirect)
+    except ValueError as error:
+        raise RefusedUrl(f"this redirects to no URL: {error}") from error
 
 
 def _parts(url: str) -> urllib.parse.SplitResult:

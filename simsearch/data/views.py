@@ -63,13 +63,16 @@ def crop(encoded: bytes, box: tuple[float, float, float, float], *, max_pixels: 
     scale = whole.size if max(box) <= 1 else (1, 1)
     left, top = box[0] * scale[0], box[1] * scale[1]
     right, bottom = left + box[2] * scale[0], top + box[3] * scale[1]
-    edges = (
-        max(0, math.floor(left)),
-        max(0, math.floor(top)),
-        min(whole.width, math.ceil(right)),
-        min(whole.height, math.ceil(bottom)),
-    )
-    if not (box[2] > 0 and box[3] > 0 and edges[0] < edges[2] and edges[1] < edges[3]):
+    edges = (0, 0, 0, 0)
+    if all(map(math.isfinite, box)) and box[2] > 0 and box[3] > 0:
+        # Cut off before it is rounded: the sum of two large numbers may be infinite.
+        edges = (
+            math.floor(max(0, left)),
+            math.floor(max(0, top)),
+            math.ceil(min(whole.width, right)),
+            math.ceil(min(whole.height, bottom)),
+        )
+    if not (edges[0] < edges[2] and edges[1] < edges[3]):
         raise EmptyRegion(
             f"the region x, y, width, height = {', '.join(f'{edge:g}' for edge in box)} holds "
             f"no pixel of the image, which is {whole.width} x {whole.height}"

@@ -52,6 +52,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def answer_disk(self):
         self.reply(302, {"Location": "file:///etc/passwd"})
 
+    def answer_broken(self):
+        self.reply(302, {"Location": "http://["})
+
     def reply(self, status, headers, body=b""):
         self.send_response(status)
         for name, value in headers.items():
@@ -163,13 +166,15 @@ def test_private_addresses_are_never_asked_however_they_are_written(site, host):
     assert len(site.seen) == before
 
 
-def test_a_redirect_to_a_private_address_or_the_disk_is_refused(site, monkeypatch):
+def test_a_redirect_to_a_private_address_the_disk_or_nowhere_is_refused(site, monkeypatch):
     monkeypatch.setattr(fetch, "is_public", lambda address: address == "127.0.0.1")
     assert read(site, "file", allow_private=False) == SMALL
     with pytest.raises(fetch.RefusedUrl, match="private network"):
         read(site, "inside", allow_private=False)
     with pytest.raises(fetch.RefusedUrl, match="must begin with http"):
         read(site, "disk", allow_private=False)
+    with pytest.raises(fetch.RefusedUrl, match="redirects to no URL"):
+        read(site, "broken", allow_private=False)
     assert "/secret" not in site.seen
 
 

@@ -118,7 +118,7 @@ def test_a_region_is_searched_as_if_it_were_the_image(index, tmp_path):
     for box in ((20, 0, 20, 20), (0.5, 0, 0.5, 1), (0.5, 0, 1, 1), (21, 5, 400, 10)):
         hit = index.search(both, top_k=1, crop=box).hits[0]
         assert hit.id == id_ and hit.score == pytest.approx(1, abs=1e-5)
-    for box in ((40, 0, 5, 5), (0, 0, 0, 5), (-9, 0, 5, 5)):
+    for box in ((40, 0, 5, 5), (0, 0, 0, 5), (-9, 0, 5, 5), (0, 0, float("nan"), 1)):
         with pytest.raises(errors.UsageError, match="holds no pixel"):
             index.search(both, crop=box)
     with pytest.raises(errors.UsageError, match="exactly one query"):

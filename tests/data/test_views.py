@@ -1,0 +1,46 @@
+import io
+import math
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from simsearch.data import images, views
+
+PIXELS = np.random.default_rng(0).integers(0, 256, (20, 40, 3), np.uint8)
+ENCODED = images.encode_png(PIXELS)
+
+
+def region(*box):
+    with Image.open(io.BytesIO(views.crop(ENCODED, box, max_pixels=10**6))) as image:
+        return np.asarray(image)
+
+
+@pytest.mark.parametrize(
+    ("box", "expected"),
+    [
+        ((0, 0, 1, 1), PIXELS),
+        ((0.25, 0.5, 0.5, 0.5), PIXELS[10:, 10:30]),
+        ((10, 5, 20, 10), PIXELS[5:15, 10:30]),
+        ((-5, -5, 10, 10), PIXELS[:5, :5]),
+        ((30, 15, 1e308, 1e308), PIXELS[15:, 30:]),
+        ((-1e308, 0, 1.7e308, 1), PIXELS[:1]),
+    ],
+)
+def test_a_region_is_cut_off_at_the_edges(box, expected):
+    np.testing.assert_array_equal(region(*box), expected)
+
+
+@pytest.mark.parametrize("strange", [math.nan, math.inf, -math.inf])
+def test_a_region_that_is_no_number_holds_no_pixel(strange):
+    for place in range(4):
+        box = [0.0, 0.0, 1.0, 1.0]
+        box[place] = strange
+        with pytest.raises(views.EmptyRegion, match="holds no pixel of the image"):
+            region(*box)
+
+
+def test_a_region_beyond_every_edge_holds_no_pixel():
+    for box in ((40, 0, 5, 5), (1e308, 0, 1e308, 5), (0, 0, 0, 5), (0, -9, 5, 5)):
+        with pytest.raises(views.EmptyRegion):
+            region(*box)
