@@ -7,6 +7,7 @@ import { Filters } from "./filters.js";
 import { Grid } from "./grid.js";
 import * as past from "./history.js";
 import { listen } from "./intake.js";
+import { showQuery } from "./preview.js";
 import { cycleTheme, showTheme } from "./themes.js";
 import { numSimilar, verdict } from "./verdict.js";
 import { Viewer } from "./viewer.js";
@@ -54,33 +55,8 @@ function askBy(next, entry) {
   marks = new Map();
   refined = new Map();
   crop.set(null);
-  showQuery();
+  showQuery(query);
   run(entry);
-}
-
-/** Shows the query that is asked for, or the empty place for one. */
-function showQuery() {
-  const image = byId("query-image");
-  byId("drop").hidden = Boolean(query);
-  byId("preview").hidden = !query;
-  byId("query-actions").hidden = !query;
-  byId("no-preview").hidden = true;
-  image.hidden = false;
-  byId("crop-toggle").disabled = false;
-  if (!query) {
-    image.removeAttribute("src");
-    return;
-  }
-  byId("query-name").textContent = query.id ? query.hit.path || query.id : query.name;
-  image.onerror = () => withoutPreview("This browser cannot show the image; the search can read it.");
-  if (query.src) image.src = query.id ? api.largeUrl(query.id) : query.src;
-  else withoutPreview("The server reads the image at this address.");
-}
-
-function withoutPreview(words) {
-  byId("query-image").hidden = true;
-  byId("no-preview").hidden = false;
-  byId("no-preview").textContent = words;
 }
 
 function showRefined() {
@@ -231,7 +207,7 @@ function forget() {
   refined = new Map();
   byId("problem").hidden = true;
   crop.set(null);
-  showQuery();
+  showQuery(query);
   showRefined();
   showMarks();
 }
@@ -272,7 +248,7 @@ function goBackTo(then) {
   refined = new Map(then.refined);
   marks = new Map(refined);
   filters.set(then);
-  showQuery();
+  showQuery(query);
   crop.set(then.crop);
   if (query || refined.size) run("keep");
   else startAgain();
@@ -294,7 +270,7 @@ async function showFacts() {
 async function start() {
   byId("theme").addEventListener("click", cycleTheme);
   showTheme();
-  showQuery();
+  showQuery(query);
   past.listen(goBackTo);
   try {
     const [, { labels }] = await Promise.all([showFacts(), api.labels()]);
