@@ -30,8 +30,10 @@ expect.set_options(timeout=20_000)
 FLAGS = """--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking
     --disable-component-update --disable-sync --disable-default-apps""".split()
 ASKED = []  # What the server understood of each search.
-# What Chromium itself says where a test asks for a refusal.
-REFUSED = re.compile(r"Failed to load resource: the server responded with a status of 4\d\d")
+# What Chromium itself says where a test asks for a refusal or takes the server away.
+REFUSED = re.compile(
+    r"Failed to load resource: (the server responded with a status of 4\d\d|net::ERR_INTERNET_DIS)"
+)
 
 
 @pytest.fixture(scope="module")
@@ -269,6 +271,64 @@ def test_a_region_is_set_by_keyboard(page, cherry):
     sent, _ = again(page, lambda: page.keyboard.press("Escape"))
     assert sent.crop is None
     expect(page.get_by_role("button", name="Crop")).to_be_focused()
+
+
+def test_keys_search_by_a_box_only_while_it_is_there(page, cherry):
+    ask(page, cherry)
+    page.clock.install()
+    again(page, lambda: page.get_by_role("button", name="Crop").press("Enter"))
+    page.keyboard.press("ArrowRight")
+    before = page.evaluate("history.length")
+    sent, _ = again(page, lambda: page.keyboard.press("Escape"))
+    page.clock.fast_forward(2000)
+    assert sent.crop is None and page.evaluate("history.length") == before + 1
+    again(page, lambda: page.get_by_role("button", name="Crop").press("Enter"))
+    page.keyboard.press("ArrowRight")
+    page.get_by_role("button", name="Remove the query").click()
+    page.clock.fast_forward(2000)
+    assert page.evaluate("history.length") == before + 3
+    expect(page.get_by_role("heading", name="Or start from one of these")).to_be_visible()
+    expect(page.get_by_role("alert")).to_be_hidden()
+
+
+def test_a_drag_that_meant_nothing_keeps_the_box_that_keys_set(page, cherry):
+    ask(page, cherry)
+    page.clock.install()
+    again(page, lambda: page.get_by_role("button", name="Crop").press("Enter"))
+    area = page.locator("#frame").bounding_box()
+    start = area["x"] + 0.05 * area["width"], area["y"] + 0.05 * area["height"]
+    stop = start[0] + 0.03 * area["width"], start[1]
+
+    def act():
+        page.keyboard.press("ArrowRight")
+        drag(page, start, stop)
+        page.clock.fast_forward(2000)
+
+    sent, _ = again(page, act)
+    np.testing.assert_allclose(sent.crop, [0.17, 0.15, 0.7, 0.7], atol=1e-6)
+    expect(page.locator("#crop")).to_have_attribute("aria-label", re.compile("left 17 %"))
+
+
+def test_a_region_of_a_stored_image_that_is_gone_is_not_searched_by(page):
+    again(page, lambda: page.locator(".card .hit").first.click())
+    expect(page.locator("#query-image")).to_have_js_property("complete", True)
+    crop, searches = page.get_by_role("button", name="Crop"), []
+    page.on("request", lambda request: searches.append(request.method) if request.post_data else 0)
+    gone = {"detail": "there is no image with this id"}
+    page.route("**/large", lambda route: route.fulfill(status=404, json=gone))
+    crop.click()
+    expect(page.get_by_role("alert")).to_have_text("There is no image with this id")
+    settle(page)
+    expect(page.locator(".card")).to_have_count(0)
+    page.unroute("**/large")
+    page.route("**/large", lambda route: None)  # One that takes its time.
+    with page.expect_request("**/large"):
+        page.get_by_role("button", name="Whole image").click()
+        crop.click()
+    with page.expect_event("requestfailed", lambda request: request.url.endswith("/large")):
+        page.get_by_role("button", name="Remove the query").click()
+    expect(page.get_by_role("alert")).to_be_hidden()
+    assert len(searches) == 1  # By the whole image.
 
 
 def test_a_region_is_set_by_touch_on_a_phone(watch, cherry, screenshots):
@@ -548,6 +608,40 @@ def test_old_results_do_not_stand_under_a_query_that_failed(page, tmp_path, cher
     page.screenshot(path=screenshots / "failed.png")
     again(page, page.go_back)
     expect(page.locator(".card")).to_have_count(12)
+    expect(page.get_by_role("alert")).to_be_hidden()
+
+
+def test_the_only_image_of_an_index_has_no_other(page, cherry, server, monkeypatch):
+    real, count = server.index.search_vectors, 1
+
+    def fewer(*arguments, **options):
+        found = real(*arguments, **options)
+        return [answer._replace(hits=answer.hits[:count]) for answer in found]
+
+    monkeypatch.setattr(server.index, "search_vectors", fewer)
+    again(page, lambda: page.locator(".card .hit").first.click())
+    expect(page.get_by_role("heading")).to_have_text("No image to compare with")
+    expect(page.locator("#verdict p")).to_have_text("The collection holds no other image.")
+    count, said = 0, page.locator("#verdict p")
+    again(page, lambda: page.get_by_label("Only with the label").fill("lime"))
+    expect(said).to_have_text("No other image of the collection has this label.")
+    ask(page, cherry)
+    expect(said).to_have_text("No image of the collection has this label.")
+    again(page, lambda: page.get_by_role("button", name="Remove the label lime").click())
+    expect(said).to_have_text("The index is empty.")
+
+
+def test_a_server_that_is_gone_is_said_to_be(page, cherry):
+    ask(page, cherry)
+    page.context.set_offline(True)
+    page.get_by_role("button", name="Remove the query").click()
+    gone = "The server does not answer. Is it still running?"
+    expect(page.get_by_role("alert")).to_have_text(gone)
+    expect(page.get_by_role("heading")).to_have_count(0)
+    expect(page.locator(".card")).to_have_count(0)
+    page.context.set_offline(False)
+    page.get_by_label("Only with the label").fill("lime")
+    expect(page.locator(".card")).to_have_count(24)
     expect(page.get_by_role("alert")).to_be_hidden()
 
 

@@ -1,6 +1,6 @@
 // The REST API as functions; every failure is an Error with one line to show.
 
-async function answer(path, options = {}) {
+async function reply(path, options = {}) {
   let response;
   try {
     response = await fetch(path, options);
@@ -8,18 +8,21 @@ async function answer(path, options = {}) {
     if (error.name === "AbortError") throw error;
     throw new Error("The server does not answer. Is it still running?");
   }
-  if (response.ok) return response.json();
+  if (response.ok) return response;
   const body = await response.json().catch(() => ({}));
   const said = typeof body.detail === "string" ? body.detail : `The server answered ${response.status}.`;
   throw new Error(said[0].toUpperCase() + said.slice(1));
 }
 
+const answer = async (path, options) => (await reply(path, options)).json();
+
 export const info = () => answer("info");
 export const labels = () => answer("labels");
 export const image = (id, signal) => answer(`images/${encodeURIComponent(id)}`, { signal });
-export const sample = (limit) => answer(`images?limit=${limit}`);
+export const sample = (limit, signal) => answer(`images?limit=${limit}`, { signal });
 export const thumbnailUrl = (id) => `images/${encodeURIComponent(id)}/thumbnail`;
 export const largeUrl = (id) => `images/${encodeURIComponent(id)}/large`;
+export const large = async (id, signal) => (await reply(largeUrl(id), { signal })).blob();
 
 /** Returns the answer to a query. A file goes as a form, all else as JSON. */
 export function search({ file, url, id, crop, ids, unlike, filter, topK }, signal) {

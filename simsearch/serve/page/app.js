@@ -18,7 +18,6 @@ const WELCOME = 24; // Images of the collection to start from.
 let query = null;
 let marks = new Map(); // From id to "more" or "less"; in the order of marking.
 let refined = new Map(); // The marks that the answer on show took in, with their hits.
-let answer = null;
 let limits = { max_upload_mb: Infinity, max_query_images: 16 };
 let running = null;
 const known = new Map(); // From id to hit, of everything that was on show.
@@ -123,15 +122,14 @@ byId("marks-clear").addEventListener("click", () => {
 });
 
 /** A stored image is cropped by sending it as a file: the index has its vector, not its pixels. */
-async function question() {
+async function question(signal) {
   const asked = { crop: crop.value, filter: filters.text, topK: filters.topK };
   asked.ids = [...refined].filter(([, kind]) => kind === "more").map(([id]) => id);
   asked.unlike = [...refined].filter(([, kind]) => kind === "less").map(([id]) => id);
   if (query?.file) asked.file = query.file;
   else if (query?.url) asked.url = query.url;
-  else if (query?.id && crop.value) {
-    asked.file = await (await fetch(api.largeUrl(query.id))).blob();
-  } else if (query?.id) asked.id = query.id;
+  else if (query?.id && crop.value) asked.file = await api.large(query.id, signal);
+  else if (query?.id) asked.id = query.id;
   return asked;
 }
 
@@ -156,26 +154,25 @@ async function instead(work) {
 function run(entry = "push") {
   if (entry !== "keep") remember(entry);
   return instead(async (signal) => {
-    const found = await api.search(await question(), signal);
+    const found = await api.search(await question(signal), signal);
     if (signal.aborted) return;
-    answer = found;
-    showAnswer();
+    showAnswer(found);
   });
 }
 
-function showAnswer() {
+function showAnswer(answer) {
   byId("problem").hidden = true;
   for (const hit of answer.hits) known.set(hit.id, hit);
   grid.show(answer.hits, { marks, numSimilar: numSimilar(answer) });
   showRefined();
   showMarks();
-  byId("verdict").replaceChildren(...verdict(answer, filters.labels));
+  const isStored = Boolean(query?.id) || refined.size > 0;
+  byId("verdict").replaceChildren(...verdict(answer, { labels: filters.labels, isStored }));
   document.body.classList.add("answered");
 }
 
 /** Takes away what an earlier question found: it is no answer to the one that failed. */
 function retire() {
-  answer = null;
   grid.show([], { marks, numSimilar: 0 });
   byId("verdict").replaceChildren();
   showRefined();
@@ -188,15 +185,17 @@ function fail(words) {
 }
 
 /** Shows some images of the collection to start from. */
-async function welcome() {
-  answer = null;
-  const { images } = await api.sample(WELCOME).catch(() => ({ images: [] }));
-  if (query || answer) return;
-  for (const hit of images) known.set(hit.id, hit);
-  grid.show(images, { marks, numSimilar: images.length });
-  const lead = images.length ? "Or start from one of these" : "The index holds no image yet";
-  byId("verdict").replaceChildren(element("h1", { class: "soft" }, lead));
-  document.body.classList.remove("answered");
+function welcome() {
+  instead(async (signal) => {
+    const { images } = await api.sample(WELCOME, signal);
+    if (signal.aborted) return;
+    byId("problem").hidden = true;
+    for (const hit of images) known.set(hit.id, hit);
+    grid.show(images, { marks, numSimilar: images.length });
+    const lead = images.length ? "Or start from one of these" : "The index holds no image yet";
+    byId("verdict").replaceChildren(element("h1", { class: "soft" }, lead));
+    document.body.classList.remove("answered");
+  });
 }
 
 /** Takes away the question, and what is under way for it. */

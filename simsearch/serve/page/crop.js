@@ -17,6 +17,7 @@ export class Crop {
     this.onChange = onChange;
     this.value = null;
     this.drag = null;
+    this.timer = null; // Runs while a box that keys have set is not searched by yet.
     this.frame.addEventListener("pointerdown", (event) => this.#start(event));
     this.frame.addEventListener("pointermove", (event) => this.#move(event));
     this.frame.addEventListener("pointerup", () => this.#end());
@@ -31,6 +32,8 @@ export class Crop {
   }
 
   set(value) {
+    clearTimeout(this.timer);
+    this.timer = null;
     this.value = value;
     this.box.hidden = !value;
     press(this.toggle, Boolean(value));
@@ -56,6 +59,7 @@ export class Crop {
 
   #start(event) {
     if (event.button !== 0 || !event.isPrimary) return;
+    if (this.timer) this.#finish(this.value); // Or nobody would, if the drag comes to nothing.
     const edge = event.target.dataset?.edge;
     const kind = edge ?? (event.target === this.box ? "move" : "draw");
     this.drag = { kind, from: this.#point(event), before: this.value, moved: false };
@@ -119,8 +123,7 @@ export class Crop {
         ? [x, y, clamp(width + dx, LEAST, 1 - x), clamp(height + dy, LEAST, 1 - y)]
         : moved(this.value, dx, dy),
     );
-    clearTimeout(this.timer);
-    this.timer = setTimeout(() => this.onChange(this.value), KEY_PAUSE);
+    this.timer = setTimeout(() => this.#finish(this.value), KEY_PAUSE);
   }
 }
 

@@ -15,15 +15,21 @@ function meaning({ threshold, false_match_rate: rate }) {
   return ` Similar means a score of ${threshold.toFixed(3)} or more, which ${share}.`;
 }
 
-/** Returns the heading and the text of an answer among images with these labels, [] for all. */
-export function verdict(answer, labels) {
+/**
+ * Returns the heading and the text of an answer.
+ * @param labels that the images it was looked for among have, [] for all
+ * @param isStored whether images of the collection were asked by, which are no results then
+ */
+export function verdict(answer, { labels, isStored }) {
   const { hits, is_match: isMatch, threshold, took_ms: took } = answer;
   const these = labels.length > 1 ? "one of these labels" : "this label";
   const similar = numSimilar(answer);
   if (!hits.length) {
+    const none = isStored ? "The collection holds no other image." : "The index is empty.";
+    const labelled = `No ${isStored ? "other " : ""}image of the collection has ${these}.`;
     return [
       element("h1", {}, "No image to compare with"),
-      element("p", {}, labels.length ? `No other image of the collection has ${these}.` : "The index is empty."),
+      element("p", {}, labels.length ? labelled : none),
     ];
   }
   const time = `${took < 10 ? took.toFixed(1) : Math.round(took)} ms`;
