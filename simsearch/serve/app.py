@@ -1,5 +1,6 @@
 """The routes: each reads a request, asks the service, and shapes the answer."""
 
+import asyncio
 import hashlib
 import pathlib
 import time
@@ -10,6 +11,7 @@ import fastapi
 from fastapi import exceptions, staticfiles
 from fastapi.responses import FileResponse, JSONResponse, Response
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from simsearch.serve import access, intake, metrics, models, security
 from simsearch.serve.service import Service
@@ -22,6 +24,7 @@ _TAGS = [
     {"name": "changes", "description": "Add and delete images; both need the key."},
     {"name": "server", "description": "What answers, and how it is doing."},
 ]
+_CLIENT_GONE = 499  # No status of HTTP; it is nginx's word for this.
 _PAGE = pathlib.Path(__file__).parent / "page"
 _ABOUT = (
     "Finds the images of an index that are most similar to a query. "
@@ -96,6 +99,7 @@ def create(service: Service, *, api_key: str, bound_host: str) -> security.Appli
     service.searcher.on_batch = figures.observe_batch
     application.add_exception_handler(HTTPException, _refused)
     application.add_exception_handler(exceptions.RequestValidationError, _invalid)
+    application.add_exception_handler(ClientDisconnect, _gone)
     application.add_exception_handler(RuntimeError, _taken_over(service))
     application.add_exception_handler(Exception, _failed)
     with_key = access.create(api_key, variable=serve.api_key_variable)
@@ -234,12 +238,13 @@ def _machine_routes(service: Service, figures: metrics.Metrics) -> fastapi.APIRo
         """Tells whether the server takes requests: 503 while it stops."""
         response.status_code = 503 if service.is_stopping else 200
         status = "stopping" if service.is_stopping else "ok"
-        return models.Health(status=status, num_images=service.count())
+        return models.Health(status=status, num_images=await asyncio.to_thread(service.count))
 
     @router.get("/metrics", summary="Get figures for Prometheus", response_class=Response)
     async def metrics_text() -> Response:
         """Returns the server's figures in Prometheus's format."""
-        return Response(figures.text(), media_type=metrics.CONTENT_TYPE)
+        text = await asyncio.to_thread(figures.text)
+        return Response(text, media_type=metrics.CONTENT_TYPE)
 
     return router
 
@@ -265,6 +270,11 @@ async def _refused(_: fastapi.Request, error: HTTPException) -> JSONResponse:
 
 async def _invalid(_: fastapi.Request, error: exceptions.RequestValidationError) -> JSONResponse:
     return JSONResponse({"detail": intake.one_line(error.errors())}, 422)
+
+
+async def _gone(_: fastapi.Request, __: ClientDisconnect) -> Response:
+    """Answers a client that went away amid its request: nobody reads it, the metrics count it."""
+    return Response(status_code=_CLIENT_GONE)
 
 
 def _taken_over(service: Service) -> Callable[..., Any]:

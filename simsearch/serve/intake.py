@@ -76,8 +76,7 @@ async def read_addition(request: Request) -> Addition:
         raise HTTPException(415, f"send {_FORM} with one or several files named image")
     async with request.form(max_files=_MAX_FIELDS, max_fields=_MAX_FIELDS) as form:
         uploads = await _uploads(form)
-        labels = [str(value) for value in form.getlist("label")]
-        paths = [str(value) for value in form.getlist("path")]
+        labels, paths = _texts(form, "label"), _texts(form, "path")
     if not uploads:
         raise HTTPException(422, "send one or several files named image")
     for name, values in (("label", labels), ("path", paths)):
@@ -137,15 +136,22 @@ def of_upload(upload: Upload, problem: HTTPException) -> HTTPException:
 def _form_values(form: FormData) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for name in form:
-        texts = [value for value in form.getlist(name) if isinstance(value, str)]
         if name in _LIST_FIELDS:
-            values[name] = texts
+            values[name] = _texts(form, name)
         elif name == "crop":
-            values[name] = texts[0].split(",") if texts[0] else None
+            first = _texts(form, name)[0]
+            values[name] = first.split(",") if first else None
         elif name in _TEXT_FIELDS:
-            values[name] = texts[0] or None
+            values[name] = _texts(form, name)[0] or None
         elif name != "image":
             raise HTTPException(422, f"there is no field {name[:40]!r}; the API's page lists them")
+    return values
+
+
+def _texts(form: FormData, name: str) -> list[str]:
+    values = form.getlist(name)
+    if not all(isinstance(value, str) for value in values):
+        raise HTTPException(422, f"{name} must be a text, not a file")
     return values
 
 

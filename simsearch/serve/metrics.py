@@ -11,6 +11,9 @@ CONTENT_TYPE = prometheus_client.CONTENT_TYPE_LATEST
 _SECONDS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
 _SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
 _UNKNOWN = "unknown"
+# Whoever asks chooses the method, and each name that is kept costs memory for good.
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_OTHER = "other"
 
 
 class Metrics:
@@ -53,12 +56,13 @@ class Metrics:
         """Notes an answer.
 
         Args:
-            method: Of the request.
+            method: Of the request; those that HTTP does not know are counted as one.
             route: The path's pattern, so that there are only a few; None where there is none.
             status: Of the answer.
             started: When the request came, by `time.perf_counter`.
         """
         route = route or _UNKNOWN
+        method = method if method in _METHODS else _OTHER
         self._requests.labels(method, route, str(status)).inc()
         self._seconds.labels(route).observe(time.perf_counter() - started)
         if status == 503:

@@ -2,10 +2,11 @@
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
 Value = str | float | int | bool | None
 Share = Annotated[float, Field(ge=0, le=1)]
+Region = tuple[FiniteFloat, FiniteFloat, FiniteFloat, FiniteFloat]
 ImageId = Annotated[str, Field(examples=["5f0c1c9ed94ebfa0a1f0e2b9d3c47a18"])]
 FILTER = "Which images may be found, such as `label = 'cookie' and not (path > 'm')`."
 CROP = (
@@ -47,7 +48,7 @@ class SearchRequest(BaseModel):
     id: ImageId | None = Field(None, description="A stored image to search by.")
     ids: list[ImageId] = Field([], description="More stored images to search by, averaged.")
     unlike: list[ImageId] = Field([], description="Stored images that results should differ from.")
-    crop: tuple[float, float, float, float] | None = Field(None, description=CROP)
+    crop: Region | None = Field(None, description=CROP)
     filter: str | None = Field(None, description=FILTER)
     top_k: int | None = Field(None, ge=1, description="Number of results, if not the usual one.")
 

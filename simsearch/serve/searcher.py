@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import itertools
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -22,6 +23,7 @@ _PRIVATE_FIELDS = frozenset({"source"})
 _MAX_COMPARISONS = 200  # Of a filter; each is a look at every image.
 # Results are searched in a few numbers, whatever is asked for: one program for each is compiled.
 _FEW = 32
+_MAX_FETCHES = 8  # Addresses that are read at a time.
 
 
 class _Wanted(NamedTuple):
@@ -49,6 +51,8 @@ class Searcher:
         self._sizes = batching.batch_sizes(config.max_batch, multiple=len(devices))
         self._levels = sorted({_FEW, max(_FEW, config.max_top_k + config.max_query_images)})
         self._decoders = futures.ThreadPoolExecutor(os.cpu_count() or 1)
+        # Slow addresses wait for each other, and for nothing else that a thread does.
+        self._fetchers = futures.ThreadPoolExecutor(_MAX_FETCHES)
         options = {"max_batch": config.max_batch, "max_waiting": config.max_waiting}
         self._embedding = batching.Batcher(
             self._embed, on_batch=lambda size: self.on_batch(size), **options
@@ -73,6 +77,7 @@ class Searcher:
         self._embedding.close()
         self._searching.close()
         self._decoders.shutdown()
+        self._fetchers.shutdown(cancel_futures=True)
 
     @contextlib.contextmanager
     def admission(self) -> Iterator[None]:
@@ -149,11 +154,14 @@ class Searcher:
     async def _fetched(self, url: str) -> bytes:
         if not self._config.allow_url_queries:
             raise HTTPException(403, "this server fetches no images; send the image itself")
-        limit = int(self._config.max_upload_mb * 1e6)
+        read = functools.partial(
+            fetch.read_url,
+            url,
+            max_bytes=int(self._config.max_upload_mb * 1e6),
+            timeout=self._config.url_timeout,
+        )
         try:
-            return await asyncio.to_thread(
-                fetch.read_url, url, max_bytes=limit, timeout=self._config.url_timeout
-            )
+            return await asyncio.get_running_loop().run_in_executor(self._fetchers, read)
         except fetch.RefusedUrl as error:
             raise HTTPException(400, str(error)) from error
         except fetch.FailedFetch as error:

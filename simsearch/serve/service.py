@@ -2,6 +2,7 @@
 
 import asyncio
 import collections
+import contextlib
 import os
 import re
 import time
@@ -115,12 +116,11 @@ class Service:
 
         The file is drawn anew: what it carries besides pixels, such as a place, does not leave.
         """
-        path = await asyncio.to_thread(self._index.file_of, id_)
-        if path is not None:
-            try:
+        # Changed, gone or closed to the server since it was indexed.
+        with contextlib.suppress(OSError, images_lib.CorruptImage):
+            path = await asyncio.to_thread(self._index.file_of, id_)
+            if path is not None:
                 return await self.searcher.decode(self._shrunk, path)
-            except (OSError, images_lib.CorruptImage):
-                pass  # Changed or gone since it was indexed.
         return await self.thumbnail(id_)
 
     async def sample(self, limit: int) -> list[models.StoredImage]:

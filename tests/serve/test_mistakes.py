@@ -1,6 +1,15 @@
 """What a client gets wrong is told to it in one line, and never counted as the server's failure."""
 
+import asyncio
+import socket
+import threading
+
 import pytest
+
+from tests.index import model
+from tests.serve import conftest, live
+
+WITH_KEY = {"X-API-Key": conftest.KEY}
 
 
 @pytest.fixture(scope="module")
@@ -15,3 +24,106 @@ def test_a_filter_compares_with_so_many_values_and_no_more(server, plum):
     for longer in (f"{allowed} or size > 3", f"not label in ({many}, 'a', 'b')"):
         reply = server.search(plum, filter=longer)
         assert reply.status == 422 and "at most 200 values" in reply.json["detail"]
+
+
+def test_a_region_of_no_numbers_is_refused(server, plum):
+    for strange in ("nan", "inf", "-inf", "1e999"):
+        reply = server.search(plum, crop=f"0,0,{strange},1")
+        assert reply.status == 422 and "finite number" in reply.json["detail"], reply.body
+    for strange in (float("nan"), float("inf")):
+        reply = server.search(id=server.index.ids()[0], crop=[0, 0, strange, 1])
+        assert reply.status == 422 and "finite number" in reply.json["detail"], reply.body
+
+
+@pytest.mark.parametrize("name", ["crop", "filter", "top_k", "id", "ids", "unlike", "url"])
+def test_a_file_in_the_place_of_a_text_is_refused(server, plum, name):
+    form = [("image", ("a.jpg", plum)), (name, ("b.txt", b"0,0,1,1"))]
+    reply = server.ask("/search", form=form)
+    assert (reply.status, reply.json["detail"]) == (422, f"{name} must be a text, not a file")
+
+
+@pytest.mark.parametrize("name", ["label", "path"])
+def test_a_file_is_no_label_and_no_path(server, plum, name):
+    form = [("image", ("a.jpg", plum)), (name, ("b.txt", b"plum"))]
+    reply = server.ask("/images", form=form, headers=WITH_KEY)
+    assert (reply.status, reply.json["detail"]) == (422, f"{name} must be a text, not a file")
+    assert server.index.count() == 24
+
+
+def counted(server):
+    text = server.ask("/metrics").body.decode()
+    return {line for line in text.splitlines() if line.startswith("simsearch_requests_total")}
+
+
+def test_a_client_that_goes_away_amid_its_upload_is_no_failure(server, caplog):
+    for kind, start in (("application/json", "{"), ("multipart/form-data; boundary=b", "--b")):
+        with socket.create_connection((live.HOST, server.port), timeout=10) as connection:
+            head = (
+                f"POST /search HTTP/1.1\r\nHost: localhost\r\nContent-Type: {kind}\r\n"
+                f"Content-Length: 100\r\n\r\n{start}"
+            )
+            connection.sendall(head.encode())
+    line = 'simsearch_requests_total{method="POST",route="/search",status="499"} 2.0'
+    model.wait_until(lambda: line in counted(server))
+    assert not caplog.records
+
+
+def test_methods_that_nobody_knows_are_counted_as_one(server):
+    for method in ("BREW", "BREW2", "get"):
+        assert server.ask("/labels", method=method).status == 405
+    methods = {line.partition('method="')[2].partition('"')[0] for line in counted(server)}
+    assert "other" in methods and not methods & {"BREW", "BREW2", "get"}
+
+
+def test_an_image_whose_file_may_not_be_looked_at_is_shown_small(server, monkeypatch):
+    id_ = server.index.ids()[0]
+
+    def refuse(_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(server.index, "file_of", refuse)
+    large, small = (server.ask(f"/images/{id_}/{name}") for name in ("large", "thumbnail"))
+    assert large.status == 200 and large.body == small.body
+
+
+def test_counting_images_does_not_hold_up_other_requests(server, monkeypatch):
+    real = server.index.count
+
+    def count(*_):
+        with pytest.raises(RuntimeError):
+            asyncio.get_running_loop()
+        return real()
+
+    monkeypatch.setattr(server.index, "count", count)
+    for path in ("/healthz", "/metrics", "/info"):
+        assert server.ask(path).status == 200
+
+
+def test_addresses_that_are_slow_hold_up_nothing_else(server, plum, monkeypatch):
+    asked, may_answer = threading.Semaphore(0), threading.Event()
+
+    def slow(*_, **__):
+        asked.release()
+        assert may_answer.wait(10)
+        return plum
+
+    monkeypatch.setattr("simsearch.data.fetch.read_url", slow)
+    with live.serving(
+        server.index.info.url, embedder=server.index.embedder, allow_url_queries=True
+    ) as fetching:
+        replies = []
+
+        def ask():
+            replies.append(fetching.search(url="http://example.org/a", top_k=1))
+
+        threads = [threading.Thread(target=ask) for _ in range(40)]
+        for thread in threads:
+            thread.start()
+        assert asked.acquire(timeout=10)
+        model.wait_until(lambda: fetching.service.searcher._under_way == 40)
+        assert fetching.ask("/healthz").status == 200
+        assert fetching.search(id=fetching.index.ids()[0]).status == 200
+        may_answer.set()
+        for thread in threads:
+            thread.join()
+    assert [reply.status for reply in replies] == [200] * 40
