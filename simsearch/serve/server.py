@@ -143,7 +143,16 @@ def _run(
 
     def announce() -> None:
         if not security.is_loopback(host):
-            progress.log.warning("whoever reaches %s can search and see all its images", url)
+            any_name = (
+                ""
+                if answering.config.allowed_hosts
+                else (
+                    ", under any host name: serve.allowed_hosts can name those that it answers to"
+                )
+            )
+            progress.log.warning(
+                "whoever reaches %s can search and see all its images%s", url, any_name
+            )
         progress.log.info("open %s (API: %s/docs); Ctrl-C stops it", url, url)
 
     def stop() -> None:

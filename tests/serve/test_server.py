@@ -1,5 +1,6 @@
 """A server's life: from the address that is taken to the last answer."""
 
+import dataclasses
 import http.client
 import signal
 import socket
@@ -70,6 +71,27 @@ def test_the_model_is_warm_before_the_port_opens(server, monkeypatch):
     with server_lib.take_address(live.HOST, 0) as address:
         server_lib.serve(server.index, address, host=live.HOST)
     assert events == [("embed", 2), ("embed", 4), ("open", False)]
+
+
+@pytest.mark.parametrize(
+    ("host", "names", "said"),
+    [("127.0.0.1", "", []), ("0.0.0.0", "", [True]), ("0.0.0.0", "photos.example", [False])],
+)
+def test_a_server_for_the_network_says_who_reaches_it(
+    server, monkeypatch, caplog, host, names, said
+):
+    class Web:
+        def __init__(self, *_, on_start, **__):
+            self.run = lambda sockets: on_start()
+
+    monkeypatch.setattr(server_lib, "create", Web)
+    config = dataclasses.replace(server.service.config, allowed_hosts=names)
+    monkeypatch.setattr(server.service, "config", config)
+    with server_lib.take_address(live.HOST, 0) as address:
+        server_lib._run(None, server.service, address, host=host)
+    warnings = [r.getMessage() for r in caplog.records if r.levelname == "WARNING"]
+    assert ["under any host name: serve.allowed_hosts" in text for text in warnings] == said
+    assert all("whoever reaches http://0.0.0.0:" in text for text in warnings)
 
 
 def test_a_process_serves_and_drains_when_it_is_told_to_stop(url, workdir, photos):
