@@ -309,7 +309,10 @@ class Index:
         if not count:
             return "the index is empty"
         where = filters.resolve(filter)
-        reason = where and explanation.of_filter(where, self._rows.sample(_NUM_EXPLAINED))
+        sample = self._rows.sample(_NUM_EXPLAINED)
+        reason = where and explanation.of_filter(where, sample)
+        if reason and len(sample) < count:
+            reason = f"judging by {len(sample)} of the {count} images, {reason}"
         return reason or f"none of the {count} images passes the filter"
 
     def ids(

@@ -179,7 +179,8 @@ class ExactView:
             return
         new = sum(record.id not in self._slots for record in records)
         if new > len(self._free):
-            self._grow(len(self._slots) + new)
+            # Not by the number of rows: one that is there twice has two places.
+            self._grow(self._capacity - len(self._free) + new)
         slots = []
         for record in records:
             if record.id not in self._slots:

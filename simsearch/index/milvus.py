@@ -47,7 +47,7 @@ class MilvusEngine:
                 "collection's name, of letters, digits and _"
             )
         host = parts.netloc.rpartition("@")[2]
-        self.url = f"milvus:{parts.scheme}://{host}" + (parts.path if parts.path != "/" else "")
+        self.url = f"milvus:{parts.scheme}://{host}/{prefix}"
         self._prefix = prefix
         self._about = f"{prefix}_about"
         self._table, self._size = "", 0

@@ -157,6 +157,7 @@ def _rewrite(records: Sequence[Record], tools: Tools) -> None:
             [
                 Row(part[old.id]._replace(revision=new_revision()), vector, thumbnails[old.id])
                 for old, vector in zip(batch.records, batch.vectors, strict=True)
+                if old.id in thumbnails  # Otherwise another process has just deleted it.
             ]
         )
 

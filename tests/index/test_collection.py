@@ -81,6 +81,22 @@ def test_a_csv_file_gives_metadata_without_embedding_again(index, folder, embedd
     assert index.count("sold = true") == 1
 
 
+def test_an_image_that_vanishes_amid_a_sync_is_passed_over(index, folder, tmp_path, monkeypatch):
+    engine, table = index._rows.engine, tmp_path / "labels.csv"
+    table.write_text("path,price\na/0.png,2\na/2.png,3\n")
+    doomed = index.ids("path = 'a/0.png'")
+    real = engine.get
+
+    def get(ids, *, vectors=False):
+        found = real(ids, vectors=vectors)
+        engine.delete(doomed)
+        return found
+
+    monkeypatch.setattr(engine, "get", get)
+    index.sync(folder, labels_csv=table)
+    assert index.count("price >= 2") == 1 and engine.count() == 11
+
+
 def test_adds_and_removals_are_seen_at_once_and_by_other_processes(index, folder, url, tmp_path):
     write_image(tmp_path / "x.png", 70)
     with simsearch.Index.open(url, embedder=model.CornerEmbedder()) as other:
@@ -160,6 +176,14 @@ def test_mistakes_are_told_in_one_line(index, folder, tmp_path):
             act()
         assert "\n" not in str(caught.value)
     assert len(index) == 12
+
+
+def test_why_nothing_was_found_says_of_how_many_images_it_is_known(index, monkeypatch):
+    assert index.explain_nothing("prize < 1").startswith("no image has a field prize")
+    monkeypatch.setattr("simsearch.index.collection._NUM_EXPLAINED", 5)
+    reason = "judging by 5 of the 12 images, no image has a field prize; "
+    assert index.explain_nothing("prize < 1").startswith(reason)
+    assert index.explain_nothing("label = 'c'") == "none of the 12 images passes the filter"
 
 
 def test_thumbnails_are_small_jpegs(index):

@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 
 from simsearch.index import exact, filters, nearest
+from simsearch.index.engine import Batch
 from tests.index import model, stores
 
 
@@ -121,6 +122,33 @@ def test_a_view_follows_adds_changes_deletes_and_growth(tmp_path):
     stored = view.vectors([*few, "0" * 32])
     assert list(stored) == few and view.get("0" * 32) is None
     np.testing.assert_array_equal(np.stack(list(stored.values())), [rows[i].vector for i in few])
+
+
+class Twice:
+    """An engine with rows that two processes added at once."""
+
+    def __init__(self, rows):
+        self._rows = rows
+
+    def version(self):
+        return 1
+
+    def own_change(self, before):
+        return before
+
+    def scan(self, where=None, *, vectors=False):
+        records = [row.record for row in self._rows]
+        yield Batch(records, np.stack([row.vector for row in self._rows]))
+
+
+def test_rows_that_are_there_twice_leave_room_for_new_ones():
+    capacity = nearest.capacity(1, len(jax.local_devices()))
+    rows = numbered(list(range(capacity - 100)), 0)
+    view = view_of(Twice([*rows, *rows[:100]]))
+    assert len(view) == capacity - 100
+    new = numbered(list(range(capacity, capacity + 30)), 1)
+    view.upsert([row.record for row in new], np.stack([row.vector for row in new]))
+    check(view, {row.record.id: row for row in [*rows, *new]}, np.random.default_rng(2))
 
 
 def test_own_writes_need_no_second_look(tmp_path):
