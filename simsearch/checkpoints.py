@@ -129,6 +129,10 @@ class Store:
         """Returns the step to go on from, None where nothing was saved yet."""
         return self._manager.latest_step()
 
+    def num_stored(self) -> int:
+        """Returns how many checkpoints there are."""
+        return len(self._manager.all_steps())
+
     def best_step(self) -> int | None:
         """Returns the step with the best metric, the newest where none was validated."""
         best = self._manager.best_step()
@@ -207,14 +211,15 @@ class Store:
         return errors.RunError(f"a checkpoint could not be written to {self._directory}: {reason}")
 
 
-def check_space(directory: str | os.PathLike, state: Any) -> None:
+def check_space(directory: str | os.PathLike, state: Any, *, num_stored: int) -> None:
     """Raises RunError where the disk cannot hold the newest, the best and one being written.
 
     Args:
         directory: On the disk in question.
         state: Tree of all arrays of a checkpoint.
+        num_stored: Checkpoints that it holds already.
     """
-    needed = 3 * sum(leaf.nbytes for leaf in jax.tree.leaves(state))
+    needed = max(1, 3 - num_stored) * sum(leaf.nbytes for leaf in jax.tree.leaves(state))
     free = shutil.disk_usage(directory).free
     if free < needed:
         raise errors.RunError(

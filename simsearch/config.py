@@ -300,6 +300,12 @@ def _contradictions(config: Config) -> Iterator[str]:
                 f"train.batch_size={train.batch_size} must be a multiple of "
                 f"sampling.samples_per_class={sampling.samples_per_class}"
             )
+        elif train.batch_size == sampling.samples_per_class:
+            yield (
+                f"train.batch_size={train.batch_size} with sampling.samples_per_class="
+                f"{sampling.samples_per_class} makes batches of one class, which nothing is told "
+                f"apart from; try train.batch_size={2 * sampling.samples_per_class} or more"
+            )
     if sampling.mode == "hard_classes" and data.split == "class":
         yield (
             "sampling.mode=hard_classes needs data.split=image: a validation on other classes "
@@ -310,13 +316,7 @@ def _contradictions(config: Config) -> Iterator[str]:
 
 def _of_losses(config: Config) -> Iterator[str]:
     """Yields what is wrong between the losses and how they are trained."""
-    train = config.train
     uses_own_triplets = config.loss.terms.triplet and config.loss.triplet.miner == "none"
     if config.sampling.mode != "triplets" and uses_own_triplets:
         yield "loss.triplet.miner=none needs sampling.mode=triplets, or choose a miner"
-    if 0 < train.num_steps < train.accumulate_steps:
-        yield (
-            f"train.num_steps={train.num_steps} must be at least "
-            f"train.accumulate_steps={train.accumulate_steps}, or nothing is ever updated"
-        )
     yield from config_loss.contradictions(config.loss)

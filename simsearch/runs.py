@@ -17,7 +17,7 @@ import numpy as np
 from simsearch import config as config_lib
 from simsearch import config_files, errors
 
-_CONFIG = "config.json"
+_CONFIG, _FACTS = "config.json", "facts.json"
 _NAME = re.compile(r"version_(\d+)")
 
 
@@ -70,15 +70,11 @@ class Version:
         return self.path / "eval"
 
     def read_facts(self) -> dict[str, Any]:
-        """Returns what `write_facts` stored: the classes, the origin of the weights."""
+        """Returns what the run was made from: the classes, the origin of the weights."""
         try:
-            return json.loads((self.path / "facts.json").read_text())
+            return json.loads((self.path / _FACTS).read_text())
         except FileNotFoundError:
             return {}
-
-    def write_facts(self, facts: Mapping[str, Any]) -> None:
-        """Stores what the run was made from, beside its configuration."""
-        write_text(self.path / "facts.json", json.dumps(facts, indent=2) + "\n")
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
@@ -97,8 +93,18 @@ class Version:
             yield
 
 
-def create(workdir: str | os.PathLike, config: config_lib.Config) -> Version:
-    """Makes the next version folder, with its configuration already inside when it appears.
+def create(
+    workdir: str | os.PathLike,
+    config: config_lib.Config,
+    *,
+    facts: Mapping[str, Any] | None = None,
+) -> Version:
+    """Makes the next version folder, with what is known of it already inside when it appears.
+
+    Args:
+        workdir: Folder of the versions.
+        config: The version's configuration.
+        facts: What the run is made from: the classes, the origin of the weights.
 
     Raises:
         UsageError: Where the folder cannot be written.
@@ -109,6 +115,7 @@ def create(workdir: str | os.PathLike, config: config_lib.Config) -> Version:
         draft = pathlib.Path(tempfile.mkdtemp(prefix=".new_version_", dir=root))
         draft.chmod(0o755)
         write_text(draft / _CONFIG, config_lib.to_json(config))
+        write_text(draft / _FACTS, json.dumps(facts or {}, indent=2) + "\n")
         while True:
             path = root / f"version_{1 + max(_numbers(root), default=-1)}"
             try:

@@ -102,10 +102,12 @@ def test_the_configuration_is_in_the_checkpoint(tmp_path):
 def test_a_disk_that_is_too_small_is_told_before_training(tmp_path, monkeypatch):
     state = {"a": np.zeros(1_000_000, np.float32)}
     usage = checkpoints.shutil.disk_usage(tmp_path)
-    checkpoints.check_space(tmp_path, state)
+    checkpoints.check_space(tmp_path, state, num_stored=0)
     monkeypatch.setattr(checkpoints.shutil, "disk_usage", lambda _: usage._replace(free=11_000_000))
     with pytest.raises(errors.RunError, match="need 12 MB in .* and 11 MB are free"):
-        checkpoints.check_space(tmp_path, state)
+        checkpoints.check_space(tmp_path, state, num_stored=0)
+    # Going on, two of the three are there.
+    checkpoints.check_space(tmp_path, state, num_stored=2)
 
 
 def test_a_disk_that_fills_up_while_writing_is_one_line(tmp_path, monkeypatch):

@@ -63,7 +63,7 @@ def test_json_keeps_everything():
             "loss.memory_size needs a loss that looks at pairs",
         ),
         ({"loss.arcface.margin": "1.6"}, "must be >= 0 and < 1.5708"),
-        ({"train.num_steps": "3", "train.accumulate_steps": "4"}, "nothing is ever updated"),
+        ({"train.batch_size": "4"}, "makes batches of one class"),
         ({"optimizer.learning_rate": "fast"}, "must be a number"),
         ({"train.num_epochs": "1.5"}, "must be an integer"),
         ({"train.num_epochs": "True"}, "must be an integer"),

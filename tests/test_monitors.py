@@ -1,11 +1,11 @@
 import numpy as np
 
 from simsearch import monitors
-from simsearch.retrieval import evaluate
+from simsearch.retrieval.metrics import ranking
 
 
 def test_every_figure_that_can_be_monitored_is_validated():
     vectors = np.eye(4, dtype=np.float32)[[0, 0, 1, 1, 2, 2]]
-    found = evaluate.retrieval_means(vectors, np.array([0, 0, 1, 1, 2, 2]))
+    found = ranking.leave_one_out(vectors, np.array([0, 0, 1, 1, 2, 2])).means()
     assert set(found) | {"classifier_accuracy"} == set(monitors.DIRECTIONS)
     assert set(monitors.DIRECTIONS.values()) <= {1, -1}

@@ -66,10 +66,9 @@ def test_others_may_read_a_version(tmp_path):
 
 
 def test_facts_are_kept(tmp_path):
-    version = runs.create(tmp_path, CONFIG)
-    assert version.read_facts() == {}
-    version.write_facts({"class_names": ["a"]})
-    assert version.read_facts() == {"class_names": ["a"]}
+    assert runs.create(tmp_path, CONFIG).read_facts() == {}
+    facts = {"class_names": ["a"]}
+    assert runs.create(tmp_path, CONFIG, facts=facts).read_facts() == facts
 
 
 def test_a_version_tells_the_flags_that_name_it(tmp_path, monkeypatch):

@@ -92,6 +92,15 @@ def test_folders_that_do_not_hold_a_set(run, tmp_path, tree, words):
     assert code == 2 and words in message and message.count("\n") == 1
 
 
+def test_a_validation_split_of_one_class(run, tmp_path):
+    for name, count in (("cat", 30), ("dog", 3)):
+        (tmp_path / "images" / name).mkdir(parents=True)
+        for i in range(count):
+            (tmp_path / "images" / name / f"{i}.jpg").write_bytes(b"")
+    code, message = run(*folder_flags(tmp_path / "images", "--config.model.weights=none"))
+    assert code == 2 and "validation split has images of the class 'cat' alone" in message
+
+
 def test_a_missing_folder(run, tmp_path):
     code, message = run(*folder_flags(tmp_path / "gone"))
     assert code == 2 and "gone" in message

@@ -17,12 +17,13 @@ SCRIPT = """
 import json, sys
 from simsearch import config_files, wiring
 from simsearch.data import corrupt
-from simsearch.retrieval import embed, evaluate
+from simsearch.retrieval import embed
+from simsearch.retrieval.metrics import ranking
 config = config_files.load_config("train", json.loads(sys.argv[1]))
 embedder = embed.Embedder(config, wiring.initial_variables(config).variables)
 split = wiring.load_splits(config)["test"]
 found = embedder.embed_split(split, corrupt=corrupt.CorruptLog())
-print(json.dumps(evaluate.retrieval_means(found.embeddings, split.labels)))
+print(json.dumps(ranking.leave_one_out(found.embeddings, split.labels).means()))
 """
 
 

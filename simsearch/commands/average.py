@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import jax
 
 from simsearch import checkpoints, errors, parallel, progress, runs, wiring, wiring_losses
-from simsearch.commands import calibration, discriminant, shared, training
+from simsearch.commands import shared, training
 from simsearch.config import Config, differences
 from simsearch.data import confusion as confusion_lib
 from simsearch.data import corrupt as corrupt_lib
@@ -102,8 +102,8 @@ def average(versions: Sequence[int], *, workdir: str | os.PathLike = "runs") -> 
     validate = training.validation(config, splits, corrupt, confusion=confusion_lib.Confusion())
     devices = parallel.local_devices(config.train.num_devices)
     metrics = validate(*parallel.replicate((variables, proxies), devices))
-    made = runs.create(workdir, config)
-    made.write_facts(facts[0] | {"average_of": [version.number for version in found]})
+    origin = {"average_of": [version.number for version in found]}
+    made = runs.create(workdir, config, facts=facts[0] | origin)
     step = max(member.step for member in members)
     store = checkpoints.Store(made.checkpoint_dir, monitor=config.train.monitor)
     store.save(
@@ -118,8 +118,7 @@ def average(versions: Sequence[int], *, workdir: str | os.PathLike = "runs") -> 
     records = records_lib.Records(made, step=0)
     records.write("validation", step, metrics, epoch=0.0)
     records.close()
-    discriminant.store(made, splits, corrupt=corrupt)
-    calibration.store(made, splits, corrupt=corrupt)
+    training.complete(made, splits, corrupt=corrupt)
     shared.log_corrupt(corrupt)
     monitor = config.train.monitor
     for version, member in zip(found, members, strict=True):

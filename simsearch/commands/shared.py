@@ -51,12 +51,22 @@ def version_numbers(texts: Sequence[str] | None) -> list[int]:
 
 
 def check_queries(splits: dict[str, sources.Split], name: str) -> None:
-    """Raises UsageError where a split has no class with two images, so that nothing is found."""
-    counts = np.bincount(splits[name].labels)
+    """Raises UsageError where nothing of a split can be found, or nothing else than what is right.
+
+    A query needs another image of its class to find, and one of another class to be misled by.
+    """
+    split = splits[name]
+    counts = np.bincount(split.labels)
     if not np.any(counts > 1):
         raise errors.UsageError(
-            f"the {name} split has {len(splits[name].labels)} images and no class with two of "
-            "them, so nothing can be retrieved; add images or raise its fraction"
+            f"the {name} split has {len(split.labels)} images and no class with two of them, so "
+            "nothing can be retrieved; add images or raise its fraction"
+        )
+    if np.count_nonzero(counts) < 2:
+        alone = split.class_names[int(np.flatnonzero(counts)[0])]
+        raise errors.UsageError(
+            f"the {name} split has images of the class {alone!r} alone, so that whatever is "
+            "retrieved is right; add images to the other classes or raise its fraction"
         )
 
 

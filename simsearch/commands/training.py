@@ -2,7 +2,7 @@
 
 import dataclasses
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,8 +27,8 @@ from simsearch.losses import terms
 from simsearch.models import pretrained
 from simsearch.retrieval import classifier, embed
 from simsearch.retrieval.metrics import ranking
+from simsearch.training import loop, run, stop, summary
 from simsearch.training import records as records_lib
-from simsearch.training import run, stop, summary
 
 
 def main(
@@ -70,9 +70,9 @@ def train(
         weights = wiring.read_weights(config)
         config = preprocessing.resolve(config, weights.preprocessing)
         initial = wiring.initial_variables(config, weights)
-        version = runs.create(workdir, config)
+        facts = wiring.facts(config, splits, initial.weights)
+        version = runs.create(workdir, config, facts=facts)
         on_version(version)
-        version.write_facts(wiring.facts(config, splits, initial.weights))
         progress.log.info("version %d: %s", version.number, version.path)
         shared.log_origin(version)
         return _fit(version, splits, initial, stop_request, after_validation)
@@ -112,10 +112,7 @@ def resume(
             f"{'; '.join(changes)}; leave them out, or train a new version"
         )
     if origin := found.read_facts().get("average_of"):
-        raise errors.UsageError(
-            f"version {found.number} is the mean of versions {', '.join(map(str, origin))} and is "
-            "not trained; train a new version"
-        )
+        return _complete_average(found, origin)
     with stop.on_signals() as stop_request:
         splits = prepare(found.config)
         return _fit(found, splits, None, stop_request, after_validation)
@@ -135,6 +132,7 @@ def prepare(config: Config) -> dict[str, sources.Split]:
     shared.check_queries(splits, "validation")
     _check_monitor(config, splits)
     wiring.sample_rows(config, splits["train"].labels)(0)
+    loop.plan(config, len(splits["train"].labels))
     progress.log.info("%s", wiring.describe_splits(config, splits))
     return splits
 
@@ -192,13 +190,48 @@ def _fit(
             stop_request=stop_request,
             after_validation=after_validation,
         )
-        discriminant.store(version, splits, corrupt=corrupt)
-        calibration.store(version, splits, corrupt=corrupt)
+        complete(version, splits, corrupt=corrupt)
+    except stop.Stopped as stopped:
+        raise stopped.with_advice(
+            f"go on with `python main.py --mode=train {version.flags}`"
+        ) from None
     finally:
         shared.log_corrupt(corrupt)
     progress.log.info("%s", summary.best_and_last(records_lib.read(version.metrics_file)))
     progress.log.info("run: %s", version.path)
     progress.log.info("figures and pictures: python main.py --mode=eval %s", version.flags)
+    return version
+
+
+def complete(
+    version: runs.Version,
+    splits: Mapping[str, sources.Split],
+    *,
+    corrupt: corrupt_lib.CorruptLog,
+) -> None:
+    """Adds to a version that has its weights what is fitted to them, where it is missing."""
+    discriminant.store(version, splits, corrupt=corrupt)
+    calibration.store(version, splits, corrupt=corrupt)
+
+
+def _complete_average(version: runs.Version, origin: Sequence[int]) -> runs.Version:
+    """Adds to a mean of other versions what is missing where its making was stopped."""
+    numbers = ", ".join(map(str, origin))
+    if not version.checkpoint_dir.is_dir():
+        raise errors.UsageError(
+            f"version {version.number} was to be the mean of versions {numbers} and has no "
+            "weights; make another with `python main.py --mode=average "
+            f"--versions={','.join(map(str, origin))}`"
+        )
+    shared.start_devices(version.config)
+    corrupt = corrupt_lib.CorruptLog()
+    complete(version, wiring.load_splits(version.config), corrupt=corrupt)
+    shared.log_corrupt(corrupt)
+    progress.log.info(
+        "version %d, the mean of versions %s, is whole; there is nothing to train",
+        version.number,
+        numbers,
+    )
     return version
 
 

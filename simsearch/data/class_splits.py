@@ -144,6 +144,12 @@ def _numbers(
 
 
 def _check(parts: Mapping[str, np.ndarray], num_classes: int) -> None:
+    needed = _MIN_CLASSES * len(parts)
+    if num_classes < needed:
+        raise UsageError(
+            f"data.split=class needs {needed} classes, {_MIN_CLASSES} for each split, and there "
+            f"are {num_classes}; use data.split=image"
+        )
     for name, classes in parts.items():
         if len(classes) < _MIN_CLASSES:
             raise UsageError(

@@ -59,16 +59,6 @@ class Options(NamedTuple):
         }
 
 
-def retrieval_means(embeddings: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-    """Returns the mean leave-one-out figures, without intervals: what validation reports.
-
-    Args:
-        embeddings: L2-normalised, float32 [N, D].
-        labels: Classes, int [N].
-    """
-    return ranking.leave_one_out(embeddings, labels).means()
-
-
 def measure(
     embeddings: np.ndarray,
     labels: np.ndarray,

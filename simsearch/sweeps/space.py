@@ -9,9 +9,10 @@ from simsearch import config_checks
 
 _FORM = 'a list of choices [a, b, c], or an interval (low, high) or (low, high, "log")'
 # The trials must be measured by one figure on the same images.
-_FIXED = (
-    *(f"data.{name}" for name in ("source", "path", "split", "split_seed", "exclude")),
-    *("data.valid_fraction", "data.test_fraction", "train.monitor"),
+FIXED = (
+    *("data.source", "data.path", "data.image_column", "data.label_column", "data.split"),
+    *("data.split_seed", "data.valid_fraction", "data.test_fraction", "data.valid_class_fraction"),
+    *("data.test_class_fraction", "data.valid_classes", "data.test_classes", "train.monitor"),
 )
 
 
@@ -63,7 +64,7 @@ def parse(written: Mapping[str, Any], *, kinds: Mapping[str, type], problems: li
         found: Choices | Interval | str
         if name not in kinds:
             found = config_checks.unknown_field(name, list(kinds))
-        elif name in _FIXED or name.startswith("eval."):
+        elif name in FIXED or name.startswith("eval."):
             found = f"{name} cannot be swept: the trials would not be measured alike"
         elif isinstance(value, list):
             found = _choices(value)

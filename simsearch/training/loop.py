@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import jax
 
-from simsearch import checkpoints, keys, progress
+from simsearch import checkpoints, errors, keys, progress
 from simsearch.config import Config
 from simsearch.training import patience as patience_lib
 from simsearch.training import records as records_lib
@@ -42,9 +42,18 @@ class Plan(NamedTuple):
 
 
 def plan(config: Config, num_images: int) -> Plan:
-    """Returns the plan of a run over `num_images` training images."""
+    """Returns the plan of a run over `num_images` training images.
+
+    Raises:
+        UsageError: Where it has steps, and too few for a single update.
+    """
     steps_per_epoch = -(-num_images // config.train.batch_size)
     num_steps = config.train.num_steps or config.train.num_epochs * steps_per_epoch
+    if 0 < num_steps < config.train.accumulate_steps:
+        raise errors.UsageError(
+            f"train.accumulate_steps={config.train.accumulate_steps} is more than all {num_steps} "
+            "steps of the run, or nothing is ever updated; lower it, or train longer"
+        )
     return Plan(num_steps=num_steps, steps_per_epoch=steps_per_epoch)
 
 
@@ -135,6 +144,8 @@ def fit(
                 store.wait()
                 raise stop.Stopped(stop_request.number, outcome=f"saved after step {done}")
     store.wait()
+    # What a signal asked for during the last step or validation is not forgotten.
+    stop_request.end_deferral(outcome="after the last step, which was saved")
     return state
 
 

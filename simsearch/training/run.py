@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
+import numpy as np
 
 from simsearch import checkpoints, parallel, progress, runs, wiring, wiring_losses
 from simsearch.config import Config
@@ -71,7 +72,7 @@ def fit_version(
             return
         if done:
             progress.log.info("going on after step %d of %d", done, plan.num_steps)
-        checkpoints.check_space(version.path, state)
+        checkpoints.check_space(version.path, state, num_stored=store.num_stored())
         records = records_lib.Records(version, step=done)
         if done:
             confusion.restore(store.about(done).get("confusion"))
@@ -84,7 +85,9 @@ def fit_version(
                 ),
                 config=config,
                 plan=plan,
-                train_step=create_train_step(config, optimizer, devices),
+                train_step=create_train_step(
+                    config, optimizer, devices, trained_classes=_trained_classes(split)
+                ),
                 learning_rate=lambda step: schedule(step // config.train.accumulate_steps),
                 evaluate=evaluate,
                 store=store,
@@ -96,10 +99,6 @@ def fit_version(
                 stop_request=stop_request,
                 after_validation=after_validation,
             )
-        except stop.Stopped as stopped:
-            raise stopped.with_advice(
-                f"go on with `python main.py --mode=train {version.flags}`"
-            ) from None
         finally:
             records.close()
             store.close()
@@ -216,8 +215,20 @@ def create_optimizer(config: Config, schedule: Callable[[Any], Any]) -> Any:
     )
 
 
-def create_train_step(config: Config, optimizer: Any, devices: Sequence[jax.Device]) -> Callable:
-    """Returns the compiled step over the devices."""
+def _trained_classes(split: sources.Split) -> np.ndarray | None:
+    """Returns the classes that a split has images of, None where it has some of all."""
+    found = np.unique(split.labels)
+    return None if len(found) == len(split.class_names) else found
+
+
+def create_train_step(
+    config: Config,
+    optimizer: Any,
+    devices: Sequence[jax.Device],
+    *,
+    trained_classes: np.ndarray | None = None,
+) -> Callable:
+    """Returns the compiled step over the devices; arguments as of `step.create_train_step`."""
     step = step_lib.create_train_step(
         wiring.create_network(config, axis_name=parallel.AXIS),
         optimizer,
@@ -226,5 +237,6 @@ def create_train_step(config: Config, optimizer: Any, devices: Sequence[jax.Devi
         ema_decay=config.train.ema_decay,
         accumulate_steps=config.train.accumulate_steps,
         memory_start_step=config.loss.memory_start_step,
+        trained_classes=trained_classes,
     )
     return parallel.replicate_step(step, devices)

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from simsearch import keys
 from simsearch.data import batch as batch_lib
@@ -45,6 +46,7 @@ def create_train_step(
     ema_decay: float = 0.0,
     accumulate_steps: int = 1,
     memory_start_step: int = 0,
+    trained_classes: np.ndarray | None = None,
 ) -> Callable[[state_lib.TrainState, Any, jax.Array], tuple[state_lib.TrainState, StepMetrics]]:
     """Returns the pure step `(state, batch, key) -> (state, metrics)`.
 
@@ -56,7 +58,15 @@ def create_train_step(
         ema_decay: Of the moving averages, where the state keeps them.
         accumulate_steps: Steps from one change of the weights to the next, as of the optimizer.
         memory_start_step: First step whose losses see the state's memory, where it has one.
+        trained_classes: The classes with training images, ascending, int [T]; the losses see no
+            class vectors but theirs. None: all classes.
     """
+
+    def of_trained(params: Any) -> Mapping[str, jax.Array]:
+        proxies = params.get(state_lib.PROXIES, {})
+        if trained_classes is None:
+            return proxies
+        return {name: vectors[trained_classes] for name, vectors in proxies.items()}
 
     def total(value: Any) -> Any:
         return value if axis_name is None else jax.lax.psum(value, axis_name)
@@ -64,6 +74,8 @@ def create_train_step(
     def step(
         state: state_lib.TrainState, batch: batch_lib.Batch, key: jax.Array
     ) -> tuple[state_lib.TrainState, StepMetrics]:
+        if trained_classes is not None:
+            batch = _renumbered(batch, trained_classes)
         dropout_key = keys.stream(key, "dropout")
         if axis_name is not None:
             dropout_key = jax.random.fold_in(dropout_key, jax.lax.axis_index(axis_name))
@@ -83,7 +95,7 @@ def create_train_step(
                 view = view._replace(
                     gallery=memory_lib.extend(everyone, state.memory, is_used=is_used)
                 )
-            proxies = params.get(state_lib.PROXIES, {})
+            proxies = of_trained(params)
             parts = {term.name: terms_lib.evaluate(term, view, proxies) for term in terms}
             # A mean over active triplets is a ratio: both halves are summed over the devices.
             counts = {name: total(part.count) for name, part in parts.items()}
@@ -108,7 +120,7 @@ def create_train_step(
             )
         if memory is not None:
             memory = memory_lib.push(memory, everyone)
-        metrics = _metrics(total(parts), images, state.params, terms=terms, total=total)
+        metrics = _metrics(total(parts), images, of_trained(state.params), terms=terms, total=total)
         new_state = state_lib.TrainState(
             state.step + 1, params, batch_stats, opt_state, average, memory
         )
@@ -124,7 +136,7 @@ def _weighted(parts: Mapping[str, parts_lib.LossParts], terms: Sequence[terms_li
 def _metrics(
     parts: Mapping[str, parts_lib.LossParts],
     images: classes.Images,
-    params: Any,
+    proxies: Mapping[str, jax.Array],
     *,
     terms: Sequence[terms_lib.Term],
     total: Callable[[Any], Any],
@@ -142,8 +154,7 @@ def _metrics(
     accuracy = None
     classifier = terms_lib.classifier(terms)
     if classifier is not None:
-        proxies = params[state_lib.PROXIES][classifier]
-        accuracy = total(classes.num_right(images, proxies)) / num_valid
+        accuracy = total(classes.num_right(images, proxies[classifier])) / num_valid
     return StepMetrics(
         loss=_weighted(parts, terms),
         active_fraction=figures[max(terms, key=lambda term: term.weight).name].active_fraction,
@@ -153,6 +164,17 @@ def _metrics(
         terms=figures,
         accuracy=accuracy,
     )
+
+
+def _renumbered(batch: batch_lib.Batch, trained_classes: np.ndarray) -> batch_lib.Batch:
+    """Returns a batch whose labels count the trained classes alone."""
+
+    def number(labels: jax.Array | None) -> jax.Array | None:
+        if labels is None:
+            return None
+        return jnp.searchsorted(jnp.asarray(trained_classes, labels.dtype), labels)
+
+    return batch._replace(labels=number(batch.labels), mixed_labels=number(batch.mixed_labels))
 
 
 def _view(

@@ -37,13 +37,25 @@ class StopRequest:
     Attributes:
         number: The signal's number; None as long as none came.
         is_deferred: Whether somebody looks at `number`; else a signal ends the work at once.
+        outcome: What is said to be saved where a signal ends the work at once.
     """
 
     number: int | None = None
     is_deferred: bool = False
+    outcome: str = "before the first step, so there was nothing to save"
 
     def __bool__(self) -> bool:
         return self.number is not None
+
+    def end_deferral(self, *, outcome: str) -> None:
+        """Says that nobody looks any more, and ends the work where a signal came till now.
+
+        Args:
+            outcome: What is saved by now.
+        """
+        self.is_deferred, self.outcome = False, outcome
+        if self.number is not None:
+            raise Stopped(self.number, outcome=outcome)
 
 
 @contextlib.contextmanager
@@ -56,7 +68,7 @@ def on_signals() -> Iterator[StopRequest]:
 
     def ask(number: int, frame: object) -> None:
         if not request.is_deferred:
-            raise Stopped(number, outcome="before the first step, so there was nothing to save")
+            raise Stopped(number, outcome=request.outcome)
         if request:
             raise Stopped(number, outcome="again, at once; the last checkpoint stands")
         request.number = number

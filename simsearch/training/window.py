@@ -10,6 +10,10 @@ from simsearch import errors, progress
 from simsearch.config import Config
 from simsearch.training import step as step_lib
 
+# A triplet loss like that of equal embeddings is also what a network that knows no class yet has,
+# so that it is an alarm only where the spread is small as well, in `train.collapse_spread`.
+_STUCK_SPREADS = 10
+
 
 class Window:
     """Collects step metrics without waiting for them, until `close` fetches them at once."""
@@ -77,10 +81,10 @@ class Window:
             )
 
     def _warn_of_collapse(self, step: int) -> None:
-        is_flat = self.means["spread"] < self._config.train.collapse_spread
-        if self._warned or not (is_flat or self._is_stuck()):
+        is_collapsed = self._is_flat(1) or (self._is_flat(_STUCK_SPREADS) and self._is_stuck())
+        was_warned, self._warned = self._warned, is_collapsed
+        if was_warned or not is_collapsed:
             return
-        self._warned = True
         advice = ["Lower optimizer.learning_rate", "start from pretrained model.weights"]
         if self._config.loss.terms.triplet:
             advice.insert(1, "use loss.triplet.miner=batch_all or semi_hard")
@@ -95,6 +99,10 @@ class Window:
             ", ".join(advice[:-1]),
             advice[-1],
         )
+
+    def _is_flat(self, spreads: float) -> bool:
+        """Returns whether the embeddings' spread is below so many times the least that is well."""
+        return self.means["spread"] < spreads * self._config.train.collapse_spread
 
     def _is_stuck(self) -> bool:
         """Returns whether the triplet loss sits where it is for equal embeddings."""

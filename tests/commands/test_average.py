@@ -1,3 +1,5 @@
+import shutil
+
 import jax
 import numpy as np
 import pytest
@@ -56,8 +58,21 @@ def test_the_weights_are_the_mean_and_the_version_is_whole(workdir, caplog):
         figures = simsearch.evaluate(made.number, workdir=workdir, seed=0).figures.metrics
     assert 0 < figures["map_at_r"].value <= 1 and "classifier_accuracy" in figures
     assert "the mean of versions 0, 1," in caplog.text
-    with pytest.raises(errors.UsageError, match="the mean of versions 0, 1 and is not trained"):
+
+
+def test_a_mean_whose_making_was_stopped_is_completed(workdir, caplog):
+    made = simsearch.average([0, 1], workdir=workdir)
+    expected = made.calibration_file.read_bytes()
+    made.calibration_file.unlink()
+    made.discriminant_file.unlink()
+    with caplog.at_level("INFO", "simsearch"):
         simsearch.resume(made.number, workdir=workdir)
+    assert "the mean of versions 0, 1, is whole" in caplog.text
+    assert made.discriminant_file.exists() and made.calibration_file.read_bytes() == expected
+    empty = runs.create(workdir, made.config, facts={"average_of": [0, 1]})
+    with pytest.raises(errors.UsageError, match="has no weights; make another with .*=0,1"):
+        simsearch.resume(empty.number, workdir=workdir)
+    shutil.rmtree(empty.path)
 
 
 def test_versions_from_other_first_weights_are_refused(workdir):

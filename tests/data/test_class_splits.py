@@ -104,6 +104,12 @@ def test_what_cannot_be_split_is_told_in_one_line(changes, message):
     assert "\n" not in str(caught.value)
 
 
+def test_too_few_classes_for_three_splits_are_told_as_that():
+    parts = found(train=range(5), validation=range(5), test=range(5))
+    with pytest.raises(errors.UsageError, match="needs 6 classes, 2 for each split, .* are 5; use"):
+        by_class(parts, test_class_fraction=0.01)
+
+
 def test_a_misspelt_class_is_told_with_the_nearest():
     parts = found()
     renamed = {

@@ -24,8 +24,7 @@ def test_the_nearest_class_vector_names_the_class():
 
 def test_the_heaviest_loss_of_the_best_checkpoint_is_loaded(tmp_path):
     config = config_files.load_config("train", OVERRIDES)
-    version = runs.create(tmp_path, config)
-    version.write_facts({"class_names": ["a", "b", "c"]})
+    version = runs.create(tmp_path, config, facts={"class_names": ["a", "b", "c"]})
     store = checkpoints.Store(version.checkpoint_dir, monitor="map_at_r")
     proxies = jax.eval_shape(lambda: wiring_losses.initial_proxies(config, 3))
     assert {name: leaf.shape for name, leaf in proxies.items()} == {
@@ -49,8 +48,7 @@ def test_the_heaviest_loss_of_the_best_checkpoint_is_loaded(tmp_path):
 
 def test_without_class_vectors_there_is_no_classifier_but_the_discriminant(tmp_path):
     config = config_files.load_config("train", {"loss.terms.normalised_softmax": 0.0})
-    version = runs.create(tmp_path, config)
-    version.write_facts({"class_names": ["a", "b"]})
+    version = runs.create(tmp_path, config, facts={"class_names": ["a", "b"]})
     store = checkpoints.Store(version.checkpoint_dir, monitor="map_at_r")
     variables, metrics = {"a": jnp.zeros(1)}, {"map_at_r": 0.5}
     store.save(3, variables=variables, proxies={}, training=None, about={}, metrics=metrics)

@@ -78,8 +78,7 @@ def test_what_was_embedded_is_read_back_with_what_could_not_be_read(embedder, tm
 
 
 def test_a_version_comes_back_as_its_best_checkpoint(tmp_path, embedder):
-    version = runs.create(tmp_path, CONFIG)
-    version.write_facts({"class_names": list(CLASSES)})
+    version = runs.create(tmp_path, CONFIG, facts={"class_names": list(CLASSES)})
     with pytest.raises(errors.UsageError, match="holds no checkpoint yet"):
         embed.Embedder.from_version(workdir=tmp_path)
     store = checkpoints.Store(version.checkpoint_dir, monitor=CONFIG.train.monitor)

@@ -55,8 +55,7 @@ def make_version(root):
     """Makes a folder with one version, a small network with random weights, and returns it."""
     fields = FIELDS | {"data.cache_dir": str(root.parent / "cache")}
     config = config_files.load_config("demo", fields)
-    version = runs.create(root, config)
-    version.write_facts({"class_names": list(COLORS)})
+    version = runs.create(root, config, facts={"class_names": list(COLORS)})
     store = checkpoints.Store(version.checkpoint_dir, monitor=config.train.monitor)
     variables = wiring.initial_variables(config).variables
     weights = embed.fingerprint(variables)

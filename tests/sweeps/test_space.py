@@ -1,16 +1,9 @@
 import pytest
 
-from simsearch.sweeps import space
+from simsearch import config_files
+from simsearch.sweeps import plan, space
 
-KINDS = {
-    "optimizer.learning_rate": float,
-    "train.batch_size": int,
-    "model.head": str,
-    "loss.triplet.margin": float,
-    "train.monitor": str,
-    "eval.seed": int,
-    "data.split_seed": int,
-}
+KINDS = {name: type(value) for name, value in plan.leaves(config_files.load_config("train"))}
 
 
 def parse(**written):
@@ -54,8 +47,6 @@ def test_lists_are_choices_and_tuples_intervals_at_any_depth():
         ("train__batch_size", (8, 16, "linear"), "or an interval (low, high)"),
         ("optimizer__learning_rate", (0, 1, "log"), "above 0"),
         ("model__head", (1, 2), "must be a list of choices, since it is text"),
-        ("train__monitor", ["map_at_r"], "cannot be swept"),
-        ("data__split_seed", [0, 1], "cannot be swept"),
         ("eval__seed", [0, 1], "cannot be swept"),
     ],
 )
@@ -63,6 +54,14 @@ def test_what_is_no_space_is_told(name, value, words):
     found, [problem] = parse(**{name: value})
     assert not found and words in problem
     assert name.replace("__", ".") in problem or "did you mean" in problem
+
+
+@pytest.mark.parametrize("name", space.FIXED)
+def test_what_decides_the_measured_images_cannot_be_swept(name):
+    found, [problem] = parse(**{name.replace(".", "__"): ["a", "b"]})
+    assert not found and problem == (
+        f"{name} cannot be swept: the trials would not be measured alike"
+    )
 
 
 def test_an_empty_space_is_told():

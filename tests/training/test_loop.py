@@ -79,6 +79,13 @@ def test_a_plan_counts_a_last_short_batch_and_steps_win_over_epochs():
     assert loop.plan(config, 17) == loop.Plan(num_steps=4, steps_per_epoch=3)
 
 
+@pytest.mark.parametrize("length", [{"train.num_steps": 3}, {"train.num_epochs": 1}])
+def test_a_plan_without_a_single_update_is_refused(length):
+    config = config_files.load_config("train", OVERRIDES | length | {"train.accumulate_steps": 4})
+    with pytest.raises(errors.UsageError, match="more than all 3 steps"):
+        loop.plan(config, 17)
+
+
 def test_every_epoch_is_validated_and_the_best_and_newest_are_kept(tmp_path):
     state, store, records, validated = run(tmp_path / "runs")
     assert int(state.step) == 6 and len(validated) == 3

@@ -53,7 +53,7 @@ def fit(tmp_path, monkeypatch, *, stop_after=None, **overrides):
     config = config_files.load_config("train", OVERRIDES | overrides)
     version = runs.find(tmp_path) if tmp_path.exists() else runs.create(tmp_path, config)
     variables = {"params": {"total": jnp.float32(0)}, "batch_stats": {}}
-    monkeypatch.setattr(run, "create_train_step", lambda *_: make_step(stop_after))
+    monkeypatch.setattr(run, "create_train_step", lambda *_, **__: make_step(stop_after))
     monkeypatch.setattr(run, "create_optimizer", lambda *_: optax.trace(0.9))
     monkeypatch.setattr(run, "_parameters", lambda *_, **__: "")
     monkeypatch.setattr(wiring, "abstract_variables", lambda _: variables)

@@ -143,6 +143,27 @@ def test_a_mixed_image_counts_for_both_classes_in_classification():
     assert values[2] == pytest.approx(0.6 * values[0] + 0.4 * values[1], rel=1e-5)
 
 
+def test_class_vectors_without_training_images_take_no_part():
+    terms = [SOFTMAX, PROXY_ANCHOR]
+    few, many = make_batch(), make_batch()
+    rest = np.array([1, 4, 5])  # of six classes these have images
+    many = many._replace(labels=rest[few.labels].astype(np.int32))
+    small, large = start([few], terms), start([few], terms)
+    spread = {
+        name: jnp.full((6, 8), 9.0).at[rest].set(vectors) for name, vectors in small.proxies.items()
+    }
+    large = large.replace(params={**large.params, state_lib.PROXIES: spread})
+    options = {"terms": terms, "axis_name": None}
+    for_few = step_lib.create_train_step(TinyNetwork(), SGD, **options)
+    for_many = step_lib.create_train_step(TinyNetwork(), SGD, **options, trained_classes=rest)
+    small, expected = jax.jit(for_few)(small, few, jax.random.key(1))
+    large, metrics = jax.jit(for_many)(large, many, jax.random.key(1))
+    jax.tree.map(np.testing.assert_array_equal, metrics, expected)
+    for name, vectors in large.proxies.items():
+        np.testing.assert_array_equal(vectors[rest], small.proxies[name])
+        np.testing.assert_array_equal(np.delete(vectors, rest, axis=0), 9.0)
+
+
 def test_the_average_follows_the_weights_and_is_what_is_evaluated():
     batches = [make_batch(seed) for seed in range(4)]
     state = start(batches, [SOFTMAX], is_averaged=True)

@@ -19,6 +19,19 @@ def test_a_signal_is_kept_until_somebody_looks():
     assert signal.getsignal(signal.SIGTERM) is before
 
 
+def test_what_came_while_it_was_deferred_is_not_forgotten():
+    with stop.on_signals() as request:
+        request.is_deferred = True
+        os.kill(os.getpid(), signal.SIGTERM)
+        with pytest.raises(stop.Stopped, match="SIGTERM: all is saved"):
+            request.end_deferral(outcome="all is saved")
+    with stop.on_signals() as request:
+        request.is_deferred = True
+        request.end_deferral(outcome="all is saved")
+        with pytest.raises(stop.Stopped, match="SIGINT: all is saved"):
+            os.kill(os.getpid(), signal.SIGINT)
+
+
 def test_before_the_first_step_a_signal_ends_the_work_at_once():
     with stop.on_signals():
         with pytest.raises(stop.Stopped, match="stopped by SIGTERM: .*nothing to save") as caught:

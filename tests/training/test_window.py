@@ -83,10 +83,20 @@ def test_a_soft_margin_sits_at_the_softplus_of_the_margin(warnings_of):
     config = config_files.load_config(
         "train", {"loss.triplet.soft_margin": True, "loss.triplet.margin": 0.2}
     )
-    closed(metrics(loss=math.log1p(math.exp(0.2)), active=1.0), config=config)
+    closed(metrics(loss=math.log1p(math.exp(0.2)), active=1.0, spread=0.05), config=config)
     assert len(warnings_of()) == 1
 
 
 def test_a_healthy_run_is_not_warned_of(warnings_of):
     closed(metrics(), metrics(loss=CONFIG.loss.triplet.margin, active=0.6))
+    # Well spread and still without a class: all triplets are active at the margin.
+    closed(metrics(loss=CONFIG.loss.triplet.margin, active=1.0, spread=0.3))
     assert warnings_of() == []
+
+
+def test_a_second_collapse_is_told_again(warnings_of):
+    window = window_lib.Window(CONFIG)
+    for step, spread in enumerate((0.001, 0.5, 0.001), 1):
+        window.add(metrics(spread=spread))
+        window.close(step)
+    assert [message.split(":")[0][-6:] for message in warnings_of()] == ["step 1", "step 3"]
