@@ -289,29 +289,34 @@ def _contradictions(config: Config) -> Iterator[str]:
             f"serve.default_top_k={config.serve.default_top_k} must be at most "
             f"serve.max_top_k={config.serve.max_top_k}"
         )
-    if sampling.mode == "triplets" and train.batch_size % 3:
-        yield (
-            f"train.batch_size={train.batch_size} counts images and sampling.mode=triplets takes "
-            f"three for each triplet; try {max(3, train.batch_size // 3 * 3)}"
-        )
-    if sampling.mode in ("classes_by_samples", "hard_classes"):
-        if train.batch_size % sampling.samples_per_class:
-            yield (
-                f"train.batch_size={train.batch_size} must be a multiple of "
-                f"sampling.samples_per_class={sampling.samples_per_class}"
-            )
-        elif train.batch_size == sampling.samples_per_class:
-            yield (
-                f"train.batch_size={train.batch_size} with sampling.samples_per_class="
-                f"{sampling.samples_per_class} makes batches of one class, which nothing is told "
-                f"apart from; try train.batch_size={2 * sampling.samples_per_class} or more"
-            )
     if sampling.mode == "hard_classes" and data.split == "class":
         yield (
             "sampling.mode=hard_classes needs data.split=image: a validation on other classes "
             "tells nothing of those that are trained on"
         )
+    yield from _of_batches(config.sampling, train.batch_size)
     yield from _of_losses(config)
+
+
+def _of_batches(sampling: Sampling, batch_size: int) -> Iterator[str]:
+    """Yields why no batches of a size can be made."""
+    if sampling.mode == "triplets" and batch_size % 3:
+        yield (
+            f"train.batch_size={batch_size} counts images and sampling.mode=triplets takes "
+            f"three for each triplet; try {max(3, batch_size // 3 * 3)}"
+        )
+    if sampling.mode in ("classes_by_samples", "hard_classes"):
+        if batch_size % sampling.samples_per_class:
+            yield (
+                f"train.batch_size={batch_size} must be a multiple of "
+                f"sampling.samples_per_class={sampling.samples_per_class}"
+            )
+        elif batch_size == sampling.samples_per_class:
+            yield (
+                f"train.batch_size={batch_size} with sampling.samples_per_class="
+                f"{sampling.samples_per_class} makes batches of one class, which nothing is told "
+                f"apart from; try train.batch_size={2 * sampling.samples_per_class} or more"
+            )
 
 
 def _of_losses(config: Config) -> Iterator[str]:

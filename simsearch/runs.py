@@ -60,6 +60,11 @@ class Version:
         return self.path / "calibration.json"
 
     @property
+    def trained_images_file(self) -> pathlib.Path:
+        """Which images it was trained on, as `commands.trained_images` stores them."""
+        return self.path / "trained_images.npz"
+
+    @property
     def discriminant_file(self) -> pathlib.Path:
         """What the head ends with, as `retrieval.discriminant` stores it."""
         return self.path / "discriminant.npz"

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import jax
 
 from simsearch import checkpoints, errors, parallel, progress, runs, wiring, wiring_losses
-from simsearch.commands import shared, training
+from simsearch.commands import shared, trained_images, training
 from simsearch.config import Config, differences
 from simsearch.data import confusion as confusion_lib
 from simsearch.data import corrupt as corrupt_lib
@@ -104,6 +104,7 @@ def average(versions: Sequence[int], *, workdir: str | os.PathLike = "runs") -> 
     metrics = validate(*parallel.replicate((variables, proxies), devices))
     origin = {"average_of": [version.number for version in found]}
     made = runs.create(workdir, config, facts=facts[0] | origin)
+    trained_images.remember_all(made, found)
     step = max(member.step for member in members)
     store = checkpoints.Store(made.checkpoint_dir, monitor=config.train.monitor)
     store.save(

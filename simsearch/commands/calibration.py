@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from simsearch import progress, runs
+from simsearch.commands import trained_images
 from simsearch.config import Config
 from simsearch.data import corrupt as corrupt_lib
 from simsearch.data import sources
@@ -52,6 +53,7 @@ def of(
     if stored and (stored.weights, stored.method) == (weights, options.calibration):
         return stored
     split = splits["validation"]
+    trained_images.warn(version, split, "validation")
     embedded = embed.embed_cached(embedder, split, version.eval_dir / "cache", corrupt=corrupt)
     counts = pairs.count(
         embedded.embeddings[embedded.valid],

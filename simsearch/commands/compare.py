@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from simsearch import config_files, errors, progress, runs, wiring
-from simsearch.commands import shared
+from simsearch.commands import shared, trained_images
 from simsearch.config import Config, differences
 from simsearch.data import corrupt as corrupt_lib
 from simsearch.data import images, sources
@@ -83,6 +83,8 @@ def compare(
     splits = [wiring.load_splits(config) for config in configs]
     _check_same_images(found, configs, [parts[split] for parts in splits], split=split)
     shared.check_queries(splits[0], split)
+    for version, parts in zip(found, splits, strict=True):
+        trained_images.warn(version, parts[split], split)
     corrupt = corrupt_lib.CorruptLog()
     sides = [
         _side(version, config, parts, split=split, corrupt=corrupt)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from simsearch import config_files, errors, progress, runs, wiring
-from simsearch.commands import calibration, shared
+from simsearch.commands import calibration, shared, trained_images
 from simsearch.config import Config
 from simsearch.data import corrupt as corrupt_lib
 from simsearch.data import sources
@@ -65,6 +65,7 @@ def evaluate(
             f"--query_index={query_index} must be from 0 to {len(images.labels) - 1}, a row of "
             f"the {split} split"
         )
+    trained_images.warn(found, images, split)
     corrupt = corrupt_lib.CorruptLog()
     cache = found.eval_dir / "cache"
     queries, gallery = (
@@ -78,7 +79,7 @@ def evaluate(
         gallery,
         splits=splits,
         split=split,
-        class_vectors=classifier.load(found),
+        class_vectors=_class_vectors(found, images),
         calibrated=calibrated,
     )
     progress.log.info(
@@ -110,6 +111,18 @@ def evaluate(
     for path in paths:
         progress.log.info("  %s", path)
     return Evaluation(figures, json_path, paths)
+
+
+def _class_vectors(version: runs.Version, images: sources.Split) -> np.ndarray | None:
+    """Returns a version's class vectors, where its classes are those of the images."""
+    if trained_images.knows_classes(version, images.class_names):
+        return classifier.load(version)
+    progress.log.warning(
+        "these images are of other classes than version %d was trained on: its class vectors' "
+        "accuracy is left out",
+        version.number,
+    )
+    return None
 
 
 def _figures(

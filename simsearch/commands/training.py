@@ -18,7 +18,7 @@ from simsearch import (
     wiring,
     wiring_losses,
 )
-from simsearch.commands import calibration, discriminant, shared
+from simsearch.commands import calibration, discriminant, shared, trained_images
 from simsearch.config import Config, differences
 from simsearch.data import confusion as confusion_lib
 from simsearch.data import corrupt as corrupt_lib
@@ -177,6 +177,7 @@ def _fit(
     after_validation: Callable[[Mapping[str, Any]], None],
 ) -> runs.Version:
     config = version.config
+    trained_images.remember(version, splits["train"])
     corrupt = corrupt_lib.CorruptLog()
     confusion = confusion_lib.Confusion()
     try:

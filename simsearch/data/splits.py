@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -124,7 +124,7 @@ def standardise(
         )
     fractions = {"test": test_fraction, "validation": valid_fraction}
     missing = {name: share for name, share in fractions.items() if name not in splits}
-    parts = _hold_out(train.labels, missing, split_seed)
+    parts = _hold_out(train, missing, split_seed)
     return {name: pick(train, parts[name]) if name in parts else splits[name] for name in SPLITS}
 
 
@@ -144,12 +144,30 @@ def _in_class_order(found: Mapping[str, Split]) -> dict[str, Split]:
     return splits
 
 
-def _hold_out(labels: np.ndarray, shares: Mapping[str, float], seed: int) -> dict[str, np.ndarray]:
-    """Returns sorted rows by split: of each class a share for each name, the rest for train."""
+def identities(split: Split) -> np.ndarray:
+    """Returns a number for each image, uint64 [N], which stays where other images come and go.
+
+    It is decided by the image's name and, where that is known, its length.
+    """
+    lengths = [""] * len(split.labels) if split.num_bytes is None else split.num_bytes.tolist()
+    return _numbers(f"{name} {length}" for name, length in zip(split.names, lengths, strict=True))
+
+
+def _numbers(texts: Iterable[str]) -> np.ndarray:
+    digests = [hashlib.blake2b(text.encode(), digest_size=8).digest() for text in texts]
+    return np.frombuffer(b"".join(digests), np.uint64)
+
+
+def _hold_out(split: Split, shares: Mapping[str, float], seed: int) -> dict[str, np.ndarray]:
+    """Returns sorted rows by split: of each class a share for each name, the rest for train.
+
+    The order within a class is that of numbers that depend on the images' names alone: where images
+    or classes are added later, those that were held out stay so, but for a few at the edges.
+    """
     parts = {name: [] for name in (*shares, "train")}
-    for label in np.unique(labels):
-        rows = np.flatnonzero(labels == label)
-        shuffled = np.random.default_rng([seed, label]).permutation(rows)
+    order = np.argsort(_numbers(f"{seed} {name}" for name in split.names), kind="stable")
+    for label in np.unique(split.labels):
+        shuffled = rows = order[split.labels[order] == label]
         spare = len(rows) - _MIN_TRAIN_IMAGES
         for name, share in shares.items():
             wanted = max(1, round(share * len(rows))) if share > 0 else 0

@@ -62,12 +62,6 @@ def create_train_step(
             class vectors but theirs. None: all classes.
     """
 
-    def of_trained(params: Any) -> Mapping[str, jax.Array]:
-        proxies = params.get(state_lib.PROXIES, {})
-        if trained_classes is None:
-            return proxies
-        return {name: vectors[trained_classes] for name, vectors in proxies.items()}
-
     def total(value: Any) -> Any:
         return value if axis_name is None else jax.lax.psum(value, axis_name)
 
@@ -95,7 +89,7 @@ def create_train_step(
                 view = view._replace(
                     gallery=memory_lib.extend(everyone, state.memory, is_used=is_used)
                 )
-            proxies = of_trained(params)
+            proxies = _proxies(params, trained_classes)
             parts = {term.name: terms_lib.evaluate(term, view, proxies) for term in terms}
             # A mean over active triplets is a ratio: both halves are summed over the devices.
             counts = {name: total(part.count) for name, part in parts.items()}
@@ -120,7 +114,8 @@ def create_train_step(
             )
         if memory is not None:
             memory = memory_lib.push(memory, everyone)
-        metrics = _metrics(total(parts), images, of_trained(state.params), terms=terms, total=total)
+        proxies = _proxies(state.params, trained_classes)
+        metrics = _metrics(total(parts), images, proxies, terms=terms, total=total)
         new_state = state_lib.TrainState(
             state.step + 1, params, batch_stats, opt_state, average, memory
         )
@@ -164,6 +159,14 @@ def _metrics(
         terms=figures,
         accuracy=accuracy,
     )
+
+
+def _proxies(params: Any, trained_classes: np.ndarray | None) -> Mapping[str, jax.Array]:
+    """Returns each loss's class vectors, of the trained classes alone."""
+    proxies = params.get(state_lib.PROXIES, {})
+    if trained_classes is None:
+        return proxies
+    return {name: vectors[trained_classes] for name, vectors in proxies.items()}
 
 
 def _renumbered(batch: batch_lib.Batch, trained_classes: np.ndarray) -> batch_lib.Batch:

@@ -65,6 +65,23 @@ def test_a_single_folder_is_split_by_class_with_a_seed(tmp_path):
     assert set(other["test"].names) != set(found["test"].names)
 
 
+def test_a_set_that_grows_keeps_what_was_held_out(tmp_path):
+    write_images(tmp_path, {"b": 60, "c": 40})
+    before = load_folder(tmp_path)
+    # Another class, which moves the labels of all, and some more images of one.
+    write_images(tmp_path, {"a": 10, "b": 66})
+    after = load_folder(tmp_path)
+    trained = set(before["train"].names)
+    for name in ("validation", "test"):
+        leaked = trained & set(after[name].names)
+        assert len(leaked) <= 2, leaked
+    kept = set(before["test"].names) & set(after["test"].names)
+    assert len(kept) >= len(before["test"].names) - 3
+    numbers = [splits.identities(found["train"]) for found in (before, after)]
+    assert len(set(numbers[1])) == len(numbers[1]) == len(after["train"].labels)
+    assert len(set(numbers[0]) - set(numbers[1])) <= 4
+
+
 def test_a_missing_split_is_taken_out_of_train_alone(tmp_path):
     write_images(tmp_path, {"train/a": 8, "train/b": 8, "test/a": 1, "test/b": 1})
     found = load_folder(tmp_path)

@@ -1,0 +1,90 @@
+"""A set that changes after a training: what was trained on is not measured in silence."""
+
+import shutil
+
+import pytest
+
+import simsearch
+from simsearch import errors, wiring
+from simsearch.commands import trained_images
+
+TINY = {
+    "data.source": "folder",
+    "data.image_size": 24,
+    "data.resize_size": 28,
+    "data.valid_fraction": 0.3,
+    "data.test_fraction": 0.3,
+    "model.backbone": "resnet18",
+    "model.weights": "none",
+    "model.embedding_size": 16,
+    "train.batch_size": 12,
+    "train.num_steps": 1,
+    "eval.num_bootstrap": 20,
+}
+
+
+@pytest.fixture(scope="module")
+def trained(shapes, tmp_path_factory):
+    """A version, its workdir and its images, in class folders that are split at random."""
+    root = tmp_path_factory.mktemp("grown")
+    shutil.copytree(shapes / "train", root / "images")
+    config = simsearch.load_config(
+        "train",
+        TINY | {"data.path": str(root / "images"), "data.cache_dir": str(root / "cache")},
+    )
+    return simsearch.train(config, workdir=root / "runs"), root / "runs", root / "images"
+
+
+def test_an_evaluation_counts_the_images_that_were_trained_on(trained, tmp_path, caplog):
+    version, workdir, images = trained
+    with caplog.at_level("WARNING", "simsearch"):
+        simsearch.evaluate(version.number, workdir=workdir, seed=0)
+    assert "trained on" not in caplog.text
+    # Without what was held out for test, others are, down to some that were trained on.
+    before = wiring.load_splits(version.config)
+    shutil.copytree(images, tmp_path / "images")
+    for name in before["test"].names:
+        (tmp_path / "images" / name).unlink()
+    overrides = {"data.path": str(tmp_path / "images")}
+    now = wiring.load_splits(simsearch.load_config("train", TINY | overrides))["validation"].names
+    num_seen = len(set(now) & set(before["train"].names))
+    assert num_seen
+    with caplog.at_level("WARNING", "simsearch"):
+        simsearch.evaluate(
+            version.number, workdir=workdir, split="validation", seed=0, overrides=overrides
+        )
+    words = f"version 0 was trained on {num_seen} of the {len(now)} validation images"
+    assert words in caplog.text
+
+
+def test_other_classes_have_no_class_vectors(trained, tmp_path, caplog):
+    version, workdir, images = trained
+    shutil.copytree(images, tmp_path / "images")
+    first = min((tmp_path / "images").iterdir())
+    first.rename(first.with_name("zebra"))
+    with caplog.at_level("WARNING", "simsearch"):
+        found = simsearch.evaluate(
+            version.number,
+            workdir=workdir,
+            seed=0,
+            overrides={"data.path": str(tmp_path / "images")},
+        )
+    assert "of other classes than version 0 was trained on" in caplog.text
+    assert "classifier_accuracy" not in found.figures.metrics
+    assert "knn_accuracy" in found.figures.metrics
+
+
+def test_a_run_does_not_go_on_with_other_images(trained, tmp_path):
+    version, workdir, images = trained
+    simsearch.resume(version.number, workdir=workdir)
+    some = min(path for path in (images).rglob("*.png"))
+    moved = tmp_path / some.name
+    names = trained_images._load(version)
+    shutil.move(some, moved)
+    try:
+        with pytest.raises(errors.UsageError, match="began with other training images: .* gone"):
+            simsearch.resume(version.number, workdir=workdir)
+    finally:
+        shutil.move(moved, some)
+    assert (trained_images._load(version) == names).all()
+    simsearch.resume(version.number, workdir=workdir)
