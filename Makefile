@@ -7,7 +7,7 @@ VENV ?= .venv
 RUNS ?= runs/demo
 
 # jax for the GPU where one answers, with the CUDA that its driver supports.
-DRIVER := $(shell nvidia-smi --query-gpu=driver_version --format=csv,noheader 2>/dev/null | head -n 1 | cut -d. -f1)
+DRIVER := $(shell nvidia-smi --query-gpu=driver_version --format=csv,noheader 2>/dev/null | head -n 1 | cut -d. -f1 | grep -E '^[0-9]+$$')
 REQUIREMENTS := $(shell if [ -z "$(DRIVER)" ]; then echo requirements.txt; \
 	elif [ "$(DRIVER)" -ge 580 ]; then echo requirements-cuda.txt; \
 	else echo requirements-cuda12.txt; fi)
@@ -17,6 +17,7 @@ REQUIREMENTS := $(shell if [ -z "$(DRIVER)" ]; then echo requirements.txt; \
 demo: install
 	$(VENV)/bin/python main.py --config demo --workdir $(RUNS)
 	$(VENV)/bin/python main.py --mode=eval --workdir $(RUNS) --seed=0
+	rm -rf $(RUNS)/index
 	$(VENV)/bin/python main.py --mode=download --config demo --output $(RUNS)/digits
 	$(VENV)/bin/python main.py --mode=index --workdir $(RUNS) --images $(RUNS)/digits/test --index lance:$(RUNS)/index
 	@echo "search them in a browser: $(VENV)/bin/python main.py --mode=serve --workdir $(RUNS) --index lance:$(RUNS)/index"

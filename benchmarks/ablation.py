@@ -47,6 +47,8 @@ ROWS = {
     "miner: triplet alone, semi-hard": _ONLY
     | {"loss.terms.triplet": 1.0, "loss.triplet.miner": "semi_hard"},
     "augmentation: none": {
+        # Without crops training would see the middle alone: it sees what is evaluated.
+        "data.train_image_size": 0,
         "augment.crop_scale_min": 1.0,
         "augment.horizontal_flip": 0.0,
         "augment.brightness": 0.0,

@@ -21,7 +21,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from simsearch import config_files, parallel, wiring
+from simsearch import config_files, memory, parallel, wiring
 from simsearch.data import batch as batch_lib
 from simsearch.training import run, state
 
@@ -46,6 +46,8 @@ def stepper(backbone: str, freeze: str, *, batch: int, image_size: int) -> Calla
             "model.backbone": backbone,
             "model.freeze": freeze,
             "train.batch_size": batch,
+            "loss.terms.supcon": 0.0,
+            "loss.terms.normalised_softmax": 0.0,
         },
     )
     devices = parallel.local_devices()
@@ -105,6 +107,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=7, help="turns of each choice")
     parser.add_argument("--output", default=str(_RESULT))
     options = parser.parse_args()
+    memory.keep()
     device = jax.local_devices()[0]
     lines = [
         "# What freezing saves",

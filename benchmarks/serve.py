@@ -94,16 +94,17 @@ def load(port, bodies, *, clients, requests):
                 return connection.close()
             body, boundary = bodies[number % len(bodies)]
             started = time.perf_counter()
-            connection.request(
-                "POST",
-                "/search",
-                body,
-                {"Content-Type": f"multipart/form-data; boundary={boundary}"},
-            )
-            answer = connection.getresponse()
-            answer.read()
+            headers = {"Content-Type": f"multipart/form-data; boundary={boundary}"}
+            try:
+                connection.request("POST", "/search", body, headers)
+                answer = connection.getresponse()
+                answer.read()
+                is_answer = answer.status == 200
+            except (OSError, http.client.HTTPException):
+                connection.close()  # The next request opens it anew.
+                is_answer = False
             took = time.perf_counter() - started
-            (seconds if answer.status == 200 else failures).append(took)
+            (seconds if is_answer else failures).append(took)
 
     threads = [threading.Thread(target=client) for _ in range(clients)]
     started = time.perf_counter()
@@ -112,6 +113,8 @@ def load(port, bodies, *, clients, requests):
     for thread in threads:
         thread.join()
     total = time.perf_counter() - started
+    if not seconds:
+        sys.exit(f"none of {requests} requests was answered")
     ranked = sorted(seconds)
     return Load(
         per_second=len(ranked) / total,

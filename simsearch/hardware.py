@@ -25,7 +25,8 @@ def log_devices(num_devices: int = 0) -> None:
         cause = (
             f"JAX_PLATFORMS={forced} keeps jax off it"
             if forced
-            else "install jax for it with `pip install -r requirements-cuda.txt`"
+            else "install jax for it with `make install`, or with `pip install -r "
+            "requirements-cuda.txt` (requirements-cuda12.txt for a driver before 580)"
         )
         progress.log.warning(
             "this machine has %s but jax computes on the CPU; %s.", graphics_cards[0], cause

@@ -1,5 +1,6 @@
 """`--mode=preview`: a page of training images, drawn from the very batches of a training."""
 
+import dataclasses
 import os
 import pathlib
 from collections.abc import Callable, Mapping
@@ -79,8 +80,9 @@ class _Drawer:
 
     def plain(self, rows: np.ndarray) -> batch_lib.Batch:
         picked = sources.pick(self._split, rows)
-        batches = wiring.eval_batches(self._config, picked, corrupt=self._corrupt)
-        return next(iter(batches))
+        whole = dataclasses.replace(self._config.eval, batch_size=len(rows))
+        config = dataclasses.replace(self._config, eval=whole)
+        return next(iter(wiring.eval_batches(config, picked, corrupt=self._corrupt)))
 
 
 def _triplets(config: Config, batch: batch_lib.Batch) -> list[tuple[int, int | None, int | None]]:

@@ -11,7 +11,10 @@ from simsearch.data import corrupt as corrupt_lib
 from simsearch.data import sources
 
 # What a mode that measures may change without making another model of the version.
-EVAL_FIELDS = ("eval.", "data.path", "data.cache_dir", "data.num_threads", "data.on_corrupt")
+EVAL_FIELDS = (
+    *("eval.", "data.path", "data.cache_dir", "data.num_threads", "data.on_corrupt"),
+    "train.num_devices",
+)
 
 
 def start_devices(config: Config) -> None:

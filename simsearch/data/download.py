@@ -156,7 +156,9 @@ def _ordered_names(names: Sequence[str]) -> list[str]:
 
 
 def _safe(name: str) -> str:
-    stem, extension = os.path.splitext(_UNSAFE.sub("_", name))
+    # Bytes that are no text are written as such.
+    text = name.encode(errors="backslashreplace").decode()
+    stem, extension = os.path.splitext(_UNSAFE.sub("_", text))
     if extension.lower() not in folder.EXTENSIONS:
         stem, extension = stem + extension, ""
     short = stem.encode()[:_LONGEST_NAME].decode(errors="ignore")

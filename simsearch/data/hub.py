@@ -77,6 +77,8 @@ def _tables(
             builder = _builder(repository, revision, cache_dir)
             builder.download_and_prepare()
             return builder, builder.as_dataset()
+    except UsageError:
+        raise
     except (
         datasets.exceptions.FileNotFoundDatasetsError,
         datasets.data_files.EmptyDatasetError,
@@ -185,7 +187,7 @@ def _reader(table: datasets.Dataset, image_column: str) -> Callable[[int], bytes
     def read(i: int) -> bytes:
         value = rows[int(i)].column(0)[0].as_py()
         if isinstance(value, dict):
-            value = value["bytes"] or _file(value["path"])
+            value = value["bytes"] or _file(value.get("path"))
         if value is None:
             raise images.CorruptImage("the row has no image")
         return value

@@ -154,7 +154,9 @@ def identities(split: Split) -> np.ndarray:
 
 
 def _numbers(texts: Iterable[str]) -> np.ndarray:
-    digests = [hashlib.blake2b(text.encode(), digest_size=8).digest() for text in texts]
+    # A file's name may be bytes that are no text.
+    encoded = (text.encode(errors="surrogateescape") for text in texts)
+    digests = [hashlib.blake2b(text, digest_size=8).digest() for text in encoded]
     return np.frombuffer(b"".join(digests), np.uint64)
 
 

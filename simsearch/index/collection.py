@@ -146,8 +146,10 @@ class Index:
                 index of another model, whose place this one takes, holds images of elsewhere.
         """
         root = files.root_of(images_dir)
+        inherited = {}
         if self._takeover is not None:
             self._takeover.check(self._rows.engine, root)
+            inherited = self._takeover.records(root)
         labels = None if labels_csv is None else metadata_lib.read_csv(labels_csv)
         config = self.embedder.config
         tools = sync.Tools(
@@ -160,7 +162,7 @@ class Index:
             num_threads=config.data.num_threads or os.cpu_count() or 1,
             on_progress=progress,
         )
-        report = sync.run(root, labels, tools)
+        report = sync.run(root, labels, tools, inherited=inherited)
         self._rows.engine.optimize()
         if self._takeover is not None:
             # Once more: others may have added images in the meantime.

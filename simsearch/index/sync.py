@@ -49,7 +49,13 @@ class Tools(NamedTuple):
     on_progress: Callable[[int, int], None] | None
 
 
-def run(root: str, labels: Mapping[str, Labels] | None, tools: Tools) -> SyncReport:
+def run(
+    root: str,
+    labels: Mapping[str, Labels] | None,
+    tools: Tools,
+    *,
+    inherited: Mapping[str, Record],
+) -> SyncReport:
     """Brings the index up to date with a folder and returns what changed.
 
     Rows go in whole, with the state of their files: killed anywhere, the next run goes on.
@@ -59,6 +65,8 @@ def run(root: str, labels: Mapping[str, Labels] | None, tools: Tools) -> SyncRep
         labels: Label and metadata by path; None: labels from class folders, and the metadata that
             a row has stays.
         tools: What reads, embeds and writes.
+        inherited: By id what an index says whose place this one takes: label and metadata of images
+            that are new here.
     """
     start = time.perf_counter()
     of_root = filters.Compare("source", "=", root)
@@ -72,7 +80,7 @@ def run(root: str, labels: Mapping[str, Labels] | None, tools: Tools) -> SyncRep
     _rewrite(relabelled, tools)
     unreadable: list[tuple[str, str]] = []
     todo = [*plan.new, *changed]
-    written = _embed_all(root, todo, stored, labels, tools, unreadable)
+    written = _embed_all(root, todo, {**inherited, **stored}, labels, tools, unreadable)
     bad = {path for path, _ in unreadable}
     lost = [file.id for file in changed if file.path in bad]
     tools.delete(lost)

@@ -1,13 +1,16 @@
 """How an index of one model takes the place of another's without losing an image."""
 
+import contextlib
 import dataclasses
 from collections import Counter
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from simsearch import errors
 from simsearch.data import wording
 from simsearch.index import engines, filters, model
 from simsearch.index.engine import Engine
+from simsearch.index.record import Record
 
 
 class Takeover(NamedTuple):
@@ -38,6 +41,12 @@ class Takeover(NamedTuple):
             "into a new one with another --index"
         )
 
+    def records(self, root: str) -> dict[str, Record]:
+        """Returns what the old index says of a folder's images, by id."""
+        of_root = filters.Compare("source", "=", root)
+        with _opened(self.url, self.old) as engine:
+            return {r.id: r for batch in engine.scan(of_root) for r in batch.records}
+
     def finish(self, engine: Engine) -> None:
         """Makes the new index the one that answers; what others left half-grown goes too."""
         engine.write_about(dataclasses.asdict(self.new))
@@ -54,12 +63,18 @@ def successor(engine: Engine, about: model.About) -> model.About | None:
     return model.read(stored, url=engine.url)
 
 
-def _strangers(url: str, about: model.About, root: str) -> Counter[str]:
-    """Returns how many images an index holds from each folder but one."""
+@contextlib.contextmanager
+def _opened(url: str, about: model.About) -> Iterator[Engine]:
     engine = engines.connect(url)
     try:
         engine.open_table(about.table, embedding_size=about.embedding_size, create=False)
-        elsewhere = filters.Compare("source", "!=", root)
-        return Counter(r.source for batch in engine.scan(elsewhere) for r in batch.records)
+        yield engine
     finally:
         engine.close()
+
+
+def _strangers(url: str, about: model.About, root: str) -> Counter[str]:
+    """Returns how many images an index holds from each folder but one."""
+    elsewhere = filters.Compare("source", "!=", root)
+    with _opened(url, about) as engine:
+        return Counter(r.source for batch in engine.scan(elsewhere) for r in batch.records)

@@ -3,6 +3,7 @@
 import pathlib
 import pickle
 import re
+import zipfile
 from collections.abc import Mapping
 from typing import Any
 
@@ -23,19 +24,36 @@ def read(path: pathlib.Path) -> dict[str, np.ndarray]:
         ValueError, OSError, KeyError, EOFError: Where it cannot be read.
     """
     if path.suffix == ".safetensors":
-        import safetensors
-        import safetensors.numpy
-
-        try:
-            return safetensors.numpy.load_file(path)
-        except safetensors.SafetensorError as error:
-            raise ValueError(str(error)) from error
+        return _read_safetensors(path)
     if path.suffix == ".npz":
-        with np.load(path, allow_pickle=False) as stored:
-            return dict(stored)
+        return _read_npz(path)
     if path.suffix in (".pth", ".pt"):
         return _read_torch(path)
     raise ValueError(f"{path.suffix or 'no suffix'} is none of .safetensors, .npz, .pth, .pt")
+
+
+def _read_safetensors(path: pathlib.Path) -> dict[str, np.ndarray]:
+    import safetensors
+    import safetensors.numpy
+
+    try:
+        return safetensors.numpy.load_file(path)
+    except safetensors.SafetensorError as error:
+        raise ValueError(str(error)) from error
+    except AttributeError as error:  # That is how it says that NumPy has no such numbers.
+        raise ValueError(f"it holds numbers of a kind that NumPy has not: {error}") from error
+
+
+def _read_npz(path: pathlib.Path) -> dict[str, np.ndarray]:
+    with open(path, "rb") as file:
+        try:
+            stored = np.load(file, allow_pickle=False)
+        except zipfile.BadZipFile as error:
+            raise ValueError("it is damaged, or cut off") from error
+        if isinstance(stored, np.ndarray):
+            raise ValueError("it holds a single array without a name, as a .npy file does")
+        with stored:
+            return dict(stored)
 
 
 def _read_torch(path: pathlib.Path) -> dict[str, np.ndarray]:

@@ -69,6 +69,11 @@ def test_without_augmentation_the_image_again_is_the_image(shapes, tmp_path, dra
     assert "nothing is changed" in drawn["subtitle"][2]
 
 
+def test_a_small_evaluation_batch_makes_no_smaller_page(shapes, tmp_path, drawn):
+    preview.preview(config(shapes, tmp_path, eval__batch_size=1), output="x.png")
+    assert len(drawn["rows"]) > 1
+
+
 def test_the_page_is_a_picture_and_tells_what_was_mixed_in(shapes, tmp_path, monkeypatch):
     captions = []
     real = plot.draw

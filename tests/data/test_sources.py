@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from simsearch.data import images, sources, splits
+from simsearch.data import download, images, sources, splits
 from simsearch.errors import UsageError
 
 SNACKS = Path(__file__).parents[3] / "shared" / "data" / "snacks"
@@ -80,6 +80,18 @@ def test_a_set_that_grows_keeps_what_was_held_out(tmp_path):
     numbers = [splits.identities(found["train"]) for found in (before, after)]
     assert len(set(numbers[1])) == len(numbers[1]) == len(after["train"].labels)
     assert len(set(numbers[0]) - set(numbers[1])) <= 4
+
+
+def test_a_file_name_that_is_no_text_is_a_name(tmp_path):
+    write_images(tmp_path, {"a": 4, "b": 4})
+    Path(tmp_path, "a/0.png").rename(os.fsdecode(os.fsencode(tmp_path / "a") + b"/caf\xe9.png"))
+    found = load_folder(tmp_path)
+    assert sum(len(set(splits.identities(split).tolist())) for split in found.values()) == 8
+    download.download(found, str(tmp_path / "copy"))
+    again = load_folder(tmp_path / "copy")
+    assert [len(split.labels) for split in again.values()] == [
+        len(split.labels) for split in found.values()
+    ]
 
 
 def test_a_missing_split_is_taken_out_of_train_alone(tmp_path):

@@ -51,6 +51,22 @@ def test_images_of_other_folders_are_not_left_behind(index, url, tmp_path, folde
         assert new.sync(folder).added == 12
 
 
+def test_what_a_table_said_of_the_images_is_kept(index, url, folder, tmp_path):
+    table = tmp_path / "labels.csv"
+    table.write_text("path,label,price\na/0.png,cookie,3\n")
+    index.sync(folder, labels_csv=table)
+
+    def said(of):
+        hits = map(of.get, of.ids())
+        return {hit.path: (hit.label, hit.metadata) for hit in hits}
+
+    before = said(index)
+    assert before["a/0.png"] == ("cookie", {"price": 3})
+    with open_new(url) as new:
+        assert new.sync(folder).added == 12
+        assert said(new) == before
+
+
 def test_an_image_that_was_added_meanwhile_is_not_left_behind(index, url, folder):
     added = []
 

@@ -1,6 +1,7 @@
 import hashlib
 import json
 import os
+import pathlib
 import subprocess
 import sys
 
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from simsearch import errors, models
+from simsearch import errors, hub_access, models
 from simsearch.models import catalog, pretrained, resnet
 from tests import hub_server
 from tests.models import random_weights, torch_peer
@@ -101,6 +102,30 @@ def test_a_file_that_is_no_checkpoint_is_one_line(tmp_path, name):
     with pytest.raises(errors.UsageError, match="could not be read|needs PyTorch") as caught:
         load(path)
     assert "\n" not in str(caught.value)
+
+
+def test_half_a_file_of_weights_and_a_nameless_array_are_one_line(tmp_path):
+    whole = pathlib.Path(write(tmp_path / "whole.npz", STATE)).read_bytes()
+    (tmp_path / "half.npz").write_bytes(whole[: len(whole) // 2])
+    np.save(tmp_path / "array.npy", np.zeros(3))
+    (tmp_path / "array.npy").rename(tmp_path / "array.npz")
+    for name, words in (("half.npz", "damaged, or cut off"), ("array.npz", "without a name")):
+        with pytest.raises(errors.UsageError, match=words) as caught:
+            load(tmp_path / name)
+        assert "\n" not in str(caught.value)
+
+
+def test_numbers_that_numpy_has_not_are_one_line(tmp_path):
+    header = b'{"a":{"dtype":"F8_E4M3","shape":[2],"data_offsets":[0,2]}}'
+    path = tmp_path / "a.safetensors"
+    path.write_bytes(len(header).to_bytes(8, "little") + header + b"\0\0")
+    with pytest.raises(errors.UsageError, match="of a kind that NumPy has not"):
+        load(path)
+
+
+def test_an_address_without_a_scheme_is_told():
+    with pytest.raises(errors.UsageError, match="HF_ENDPOINT must begin with http"):
+        hub_access.answers("hub.example")
 
 
 def test_a_pickle_in_an_npz_is_not_run(tmp_path):
