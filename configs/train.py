@@ -176,7 +176,7 @@ def get_config() -> config_dict.ConfigDict:
     evaluation.num_neighbors = 20  # train images >= 1 that vote in knn_accuracy
     evaluation.temperature = 0.07  # > 0; a neighbour's vote weighs exp(cosine / temperature)
     evaluation.triplet_margin = 1.0  # > 0, of one_minus_triplet_loss, on squared distances
-    evaluation.num_triplets = 10_000  # random triplets >= 1 of it, one at least for each query
+    evaluation.num_triplets = 100_000  # random triplets >= 1 of it, one at least for each query
     evaluation.num_bootstrap = 1_000  # resamples >= 1 behind each interval
     evaluation.confidence = 0.95  # (0, 1), of the intervals
     evaluation.seed = 0  # integer >= 0; of everything that an evaluation draws at random
