@@ -1,6 +1,8 @@
-"""What a person sees while they wait: a live bar on a terminal, plain lines elsewhere."""
+"""What a person sees while they wait: a live bar on a terminal, a line now and then elsewhere."""
 
+import io
 import logging
+import os
 import sys
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -8,6 +10,8 @@ from typing import Any
 import tqdm
 
 log = logging.getLogger("simsearch")
+
+_LINE_SECONDS = 30
 
 
 class _AboveTheBar(logging.Handler):
@@ -30,18 +34,33 @@ def log_to_stdout() -> None:
     sys.unraisablehook = lambda unraisable: log.debug("%r", unraisable.exc_value)
 
 
+class _Lines(tqdm.tqdm):
+    """The same as a line in the log every half minute, where there is no terminal to draw on."""
+
+    monitor_interval = 0  # No thread of its own: lines come when something is done.
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(
+            **options,
+            file=io.StringIO(),
+            miniters=1,
+            mininterval=_LINE_SECONDS,
+            delay=_LINE_SECONDS,
+            bar_format="{desc}: {n_fmt} of {total_fmt}, {remaining} left, {rate_fmt}{postfix}",
+        )
+
+    def display(self, msg: str | None = None, pos: int | None = None) -> None:
+        if msg is None:
+            log.info("%s", str(self))
+
+
 def bar(*, total: int, description: str, unit: str, initial: int = 0) -> tqdm.tqdm:
-    """Returns a bar that is drawn on a terminal only, with rate and time left."""
-    return tqdm.tqdm(
-        total=total,
-        initial=initial,
-        desc=description,
-        unit=unit,
-        disable=not sys.stderr.isatty(),
-        dynamic_ncols=True,
-        leave=False,
-        smoothing=0.05,
-    )
+    """Returns a bar with rate and time left: live on a terminal, elsewhere now and then a line."""
+    options = {"total": total, "initial": initial, "desc": description, "unit": unit}
+    options |= {"leave": False, "smoothing": 0.05}
+    if sys.stderr.isatty() and os.get_terminal_size(sys.stderr.fileno()).columns:
+        return tqdm.tqdm(**options, dynamic_ncols=True)
+    return _Lines(**options)
 
 
 def track(items: Iterable[Any], *, total: int, description: str, unit: str) -> Iterator[Any]:

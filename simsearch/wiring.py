@@ -302,7 +302,7 @@ def facts(
 def describe_weights(facts: Mapping[str, Any]) -> str:
     """Returns where weights come from in words, from what a version remembers of them."""
     if not facts.get("sha256"):
-        return "none, the network starts at random"
+        return "none (random)"
     return f"{facts['source']}, SHA-256 {facts['sha256']}"
 
 

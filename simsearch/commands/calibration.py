@@ -66,7 +66,7 @@ def of(
     except ValueError as error:
         progress.log.warning("scores are shown without a probability: %s", error)
         return None
-    if found.num_different * options.false_match_rate < 1:
+    if found.is_rough(options.false_match_rate):
         progress.log.warning(
             "%d validation images have only %d pairs of different classes, too few for a "
             "false-match rate of %g: do not trust the threshold and the probabilities",

@@ -98,7 +98,10 @@ def _read(query: str) -> queries.Query:
         return fetch.read_url(
             query, max_bytes=_MAX_BYTES, timeout=_TIMEOUT_SECONDS, allow_private=True
         )
-    return query
+    if query.startswith("id:"):
+        return query
+    # Read before the model is loaded: a mistyped path is told at once.
+    return queries.read(query, crop=None, max_pixels=0)
 
 
 def table(answer: Answer, *, num_queries: int = 1, false_match_rate: float) -> str:
@@ -122,6 +125,11 @@ def table(answer: Answer, *, num_queries: int = 1, false_match_rate: float) -> s
     for rank, hit in enumerate(answer.hits, 1):
         chance = "-" if hit.probability is None else f"{100 * hit.probability:.1f} %"
         lines.append(f"{rank:4}  {hit.score:6.3f}  {chance:>11}  {hit.label:{labels}}  {hit.path}")
+    if answer.is_rough:
+        lines.append(
+            "do not trust the threshold and the probabilities: the version had too few validation "
+            "images to calibrate them"
+        )
     return "\n".join(lines)
 
 
@@ -132,6 +140,7 @@ def _to_json(answer: Answer, query: Sequence[str], opened: Index) -> str:
         "version": opened.info.version,
         "is_match": answer.is_match,
         "threshold": answer.threshold,
+        "is_rough": answer.is_rough,
         "hits": [{"rank": rank} | hit._asdict() for rank, hit in enumerate(answer.hits, 1)],
     }
     return json_lib.dumps(values, indent=2, ensure_ascii=False)

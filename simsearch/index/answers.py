@@ -15,10 +15,12 @@ class Judge(NamedTuple):
     Attributes:
         calibration: From cosines to probabilities; None: scores stay cosines alone.
         threshold: Cosine under which nothing is a match; None: whatever is found is one.
+        is_rough: Whether the calibration had too few pairs for that threshold.
     """
 
     calibration: calibration_lib.Calibration | None = None
     threshold: float | None = None
+    is_rough: bool = False
 
     def answer(self, found: Sequence[Found]) -> Answer:
         """Returns the answer that is made of what was found, best first."""
@@ -27,7 +29,8 @@ class Judge(NamedTuple):
         scores = np.array([each.score for each in found], np.float32)
         probabilities = self.calibration.probability(scores).tolist()
         hits = [hit(each, p) for each, p in zip(found, probabilities, strict=True)]
-        return Answer(hits, bool(hits) and hits[0].score >= self.threshold, self.threshold)
+        is_match = bool(hits) and hits[0].score >= self.threshold
+        return Answer(hits, is_match, self.threshold, self.is_rough)
 
 
 def hit(found: Found, probability: float | None) -> Hit:

@@ -79,11 +79,13 @@ class Answer(NamedTuple):
         hits: Most similar first.
         is_match: False where even the best score is under the calibrated threshold.
         threshold: That cosine; None where the version is not calibrated.
+        is_rough: Whether it was calibrated on too few pairs for that.
     """
 
     hits: list[Hit]
     is_match: bool
     threshold: float | None
+    is_rough: bool = False
 
 
 class Info(NamedTuple):

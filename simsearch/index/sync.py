@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from simsearch import progress
+from simsearch import errors, progress
 from simsearch.data import images as images_lib
 from simsearch.data import wording
 from simsearch.index import files, filters
@@ -72,7 +72,7 @@ def run(
     of_root = filters.Compare("source", "=", root)
     stored = {r.id: r for batch in tools.engine.scan(of_root) for r in batch.records}
     found = files.find(root)
-    _warn_of_strangers(labels or {}, found)
+    _check_labels(labels or {}, found)
     plan = files.plan(found, stored)
     tools.delete(plan.vanished)
     changed, same = _told_apart(plan.suspects)
@@ -96,8 +96,14 @@ def run(
     )
 
 
-def _warn_of_strangers(labels: Mapping[str, Labels], found: Sequence[files.File]) -> None:
+def _check_labels(labels: Mapping[str, Labels], found: Sequence[files.File]) -> None:
     strangers = sorted(labels.keys() - {file.path for file in found})
+    if strangers and len(strangers) == len(labels):
+        raise errors.UsageError(
+            f"the table names none of the {wording.counted(len(found), 'image')} in the folder, "
+            f"but {wording.listed(strangers)}; paths in it are below the folder, such as "
+            f"{found[0].path}"
+        )
     if strangers:
         progress.log.warning(
             "the table has %s of no image in the folder: %s",

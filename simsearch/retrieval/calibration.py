@@ -68,6 +68,10 @@ class Calibration:
         cosine = np.asarray(cosine, np.float64)
         return np.clip(np.interp(cosine, self.cosines, self.probabilities), 0.0, 1.0)
 
+    def is_rough(self, false_match_rate: float) -> bool:
+        """Returns whether it was fitted to too few pairs to know where such a share lies."""
+        return self.num_different * false_match_rate < 1
+
     def threshold(self, false_match_rate: float) -> float:
         """Returns the cosine above which at most this share of different-class pairs lies.
 

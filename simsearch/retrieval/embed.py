@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from simsearch import checkpoints, models, parallel, preprocessing, runs, wiring
+from simsearch import checkpoints, models, parallel, preprocessing, progress, runs, wiring
 from simsearch.config import Config
 from simsearch.data import batch as batch_lib
 from simsearch.data import corrupt as corrupt_lib
@@ -133,7 +133,12 @@ class Embedder:
             split: The images.
             corrupt: Collects the rows that could not be read.
         """
-        batches = wiring.eval_batches(self.config, split, corrupt=corrupt)
+        batches = progress.track(
+            wiring.eval_batches(self.config, split, corrupt=corrupt),
+            total=-(-len(split.labels) // self.config.eval.batch_size),
+            description="embedding",
+            unit="batch",
+        )
         return embed_batches(
             self._embed,
             self._variables,

@@ -149,6 +149,8 @@ def _search_routes(service: Service, *, can_change: bool) -> fastapi.APIRouter:
             is_match=answer.is_match,
             threshold=answer.threshold,
             false_match_rate=None if answer.threshold is None else service.false_match_rate,
+            is_rough=answer.is_rough,
+            note=None if answer.hits else await service.why_nothing(query.request.filter),
             took_ms=1000 * (time.perf_counter() - started),
         )
 

@@ -65,6 +65,10 @@ class SearchAnswer(BaseModel):
         description="Share of the validation pairs of different classes that the threshold was "
         "set to let through at most; null where not calibrated."
     )
+    is_rough: bool = Field(
+        description="Whether threshold and probabilities are of too few pairs to be trusted."
+    )
+    note: str | None = Field(description="Why nothing was found; null where something was.")
     took_ms: float = Field(description="Milliseconds from request to answer.")
 
 

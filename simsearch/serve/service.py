@@ -97,6 +97,10 @@ class Service:
             raise _missing()
         return removed
 
+    async def why_nothing(self, filter_text: str | None) -> str:
+        """Returns why a search found nothing, in words."""
+        return await asyncio.to_thread(self._index.explain_nothing, filter_text or None)
+
     async def get(self, id_: str) -> models.StoredImage:
         """Returns what is known of a stored image."""
         found = await asyncio.to_thread(self._index.get, id_)

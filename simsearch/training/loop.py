@@ -167,7 +167,8 @@ def _show(bar: Any, figures: Mapping[str, float], *, epoch: float, last: float) 
     rate = figures.get("images_per_second")
     bar.set_postfix_str(
         f"loss {figures['loss']:.4f}, active {figures['active_fraction']:.0%}"
-        + (f", {rate:.0f} images/s" if rate else "")
+        + (f", {rate:.0f} images/s" if rate else ""),
+        refresh=False,
     )
 
 

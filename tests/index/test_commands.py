@@ -132,6 +132,9 @@ def test_an_honest_answer_where_nothing_is_similar():
         "validation pairs of different classes reach"
     )
     assert text.splitlines()[-1].split() == ["1", "0.412", "3.1", "%", "cookie", "cookie/1.jpg"]
+    rough = Answer([hit], False, 0.63, is_rough=True)
+    text = search_command.table(rough, false_match_rate=1e-3)
+    assert text.splitlines()[-1].startswith("do not trust the threshold and the probabilities")
 
 
 def test_wrong_searches_are_told_in_one_line(workdir, shapes, indexed, tmp_path):

@@ -18,10 +18,10 @@ def test_labels_are_class_folders_also_below_split_folders():
 
 def test_rows_of_no_image_are_named(caplog):
     table = dict.fromkeys(["a/1.png", "a/2.png", "b.png"], metadata.Labels("a", {}))
-    sync._warn_of_strangers(table, [files.File("", "a/1.png", 0, 0, "")])
+    sync._check_labels(table, [files.File("", "a/1.png", 0, 0, "")])
     assert "the table has 2 rows of no image in the folder: 'a/2.png', 'b.png'" in caplog.text
     caplog.clear()
-    sync._warn_of_strangers({}, [])
+    sync._check_labels({}, [])
     assert not caplog.text
 
 

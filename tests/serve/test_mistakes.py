@@ -26,6 +26,12 @@ def test_a_filter_compares_with_so_many_values_and_no_more(server, plum):
         assert reply.status == 422 and "at most 200 values" in reply.json["detail"]
 
 
+def test_a_mistyped_field_is_told_where_nothing_is_found(server, plum):
+    reply = server.search(plum, filter="lable = 'lime'")
+    assert reply.json["hits"] == [] and "did you mean label?" in reply.json["note"]
+    assert server.search(plum).json["note"] is None
+
+
 def test_a_region_of_no_numbers_is_refused(server, plum):
     for strange in ("nan", "inf", "-inf", "1e999"):
         reply = server.search(plum, crop=f"0,0,{strange},1")

@@ -1,0 +1,23 @@
+"""How far a long work is: said in lines where there is no terminal."""
+
+import logging
+
+from simsearch import progress
+
+
+def test_without_a_terminal_lines_say_how_far_it_is(monkeypatch, caplog):
+    monkeypatch.setattr(progress, "_LINE_SECONDS", 0)
+    caplog.set_level(logging.INFO, logger="simsearch")
+    with progress.bar(total=3, description="index", unit="image") as bar:
+        for _ in range(3):
+            bar.set_postfix_str("loss 0.5", refresh=False)
+            bar.update()
+    starts = [message.split(",")[0] for message in caplog.messages]
+    assert starts == [f"index: {done} of 3" for done in range(4)]
+    assert " left, " in caplog.messages[2] and caplog.messages[2].endswith("loss 0.5")
+
+
+def test_quick_work_says_nothing(caplog):
+    caplog.set_level(logging.INFO, logger="simsearch")
+    assert list(progress.track(range(5), total=5, description="index", unit="image")) == [*range(5)]
+    assert not caplog.messages
