@@ -128,14 +128,15 @@ def _save(
         )
         for i, triplet in enumerate(places)
     ]
+    num_classes, side = len(set(split.labels.tolist())), batch.images.shape[1]
     return plot.draw(
         output,
         rows,
         title="What the network sees in its first step",
         subtitle=(
             f"{config.data.source} {config.data.path}: {len(split.labels)} train images of "
-            f"{len(set(split.labels.tolist()))} classes",
-            f"{_sampling(config)}, {batch.images.shape[1]} x {batch.images.shape[1]} pixels from "
+            f"{num_classes} classes",
+            f"{_sampling(config, num_classes)}, {side} x {side} pixels from "
             f"{config.data.resize_size} ({config.data.resize_mode}), "
             f"seed {wiring.sampling_seed(config)}",
             _augmentation(config),
@@ -155,11 +156,13 @@ def _mixed_in(batch: batch_lib.Batch, place: int, class_names: tuple[str, ...]) 
     return f"+ {1 - batch.mix_weights[place]:.0%} {other}"
 
 
-def _sampling(config: Config) -> str:
+def _sampling(config: Config, num_classes: int) -> str:
     sampling, size = config.sampling, config.train.batch_size
     if sampling.mode in ("classes_by_samples", "hard_classes"):
         count = sampling.samples_per_class
-        return f"batches of {size // count} classes x {count} images ({sampling.mode})"
+        slots = size // count
+        often = ", classes come again" if slots > num_classes else ""
+        return f"batches of {slots} classes x {count} images ({sampling.mode}{often})"
     return f"batches of {size} images ({sampling.mode})"
 
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from starlette.exceptions import HTTPException
 
-from simsearch import config_serving, errors, index, parallel
+from simsearch import config_serving, errors, index, parallel, progress
 from simsearch.data import fetch, views
 from simsearch.data import images as images_lib
 from simsearch.index import filters, queries
@@ -65,7 +65,10 @@ class Searcher:
     def warm(self) -> None:
         """Runs the model and the search once in every size that requests can make of them."""
         side = self._index.embedder.config.data.image_size
-        for size in self._sizes:
+        sizes = progress.track(
+            self._sizes, total=len(self._sizes), description="warm", unit="batch size"
+        )
+        for size in sizes:
             vectors = self._embed([np.zeros((side, side, 3), np.uint8)] * size)
         # A stored image's search needs no model, and so no whole batch for it.
         for size in batching.batch_sizes(self._config.max_batch):
