@@ -110,4 +110,5 @@ def test_it_is_read_back_for_the_checkpoint_that_it_was_fitted_to(tmp_path):
     assert sorted(path.name for path in version.path.iterdir()) == [
         "config.json",
         "discriminant.npz",
+        "facts.json",
     ]
