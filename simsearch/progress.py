@@ -51,6 +51,7 @@ class _Lines(tqdm.tqdm):
 
     def display(self, msg: str | None = None, pos: int | None = None) -> None:
         if msg is None:
+            self.desc = self.desc.removesuffix(": ")  # Which a new description ends with.
             log.info("%s", str(self))
 
 

@@ -50,6 +50,7 @@ def load(
         test_fraction=test_fraction,
         split_seed=split_seed,
         where=root,
+        by_name=True,
     )
 
 

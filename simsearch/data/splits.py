@@ -98,6 +98,7 @@ def standardise(
     test_fraction: float,
     split_seed: int,
     where: str,
+    by_name: bool = False,
 ) -> dict[str, Split]:
     """Returns the splits train, validation and test of what a source found.
 
@@ -110,6 +111,8 @@ def standardise(
         test_fraction: Share of each class's train images, where test is missing.
         split_seed: Chooses those images.
         where: What the set is called in messages.
+        by_name: Whether the images' names decide which are held out, so that they stay so where
+            other images or classes are added; else rows are shuffled, as numbers are no names.
 
     Raises:
         UsageError: There are fewer than two classes.
@@ -124,7 +127,7 @@ def standardise(
         )
     fractions = {"test": test_fraction, "validation": valid_fraction}
     missing = {name: share for name, share in fractions.items() if name not in splits}
-    parts = _hold_out(train, missing, split_seed)
+    parts = _hold_out(train, missing, split_seed, by_name=by_name)
     return {name: pick(train, parts[name]) if name in parts else splits[name] for name in SPLITS}
 
 
@@ -160,16 +163,19 @@ def _numbers(texts: Iterable[str]) -> np.ndarray:
     return np.frombuffer(b"".join(digests), np.uint64)
 
 
-def _hold_out(split: Split, shares: Mapping[str, float], seed: int) -> dict[str, np.ndarray]:
-    """Returns sorted rows by split: of each class a share for each name, the rest for train.
-
-    The order within a class is that of numbers that depend on the images' names alone: where images
-    or classes are added later, those that were held out stay so, but for a few at the edges.
-    """
+def _hold_out(
+    split: Split, shares: Mapping[str, float], seed: int, *, by_name: bool
+) -> dict[str, np.ndarray]:
+    """Returns sorted rows by split: of each class a share for each name, the rest for train."""
     parts = {name: [] for name in (*shares, "train")}
-    order = np.argsort(_numbers(f"{seed} {name}" for name in split.names), kind="stable")
+    numbers = _numbers(f"{seed} {name}" for name in split.names) if by_name else None
     for label in np.unique(split.labels):
-        shuffled = rows = order[split.labels[order] == label]
+        rows = np.flatnonzero(split.labels == label)
+        if numbers is None:
+            shuffled = np.random.default_rng([seed, label]).permutation(rows)
+        else:
+            # Those of the lowest numbers are held out: of what is added, a few at the edges move.
+            shuffled = rows[np.argsort(numbers[rows], kind="stable")]
         spare = len(rows) - _MIN_TRAIN_IMAGES
         for name, share in shares.items():
             wanted = max(1, round(share * len(rows))) if share > 0 else 0
