@@ -17,7 +17,7 @@ REQUIREMENTS := $(shell if [ -z "$(DRIVER)" ]; then echo requirements.txt; \
 demo: install
 	$(VENV)/bin/python main.py --config demo --workdir $(RUNS)
 	$(VENV)/bin/python main.py --mode=eval --workdir $(RUNS) --seed=0
-	rm -rf $(RUNS)/index
+	rm -rf $(RUNS)/index $(RUNS)/digits
 	$(VENV)/bin/python main.py --mode=download --config demo --output $(RUNS)/digits
 	$(VENV)/bin/python main.py --mode=index --workdir $(RUNS) --images $(RUNS)/digits/test --index lance:$(RUNS)/index
 	@echo "search them in a browser: $(VENV)/bin/python main.py --mode=serve --workdir $(RUNS) --index lance:$(RUNS)/index"
