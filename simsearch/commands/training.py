@@ -191,6 +191,8 @@ def _fit(
             stop_request=stop_request,
             after_validation=after_validation,
         )
+        # What a signal asked for during the last step or validation is not forgotten.
+        stop_request.end_deferral(outcome="after the last step, which was saved")
         complete(version, splits, corrupt=corrupt)
     except stop.Stopped as stopped:
         raise stopped.with_advice(

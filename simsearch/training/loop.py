@@ -144,8 +144,6 @@ def fit(
                 store.wait()
                 raise stop.Stopped(stop_request.number, outcome=f"saved after step {done}")
     store.wait()
-    # What a signal asked for during the last step or validation is not forgotten.
-    stop_request.end_deferral(outcome="after the last step, which was saved")
     return state
 
 

@@ -7,20 +7,9 @@ import pytest
 import simsearch
 from simsearch import checkpoints, errors, runs
 from simsearch.commands import average
+from tests.commands import tiny
 
-TINY = {
-    "data.source": "folder",
-    "data.image_size": 24,
-    "data.resize_size": 28,
-    "data.resize_mode": "squash",
-    "model.backbone": "resnet18",
-    "model.weights": "none",
-    "model.embedding_size": 16,
-    "model.freeze_batch_norm": True,
-    "train.batch_size": 12,
-    "train.num_steps": 2,
-    "eval.num_bootstrap": 50,
-}
+TINY = tiny.FIELDS | {"model.freeze_batch_norm": True}
 
 
 @pytest.fixture(scope="module")

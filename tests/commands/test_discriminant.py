@@ -2,23 +2,11 @@ import pytest
 
 import simsearch
 from simsearch.commands import discriminant
-
-TINY = {
-    "data.source": "folder",
-    "data.image_size": 24,
-    "data.resize_size": 28,
-    "data.resize_mode": "squash",
-    "model.backbone": "resnet18",
-    "model.weights": "none",
-    "model.embedding_size": 16,
-    "train.batch_size": 12,
-    "train.num_steps": 2,
-    "eval.num_bootstrap": 50,
-}
+from tests.commands import tiny
 
 
 def test_a_training_ends_with_it_and_going_on_does_not_fit_it_again(shapes, tmp_path, monkeypatch):
-    fields = TINY | {"data.path": str(shapes), "data.cache_dir": str(tmp_path / "cache")}
+    fields = tiny.FIELDS | {"data.path": str(shapes), "data.cache_dir": str(tmp_path / "cache")}
     version = simsearch.train(simsearch.load_config("train", fields), workdir=tmp_path / "runs")
     written = version.discriminant_file.read_bytes()
     monkeypatch.setattr(
@@ -38,14 +26,14 @@ def test_a_training_ends_with_it_and_going_on_does_not_fit_it_again(shapes, tmp_
     ],
 )
 def test_there_is_none_where_it_is_not_wanted_or_would_harm(change):
-    fields = TINY | {"data.path": "images"}
+    fields = tiny.FIELDS | {"data.path": "images"}
     assert discriminant.is_wanted(simsearch.load_config("train", fields))
     assert not discriminant.is_wanted(simsearch.load_config("train", fields | change))
 
 
 def test_of_many_images_some_are_drawn(shapes, tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(discriminant, "_MAX_IMAGES", 7)
-    fields = TINY | {"data.path": str(shapes), "data.cache_dir": str(tmp_path / "cache")}
+    fields = tiny.FIELDS | {"data.path": str(shapes), "data.cache_dir": str(tmp_path / "cache")}
     with caplog.at_level("INFO", "simsearch"):
         version = simsearch.train(simsearch.load_config("train", fields), workdir=tmp_path / "runs")
     assert "fitting the discriminant to 7 train images" in caplog.text

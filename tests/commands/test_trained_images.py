@@ -7,20 +7,9 @@ import pytest
 import simsearch
 from simsearch import errors, wiring
 from simsearch.commands import trained_images
+from tests.commands import tiny
 
-TINY = {
-    "data.source": "folder",
-    "data.image_size": 24,
-    "data.resize_size": 28,
-    "data.valid_fraction": 0.3,
-    "data.test_fraction": 0.3,
-    "model.backbone": "resnet18",
-    "model.weights": "none",
-    "model.embedding_size": 16,
-    "train.batch_size": 12,
-    "train.num_steps": 1,
-    "eval.num_bootstrap": 20,
-}
+TINY = tiny.FIELDS | {"data.valid_fraction": 0.3, "data.test_fraction": 0.3}
 
 
 @pytest.fixture(scope="module")
