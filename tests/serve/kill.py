@@ -83,6 +83,13 @@ def take(ledger, choose):
         return id_, image
 
 
+def await_something_to_lose(ledger):
+    """Waits for the first image of all rounds, which a busy machine may be long about."""
+    deadline = time.monotonic() + 60
+    while not ledger.counts["added"] and time.monotonic() < deadline:
+        time.sleep(0.01)
+
+
 def check(url, workdir, ledger, first):
     """Asserts that the index holds what was acknowledged, and whole rows only."""
     with simsearch.Index.open(url, workdir=workdir) as index:
@@ -130,6 +137,7 @@ def run(url, workdir, *, rounds, seed, longest=1.5, report=lambda text: None):
                 work = [
                     pool.submit(change, started, ledger, Seeds(), is_over) for _ in range(WORKERS)
                 ]
+                await_something_to_lose(ledger)
                 time.sleep(choose.uniform(0.1, longest))
                 started.process.kill()
                 started.process.wait()
