@@ -81,6 +81,7 @@ def run(argv: list[str]) -> None:
     # Imported here so that a mistyped flag and --help are answered at once.
     from simsearch import memory, progress
 
+    memory.collect_seldom()
     memory.keep(large_arrays=FLAGS.mode != "serve")
     progress.log_to_stdout()
     module, function, names = MODES[FLAGS.mode]

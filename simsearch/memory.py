@@ -1,6 +1,7 @@
-"""How the C library keeps the memory of arrays: what a step frees, the next one takes again."""
+"""How a process keeps memory: what a step frees the next takes again, and what lasts is let be."""
 
 import ctypes
+import gc
 import sys
 
 # Of glibc's malloc.h; Python's ctypes knows no names for them.
@@ -9,6 +10,18 @@ _MADV_HUGEPAGE = 14
 _PAGE = 2**21
 # Addresses, not memory: what is never written to costs nothing.
 _RESERVED = 2**33
+# New objects between two looks for unreachable ones; by default Python waits for 700.
+_OBJECTS = 100_000
+
+
+def collect_seldom() -> None:
+    """Makes Python look for unreachable objects a hundredth as often; call it before imports.
+
+    Imports and traces make millions of objects that stay, and each look goes through the young
+    ones again for nothing: half a second of the four that a search takes to start. What no cycle
+    refers to is freed at once as ever.
+    """
+    gc.set_threshold(_OBJECTS, *gc.get_threshold()[1:])
 
 
 def keep(*, large_arrays: bool = True) -> bool:

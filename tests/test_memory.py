@@ -1,3 +1,4 @@
+import gc
 import subprocess
 import sys
 
@@ -46,3 +47,14 @@ def test_nothing_changes_without_glibc(monkeypatch):
     monkeypatch.setattr(memory.sys, "platform", "linux")
     monkeypatch.setattr(memory.ctypes, "CDLL", lambda _: object())
     assert not memory.keep()
+
+
+def test_python_looks_for_unreachable_objects_less_often():
+    before = gc.get_threshold()
+    gc.set_threshold(700, 10, 10)
+    try:
+        memory.collect_seldom()
+        assert gc.get_threshold() == (100_000, 10, 10)
+        assert gc.isenabled()
+    finally:
+        gc.set_threshold(*before)
