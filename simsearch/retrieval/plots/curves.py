@@ -33,9 +33,13 @@ def draw(
     with style.Canvas(11, 6.2) as canvas:
         grid = canvas.figure.subplots(2, 3)
         for axes, name in zip(grid.flat[1:], _TRAIN, strict=True):
-            _line(axes, train, name, color=style.QUERY, smooth=True)
+            _line(axes, train, name, color=style.QUERY)
             axes.set_title(_TITLES[name], loc="left")
         _validation(grid.flat[0], validation, monitor)
+        # From the start of training, so that a short run is not drawn between two odd fractions.
+        last = max((record["epoch"] for record in records), default=0) or 1
+        for axes in grid.flat:
+            axes.set_xlim(0, 1.03 * last)
         for axes in grid[-1]:
             axes.set_xlabel("epoch")
         canvas.figure.tight_layout(pad=1.2)
@@ -72,7 +76,6 @@ def _line(
     *,
     color: Any,
     label: str | None = None,
-    smooth: bool = False,
 ) -> None:
     points = [(r["epoch"], r[name]) for r in records if r.get(name) is not None]
     if not points:
@@ -80,4 +83,3 @@ def _line(
     epochs, values = zip(*points, strict=True)
     marker = "o" if len(points) <= 30 else None
     axes.plot(epochs, values, color=color, linewidth=1.6, marker=marker, markersize=3, label=label)
-    axes.margins(x=0.03)
