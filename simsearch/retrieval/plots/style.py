@@ -109,14 +109,18 @@ def mosaic(images: Sequence[np.ndarray]) -> np.ndarray:
     if len(images) == 1:
         return images[0]
     side = min(min(image.shape[:2]) for image in images)
+    if len(images) == 2:
+        return np.hstack([_middle(image, side, side // 2) for image in images])
     square = np.full((2 * side, 2 * side, 3), 255, np.uint8)
     for place, image in enumerate(images[:4]):
-        top, left = ((length - side) // 2 for length in image.shape[:2])
         down, right = (side * step for step in divmod(place, 2))
-        square[down : down + side, right : right + side] = image[
-            top : top + side, left : left + side
-        ]
+        square[down : down + side, right : right + side] = _middle(image, side, side)
     return square
+
+
+def _middle(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    top, left = (image.shape[0] - height) // 2, (image.shape[1] - width) // 2
+    return image[top : top + height, left : left + width]
 
 
 def show_tile(axes: Any, image: np.ndarray, *, color: str, width: float = 3.0) -> None:

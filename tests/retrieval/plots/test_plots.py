@@ -98,10 +98,13 @@ def test_images_of_any_shape_are_drawn(shape, tmp_path):
 def test_several_queries_are_shown_as_one_square_of_their_middles():
     images = [np.full((4, 6, 3), 10, np.uint8), np.full((8, 4, 3), 20, np.uint8)]
     images[0][:, 0] = images[0][:, 5] = 99  # outside its middle
-    square = style.mosaic(images)
-    assert square.shape == (8, 8, 3)
-    assert np.all(square[:4, :4] == 10) and np.all(square[:4, 4:] == 20)
-    assert np.all(square[4:] == 255)
+    two = style.mosaic(images)
+    assert two.shape == (4, 4, 3)
+    assert np.all(two[:, :2] == 10) and np.all(two[:, 2:] == 20)
+    three = style.mosaic([*images, images[0]])
+    assert three.shape == (8, 8, 3)
+    assert np.all(three[:4, :4] == 10) and np.all(three[:4, 4:] == 20)
+    assert np.all(three[4:, :4] == 10) and np.all(three[4:, 4:] == 255)
     assert style.mosaic(images[:1]) is images[0]
 
 
