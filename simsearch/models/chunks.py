@@ -8,6 +8,8 @@ in the backward pass, and memory holds the block's inputs alone.
 import flax.linen as nn
 import jax
 
+from simsearch.models import platform
+
 # A core's second cache; the widest feature map of a chunk of images should not exceed it by much.
 _CACHE_FLOATS = 2**18
 
@@ -43,7 +45,7 @@ def apply(
         out = jax.lax.map(step, chunks)
         return out.reshape(batch, *out.shape[2:])
 
-    return jax.lax.platform_dependent(variables, x, cpu=by_chunks, default=whole)
+    return platform.choose(variables, x, cpu=by_chunks, default=whole)
 
 
 def chunk_size(batch: int, widest: int) -> int:

@@ -5,6 +5,8 @@ from collections.abc import Callable
 
 import jax
 
+from simsearch.models import platform
+
 Zeros = tuple[int, int]  # before and after
 Padding = tuple[Zeros, Zeros]  # of the rows and of the columns
 
@@ -47,7 +49,7 @@ def with_cpu_forms(
         x: jax.Array, kernel: jax.Array, stride: int, groups: int, padding: Padding
     ) -> jax.Array:
         options = {"stride": stride, "groups": groups, "padding": padding}
-        return jax.lax.platform_dependent(
+        return platform.choose(
             x,
             kernel,
             cpu=functools.partial(forward, **options),
@@ -61,7 +63,7 @@ def with_cpu_forms(
         stride: int, groups: int, padding: Padding, saved: tuple, gradient: jax.Array
     ) -> tuple:
         options = {"stride": stride, "groups": groups, "padding": padding}
-        return jax.lax.platform_dependent(
+        return platform.choose(
             *saved,
             gradient,
             cpu=functools.partial(backward, **options),

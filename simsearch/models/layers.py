@@ -7,7 +7,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from simsearch.models import convolution, depthwise, grouped, narrow
+from simsearch.models import convolution, depthwise, grouped, narrow, platform
 
 # Up to so many output pixels XLA:CPU is slower with a convolution than with a matrix product over
 # patches: 25-50 times at 2x2 and 1x1, where it has no fast kernel, and about equal from 5x5 on.
@@ -85,7 +85,7 @@ def convolve_fast(
     output_pixels = -(-x.shape[1] // stride) * -(-x.shape[2] // stride)
     if output_pixels <= _PATCHES_MAX_PIXELS:
         patches = functools.partial(convolve_patches, stride=stride, padding=padding)
-        return jax.lax.platform_dependent(x, kernel, cpu=patches, default=plain)
+        return platform.choose(x, kernel, cpu=patches, default=plain)
     if narrow.MIN_CHANNELS <= x.shape[-1] <= narrow.MAX_CHANNELS:
         return narrow.convolve(x, kernel, stride, groups, padding)
     return plain(x, kernel)

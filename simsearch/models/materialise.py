@@ -2,6 +2,8 @@
 
 import jax
 
+from simsearch.models import platform
+
 
 @jax.custom_vjp
 def materialise(x: jax.Array) -> jax.Array:
@@ -14,7 +16,7 @@ def materialise(x: jax.Array) -> jax.Array:
     Args:
         x: Not empty.
     """
-    return jax.lax.platform_dependent(x, cpu=_on_cpu, default=lambda x: x)
+    return platform.choose(x, cpu=_on_cpu, default=lambda x: x)
 
 
 def _on_cpu(x: jax.Array) -> jax.Array:

@@ -4,6 +4,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from simsearch.models import platform
+
 _SIDE, _STRIDE, _PADDING = 3, 2, 1
 
 
@@ -29,7 +31,7 @@ def _forward(x: jax.Array) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
 
 
 def _backward(kept: tuple[jax.Array, jax.Array], dy: jax.Array) -> tuple[jax.Array]:
-    dx = jax.lax.platform_dependent(*kept, dy, cpu=_by_comparisons, default=_by_window)
+    dx = platform.choose(*kept, dy, cpu=_by_comparisons, default=_by_window)
     return (dx,)
 
 
