@@ -324,4 +324,12 @@ def _of_losses(config: Config) -> Iterator[str]:
     uses_own_triplets = config.loss.terms.triplet and config.loss.triplet.miner == "none"
     if config.sampling.mode != "triplets" and uses_own_triplets:
         yield "loss.triplet.miner=none needs sampling.mode=triplets, or choose a miner"
+    terms = config.loss.terms
+    if config.train.monitor == "classifier_accuracy" and not (
+        terms.proxy_anchor or terms.arcface or terms.normalised_softmax
+    ):
+        yield (
+            "train.monitor=classifier_accuracy needs a loss with class vectors, such as "
+            "loss.terms.normalised_softmax=1; or choose another, such as map_at_r"
+        )
     yield from config_loss.contradictions(config.loss)

@@ -62,6 +62,10 @@ def test_json_keeps_everything():
             dict.fromkeys(WEIGHTED, "0") | {"loss.terms.arcface": "1", "loss.memory_size": "9"},
             "loss.memory_size needs a loss that looks at pairs",
         ),
+        (
+            {"train.monitor": "classifier_accuracy", "loss.terms.normalised_softmax": "0"},
+            "train.monitor=classifier_accuracy needs a loss with class vectors",
+        ),
         ({"loss.arcface.margin": "1.6"}, "must be >= 0 and < 1.5708"),
         ({"train.batch_size": "4"}, "makes batches of one class"),
         ({"optimizer.learning_rate": "fast"}, "must be a number"),

@@ -9,10 +9,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from simsearch import config_files, errors, progress, runs, wiring
-from simsearch.commands import shared, trained_images
+from simsearch.commands import calibration, shared, trained_images
 from simsearch.config import Config, differences
 from simsearch.data import corrupt as corrupt_lib
 from simsearch.data import images, sources
+from simsearch.retrieval import calibration as calibration_lib
 from simsearch.retrieval import embed
 from simsearch.retrieval import versus as versus_lib
 
@@ -86,13 +87,13 @@ def compare(
     for version, parts in zip(found, splits, strict=True):
         trained_images.warn(version, parts[split], split)
     corrupt = corrupt_lib.CorruptLog()
-    sides = [
-        _side(version, config, parts, split=split, corrupt=corrupt)
+    measured = [
+        _measured(version, config, parts, split=split, corrupt=corrupt)
         for version, config, parts in zip(found, configs, splits, strict=True)
     ]
     options = configs[0].eval
     result = versus_lib.versus(
-        *sides,
+        *(each.side for each in measured),
         labels=splits[0][split].labels,
         num_neighbors=options.num_neighbors,
         temperature=options.temperature,
@@ -114,7 +115,12 @@ def compare(
     json_path = directory / "compare.json"
     runs.write_text(json_path, json.dumps(content, indent=2) + "\n")
     picture_path = _draw(
-        directory / "changed.png", result, names, images_of=splits[0][split], config=configs[0]
+        directory / "changed.png",
+        result,
+        names,
+        calibrations=[each.calibration for each in measured],
+        images_of=splits[0][split],
+        config=configs[0],
     )
     progress.log.info("figures: %s\npicture: %s", json_path, picture_path)
     return CompareResult(result, json_path, picture_path)
@@ -138,20 +144,27 @@ def _check_same_images(
     )
 
 
-def _side(
+class _Measured(NamedTuple):
+    side: versus_lib.Side
+    calibration: calibration_lib.Calibration | None
+
+
+def _measured(
     version: runs.Version,
     config: Config,
     parts: Mapping[str, sources.Split],
     *,
     split: str,
     corrupt: corrupt_lib.CorruptLog,
-) -> versus_lib.Side:
+) -> _Measured:
     embedder = embed.Embedder.from_version(version, config=config)
     embedded = {
         name: embed.embed_cached(embedder, parts[name], version.eval_dir / "cache", corrupt=corrupt)
         for name in dict.fromkeys((split, "train"))
     }
-    return versus_lib.Side(embedded[split], embedded["train"], parts["train"].labels)
+    side = versus_lib.Side(embedded[split], embedded["train"], parts["train"].labels)
+    found = calibration.of(version, embedder, parts, config=config, corrupt=corrupt)
+    return _Measured(side, found)
 
 
 def _say(result: versus_lib.Versus, names: Sequence[str], *, split: str, confidence: float) -> None:
@@ -176,6 +189,7 @@ def _draw(
     result: versus_lib.Versus,
     names: Sequence[str],
     *,
+    calibrations: Sequence[calibration_lib.Calibration | None],
     images_of: sources.Split,
     config: Config,
 ) -> pathlib.Path:
@@ -201,8 +215,10 @@ def _draw(
                 score=float(side.scores[position]),
                 caption=caption(int(side.rows[position])),
                 correct=bool(images_of.labels[side.rows[position]] == images_of.labels[query]),
+                probability=calibrated
+                and float(calibrated.probability(np.float64(side.scores[position]))),
             )
-            for side in (result.first, result.second)
+            for side, calibrated in zip((result.first, result.second), calibrations, strict=True)
         ]
         return changed.Change(image(query), caption(query), tuple(results))
 

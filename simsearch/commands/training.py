@@ -16,14 +16,12 @@ from simsearch import (
     progress,
     runs,
     wiring,
-    wiring_losses,
 )
 from simsearch.commands import calibration, discriminant, shared, trained_images
 from simsearch.config import Config, differences
 from simsearch.data import confusion as confusion_lib
 from simsearch.data import corrupt as corrupt_lib
 from simsearch.data import sources
-from simsearch.losses import terms
 from simsearch.models import pretrained
 from simsearch.retrieval import classifier, embed
 from simsearch.retrieval.metrics import ranking
@@ -138,16 +136,10 @@ def prepare(config: Config) -> dict[str, sources.Split]:
 
 
 def _check_monitor(config: Config, splits: Mapping[str, sources.Split]) -> None:
-    if config.train.monitor != "classifier_accuracy":
-        return
-    if (
-        not _knows_validation_classes(splits)
-        or terms.classifier(wiring_losses.loss_terms(config)) is None
-    ):
+    if config.train.monitor == "classifier_accuracy" and not _knows_validation_classes(splits):
         raise errors.UsageError(
-            "train.monitor=classifier_accuracy needs a loss with class vectors, such as "
-            "loss.terms.normalised_softmax=1, and validation images of the classes that are "
-            "trained on; or choose another, such as map_at_r"
+            "train.monitor=classifier_accuracy needs validation images of the classes that are "
+            "trained on, and there are none; choose another, such as map_at_r"
         )
 
 
@@ -267,7 +259,9 @@ def validation(
         means = scores.means()
         vectors = classifier.chosen(config, proxies) if has_train_classes else None
         if vectors is not None:
-            right = classifier.is_right(embeddings, labels, vectors=vectors)
+            right = classifier.is_right(
+                embeddings, labels, vectors=vectors, trained_labels=splits["train"].labels
+            )
             means["classifier_accuracy"] = float(np.mean(right))
         return means
 

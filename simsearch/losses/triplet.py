@@ -32,6 +32,11 @@ def explicit(
 
     Raises:
         ValueError: B is not a multiple of 3.
+
+    References:
+        Schroff, Kalenichenko, Philbin. FaceNet. 2015. https://arxiv.org/abs/1503.03832
+        Hermans, Beyer, Leibe. In Defense of the Triplet Loss for Person Re-Identification. 2017.
+        https://arxiv.org/abs/1703.07737 (the soft margin)
     """
     if embeddings.shape[0] % 3:
         raise ValueError(
@@ -61,9 +66,11 @@ def mined(
 ) -> parts.LossParts:
     """Returns this device's share of the triplet loss with triplets mined in the whole gallery.
 
+        sum of max(d(a, p) - d(a, n) + margin, 0) over the triplets that the miner chooses
+
     Args:
-        anchors: This device's A images.
-        gallery: N images, the anchors among them.
+        anchors: This device's A images, embeddings float [A, D].
+        gallery: N images, embeddings float [N, D], the anchors among them.
         miner: "distance_weighted", a key of `mining.MINERS`, or a function of that form.
         margin: By how much a negative must be further than a positive, in units of the distance.
         distance: A key of `distances.DISTANCES`.
@@ -71,7 +78,7 @@ def mined(
         key: The same on every device; only "distance_weighted" draws from it.
 
     Returns:
-        Parts whose count is told by the miner.
+        Parts whose count is told by the miner, as is where it comes from.
     """
     if miner == "distance_weighted":
         mine = _distance_weighted(anchors, gallery, key)

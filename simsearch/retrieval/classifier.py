@@ -41,12 +41,18 @@ def load(version: runs.Version) -> np.ndarray | None:
     return chosen(config, store.restore_proxies(step, like))
 
 
-def is_right(embeddings: np.ndarray, labels: np.ndarray, *, vectors: np.ndarray) -> np.ndarray:
+def is_right(
+    embeddings: np.ndarray, labels: np.ndarray, *, vectors: np.ndarray, trained_labels: np.ndarray
+) -> np.ndarray:
     """Returns whether the class vector nearest to each image is its own class's, float [N].
 
     Args:
         embeddings: L2-normalised, float32 [N, D].
         labels: Classes, int [N].
         vectors: L2-normalised, float32 [C, D].
+        trained_labels: Classes of the train images, int [M]. The vector of a class without any
+            says nothing, and takes no part.
     """
-    return (np.argmax(embeddings @ vectors.T, axis=1) == labels).astype(np.float64)
+    trained = np.unique(trained_labels)
+    nearest = np.argmax(embeddings @ vectors[trained].T, axis=1)
+    return (trained[nearest] == labels).astype(np.float64)

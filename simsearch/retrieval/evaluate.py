@@ -100,7 +100,9 @@ def measure(
             exclude=own_rows,
         )
         if class_vectors is not None:
-            right = classifier.is_right(embeddings, labels, vectors=class_vectors)
+            right = classifier.is_right(
+                embeddings, labels, vectors=class_vectors, trained_labels=gallery_labels
+            )
             columns["classifier_accuracy"] = right.astype(np.float32)
     else:
         notes = ("no accuracy of classes: no train image is of one of this split's",)
@@ -196,7 +198,8 @@ def _calibration_figures(
     calibrated: figures_lib.Calibrated, pairs: pairs_lib.Pairs
 ) -> dict[str, bootstrap.Interval]:
     """Returns the calibration's errors, and what its threshold does to these pairs."""
-    start = int(bins.of(np.float32(calibrated.threshold)))
+    # Not its bin, which holds the cosines of 1 as well where the threshold lies above them all.
+    start = int(np.searchsorted(bins.edges(), calibrated.threshold))
     values = {
         "calibration_error": calibrated.reliability.error,
         "threshold": calibrated.threshold,

@@ -18,8 +18,18 @@ OVERRIDES = {
 def test_the_nearest_class_vector_names_the_class():
     vectors = np.eye(3, dtype=np.float32)
     embeddings = np.float32([[0.9, 0.1, 0], [0, 0.6, 0.8], [0.7, 0, -0.7]])
-    right = classifier.is_right(embeddings, np.array([0, 1, 0]), vectors=vectors)
+    labels = np.array([0, 1, 0])
+    right = classifier.is_right(embeddings, labels, vectors=vectors, trained_labels=np.arange(3))
     assert right.tolist() == [1.0, 0.0, 1.0]
+
+
+def test_the_vector_of_a_class_without_train_images_takes_no_part():
+    # As the discriminant has it: nearer to what is unlike all trained classes than any of them.
+    vectors = np.float32([[1, 0], [0, 0], [0, 1]])
+    embeddings = np.float32([[-0.6, -0.8], [-0.8, -0.6], [1, 0]])
+    labels = np.array([0, 2, 1])
+    right = classifier.is_right(embeddings, labels, vectors=vectors, trained_labels=[0, 0, 2])
+    assert right.tolist() == [1.0, 1.0, 0.0]
 
 
 def test_the_heaviest_loss_of_the_best_checkpoint_is_loaded(tmp_path):

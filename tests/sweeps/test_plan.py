@@ -86,6 +86,13 @@ def test_everything_wrong_is_told_at_once():
         ({"sweep.num_trials": 0}, "needs a number >= 1"),
         ({"sweep.study": "a/b"}, "sweep.study='a/b' must be letters"),
         ({"sweep.space.train.batch_size": [20, 21]}, "must be a multiple of"),
+        (
+            {
+                "train.monitor": "classifier_accuracy",
+                "sweep.space.loss.terms.normalised_softmax": [0.0, 1.0],
+            },
+            "needs a loss with class vectors",
+        ),
         ({"sweep.space.model.backbone": ["resnet51"]}, "did you mean resnet50?"),
         ({"train.num_epocs": 3}, "did you mean train.num_epochs?"),
     ],

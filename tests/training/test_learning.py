@@ -94,15 +94,27 @@ def train(overrides):
     return begin, state
 
 
-ONLY = {"loss.terms.triplet": 0.0}
+def alone(name, **fields):
+    """Returns the overrides of a training by one loss and no other."""
+    others = {f"loss.terms.{term}": 0.0 for term in ("triplet", "supcon", "normalised_softmax")}
+    return others | {f"loss.terms.{name}": 1.0} | fields
+
+
 RECIPES = {
-    name: ONLY | {f"loss.terms.{name}": 1.0}
-    for name in ("supcon", "multi_similarity", "circle", "proxy_anchor", "arcface")
+    name: alone(name)
+    for name in (
+        "triplet",
+        "supcon",
+        "multi_similarity",
+        "circle",
+        "proxy_anchor",
+        "arcface",
+        "normalised_softmax",
+    )
 } | {
-    "triplet, batch all": {},
-    "triplet, distance weighted": {"loss.triplet.miner": "distance_weighted"},
-    "supcon and softmax, averaged": ONLY
-    | {"loss.terms.supcon": 1.0, "loss.terms.normalised_softmax": 1.0, "train.ema_decay": 0.95},
+    "triplet, semi-hard": alone("triplet", **{"loss.triplet.miner": "semi_hard"}),
+    "triplet, distance weighted": alone("triplet", **{"loss.triplet.miner": "distance_weighted"}),
+    "the default, averaged": {"train.ema_decay": 0.95},
 }
 
 
