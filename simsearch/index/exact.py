@@ -7,8 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from simsearch.index import filters, nearest
-from simsearch.index import record as record_lib
+from simsearch.index import columns, filters, nearest
 from simsearch.index.engine import Engine
 from simsearch.index.record import Found, Record
 
@@ -159,7 +158,7 @@ class ExactView:
         self._records: list[Record | None] = []
         self._slots: dict[str, int] = {}
         self._free: list[int] = []
-        self._columns: dict[str, _Column] = {}
+        self._columns: dict[str, columns.Column] = {}
         self._masks: dict[str, jax.Array] = {}
         self._capacity = nearest.capacity(len(records), self._mesh.size)
         host = np.zeros((self._capacity, self._size), np.float32)
@@ -231,32 +230,10 @@ class ExactView:
                 return ~self._passes(part)
             case _:
                 if tree.field not in self._columns:
-                    self._columns[tree.field] = _Column(tree.field, self._records)
+                    self._columns[tree.field] = columns.Column(tree.field, self._records)
                 return self._columns[tree.field].passes(tree)
 
     def _set_columns(self, slots: Sequence[int]) -> None:
         self._masks.clear()
         for column in self._columns.values():
             column.set(slots, self._records)
-
-
-class _Column:
-    """One field of all rows as codes of its different values: each is compared once."""
-
-    def __init__(self, name: str, records: Sequence[Record | None]) -> None:
-        self._name = name
-        self._codes = np.zeros(len(records), np.int32)
-        self._code_of: dict[tuple[type, record_lib.Value], int] = {(type(None), None): 0}
-        self.set(range(len(records)), records)
-
-    def set(self, slots: Iterable[int], records: Sequence[Record | None]) -> None:
-        for slot in slots:
-            record = records[slot]
-            value = None if record is None else record_lib.field(record, self._name)
-            key = (type(value), value)
-            self._codes[slot] = self._code_of.setdefault(key, len(self._code_of))
-
-    def passes(self, leaf: filters.Compare | filters.In | filters.Exists) -> np.ndarray:
-        accepts = filters.acceptor(leaf)
-        passing = [accepts(value) for _, value in self._code_of]
-        return np.asarray(passing)[self._codes]

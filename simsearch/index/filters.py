@@ -132,8 +132,8 @@ def acceptor(leaf: Compare | In | Exists) -> Callable[[record_lib.Value], bool]:
         case Exists():
             return lambda value: value is not None
         case In(_, values):
-            wanted = set(map(_comparable, values))
-            return lambda value: value is not None and _comparable(value) in wanted
+            wanted = set(map(comparable, values))
+            return lambda value: value is not None and comparable(value) in wanted
         case Compare(_, operator, other):
             return lambda value: value is not None and _compare(value, operator, other)
 
@@ -162,14 +162,14 @@ def kind(value: Constant) -> Literal["text", "boolean", "number"]:
     return "text" if isinstance(value, str) else "number"
 
 
-def _comparable(value: Constant) -> tuple[str, Constant]:
+def comparable(value: Constant) -> tuple[str, Constant]:
     """Returns what is equal for values that are equal to a filter, and only for them."""
     sort = kind(value)
     return sort, float(value) if sort == "number" else value
 
 
 def _compare(value: Constant, operator: str, other: Constant) -> bool:
-    (sort, value), (other_sort, other) = _comparable(value), _comparable(other)
+    (sort, value), (other_sort, other) = comparable(value), comparable(other)
     if sort != other_sort:
         return False
     if operator in ("=", "!="):

@@ -1,0 +1,94 @@
+"""One field of every row in memory, so that a filter's comparison is a look-up and no walk."""
+
+import bisect
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from simsearch.index import filters
+from simsearch.index import record as record_lib
+from simsearch.index.record import Record
+
+# Of the rows that have no value.
+_NONE = 0
+
+
+class Column:
+    """A field as codes of its different values.
+
+    A comparison finds the codes that pass by hash or by bisection, whatever the number of values:
+    a server compares with hundreds that a stranger sent, of paths that all differ.
+    """
+
+    def __init__(self, name: str, records: Sequence[Record | None]) -> None:
+        """Reads the field of each row; a row without a record has no value.
+
+        Args:
+            name: Of the field.
+            records: Of the rows.
+        """
+        self._name = name
+        self._codes = np.full(len(records), _NONE, np.int32)
+        self._code_of: dict[tuple[str, filters.Constant], int] = {}
+        self._ordered: dict[str, tuple[list[filters.Constant], np.ndarray]] = {}
+        self.set(range(len(records)), records)
+
+    def set(self, rows: Iterable[int], records: Sequence[Record | None]) -> None:
+        """Reads the field of some rows anew; `records` are those of all rows."""
+        for row in rows:
+            record = records[row]
+            value = None if record is None else record_lib.field(record, self._name)
+            if value is None:
+                self._codes[row] = _NONE
+                continue
+            key = filters.comparable(value)
+            if key not in self._code_of:
+                self._code_of[key] = len(self._code_of) + 1
+                self._ordered.clear()
+            self._codes[row] = self._code_of[key]
+
+    def passes(self, leaf: filters.Compare | filters.In | filters.Exists) -> np.ndarray:
+        """Returns which rows a comparison lets through, bool [rows]."""
+        passing = np.zeros(len(self._code_of) + 1, bool)
+        match leaf:
+            case filters.Exists():
+                passing[_NONE + 1 :] = True
+            case filters.In(_, values):
+                passing[[self._code(value) for value in values]] = True
+            case filters.Compare(_, "=", value):
+                passing[self._code(value)] = True
+            case filters.Compare(_, "!=", value):
+                passing[self._in_order(filters.kind(value))[1]] = True
+                passing[self._code(value)] = False
+            case filters.Compare(_, operator, value):
+                passing[self._beyond(operator, value)] = True
+        if not isinstance(leaf, filters.Exists):
+            passing[_NONE] = False
+        return passing[self._codes]
+
+    def _code(self, value: filters.Constant) -> int:
+        return self._code_of.get(filters.comparable(value), _NONE)
+
+    def _beyond(self, operator: str, value: filters.Constant) -> np.ndarray:
+        """Returns the codes of the values on one side of another."""
+        sort, value = filters.comparable(value)
+        values, codes = self._in_order(sort)
+        if sort == "boolean":
+            return codes[:0]
+        if operator == "<":
+            return codes[: bisect.bisect_left(values, value)]
+        if operator == "<=":
+            return codes[: bisect.bisect_right(values, value)]
+        if operator == ">":
+            return codes[bisect.bisect_right(values, value) :]
+        return codes[bisect.bisect_left(values, value) :]
+
+    def _in_order(self, sort: str) -> tuple[list[filters.Constant], np.ndarray]:
+        """Returns the values of one kind in ascending order, and their codes."""
+        if sort not in self._ordered:
+            pairs = sorted(
+                (value, code) for (kind, value), code in self._code_of.items() if kind == sort
+            )
+            codes = np.array([code for _, code in pairs], np.int64)
+            self._ordered[sort] = [value for value, _ in pairs], codes
+        return self._ordered[sort]
