@@ -28,6 +28,8 @@ _HEADERS = {
 # IPv6 addresses that carry an IPv4 address in their last 32 bits: NAT64, and the old compatible
 # form. Mapped, 6to4 and Teredo addresses are unwrapped by the ipaddress module.
 _CARRIERS = (ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("::/96"))
+# Local translators' (RFC 8215, RFC 7915) and documentation's, which not every Python's table knows.
+_LOCAL = tuple(map(ipaddress.ip_network, ("64:ff9b:1::/48", "::ffff:0:0:0/96", "3fff::/20")))
 
 
 class RefusedUrl(errors.UsageError):
@@ -89,6 +91,8 @@ def is_public(address: str) -> bool:
         return False
     inner = [parsed]
     if isinstance(parsed, ipaddress.IPv6Address):
+        if any(parsed in network for network in _LOCAL):
+            return False
         inner += [parsed.ipv4_mapped, parsed.sixtofour, *(parsed.teredo or ())]
         if any(parsed in network for network in _CARRIERS):
             inner.append(ipaddress.IPv4Address(int(parsed) & 0xFFFFFFFF))

@@ -14,7 +14,9 @@ from simsearch.serve import models
 
 READ = "JPEG, PNG, WebP, BMP, TIFF, PNM or a GIF that does not move"
 _ID = re.compile(r"[0-9a-f]{32}")
-_FORM = "multipart/form-data"
+_FORM, _JSON = "multipart/form-data", "application/json"
+_UTF_8 = re.compile(r""";\s*charset=("?)utf-?8\1\s*(?=;|$)""", re.IGNORECASE)
+_MAX_JSON_BYTES = 2**16  # What is wrong is told for each of its parts, and takes far more memory.
 _TEXT_FIELDS = ("url", "id", "filter", "top_k")
 _LIST_FIELDS = ("ids", "unlike")
 _MAX_FIELDS = 300
@@ -55,11 +57,14 @@ async def read_query(request: Request) -> Query:
     Raises:
         HTTPException: 415 or 422, with what is wrong in one line.
     """
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind == "application/json":
-        return Query([], _checked(models.SearchRequest.model_validate_json, await request.body()))
+    kind = _kind(request)
+    if kind == _JSON:
+        body = await request.body()
+        if len(body) > _MAX_JSON_BYTES:
+            raise HTTPException(413, f"JSON may have {_MAX_JSON_BYTES} bytes; send images as forms")
+        return Query([], _checked(models.SearchRequest.model_validate_json, body))
     if kind != _FORM:
-        raise HTTPException(415, f"send {_FORM} with an image, or application/json")
+        raise HTTPException(415, f"send {_FORM} with an image, or {_JSON}")
     async with request.form(max_files=_MAX_FIELDS, max_fields=_MAX_FIELDS) as form:
         values = _form_values(form)
         uploads = [upload.encoded for upload in await _uploads(form)]
@@ -72,7 +77,7 @@ async def read_addition(request: Request) -> Addition:
     Raises:
         HTTPException: 415 or 422, with what is wrong in one line.
     """
-    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != _FORM:
+    if _kind(request) != _FORM:
         raise HTTPException(415, f"send {_FORM} with one or several files named image")
     async with request.form(max_files=_MAX_FIELDS, max_fields=_MAX_FIELDS) as form:
         uploads = await _uploads(form)
@@ -89,6 +94,21 @@ async def read_addition(request: Request) -> Addition:
     if len(labels) == 1:
         labels *= len(uploads)
     return Addition(uploads, labels, [_safe_path(path) for path in paths])
+
+
+def _kind(request: Request) -> str:
+    """Returns the media type of a request's body; its text must be UTF-8.
+
+    Another charset would be a codec of Python's that the client chooses: some fail with no
+    `UnicodeError`, some make text that cannot be stored.
+
+    Raises:
+        HTTPException: 415 where another charset is named.
+    """
+    header = request.headers.get("content-type", "")
+    if "charset" in _UTF_8.sub("", header).lower():
+        raise HTTPException(415, "send text as UTF-8")
+    return header.partition(";")[0].strip().lower()
 
 
 def checked_id(id_: str) -> str:

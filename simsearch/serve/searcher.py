@@ -79,7 +79,7 @@ class Searcher:
         """Answers what still waits, and ends the threads."""
         self._embedding.close()
         self._searching.close()
-        self._decoders.shutdown()
+        self._decoders.shutdown(cancel_futures=True)
         self._fetchers.shutdown(cancel_futures=True)
 
     @contextlib.contextmanager

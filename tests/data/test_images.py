@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from simsearch.data import images
+from tests.data import scans
 
 RED, GREEN, BLUE, GREY = (200, 30, 30), (30, 200, 30), (30, 30, 200), (120, 120, 120)
 QUADRANTS = (RED, GREEN, BLUE, GREY)  # top left, top right, bottom left, bottom right
@@ -287,6 +288,37 @@ def test_encode_png_keeps_every_pixel(shape):
 )
 def test_sniff_tells_the_extension_from_the_content(kind, extension):
     assert images.sniff(encode(quadrants(), kind)) == extension
+
+
+@pytest.mark.parametrize("number", range(1, 7))
+def test_sniff_knows_every_pnm(number):
+    assert images.sniff(b"P%d\n2 1\n" % number) == "ppm"
+    assert images.sniff(b"P%dpe dreams" % number) == ""
+
+
+@pytest.mark.parametrize(
+    ("encoded", "extension"),
+    [
+        (b"P3\n2 1\n255\n200 30 30  200 30 30\n", "ppm"),
+        (b"P1\n2 1\n1 1\n", "ppm"),
+        (encode(quadrants(), "TIFF", big_tiff=True), "tif"),
+    ],
+)
+def test_what_sniff_knows_is_decoded(encoded, extension):
+    assert images.sniff(encoded) == extension
+    assert decode(encoded).shape == (32, 32, 3)
+
+
+def test_a_photo_of_endless_scans_is_refused():
+    assert decode(scans.progressive()).shape == (32, 32, 3)
+    assert decode(scans.repeated(30)).shape == (32, 32, 3)
+    with pytest.raises(images.CorruptImage, match="more than 50 scans"):
+        decode(scans.repeated(51))
+
+
+def test_what_a_phone_appends_to_a_photo_are_no_scans():
+    film = bytes([0xFF, 0xDA, 0, 2]) * 200
+    assert decode(scans.progressive() + film).shape == (32, 32, 3)
 
 
 def test_sniff_of_something_else_is_empty():

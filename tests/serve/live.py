@@ -38,9 +38,9 @@ class Running(NamedTuple):
     def url(self):
         return f"http://{HOST}:{self.port}"
 
-    def ask(self, path, *, method=None, json_body=None, form=None, headers=None):
+    def ask(self, path, *, method=None, json_body=None, form=None, body=None, headers=None):
         """Sends a request; a form is a list of names with texts, or with (file name, bytes)."""
-        headers, body = dict(headers or {}), None
+        headers = dict(headers or {})
         if json_body is not None:
             body, headers["Content-Type"] = json.dumps(json_body).encode(), "application/json"
         elif form is not None:

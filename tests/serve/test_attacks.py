@@ -16,6 +16,7 @@ import pytest
 
 from simsearch.data import fetch
 from simsearch.serve import security
+from tests.data import scans
 from tests.serve import conftest, live
 
 WITH_KEY = {"X-API-Key": conftest.KEY}
@@ -67,6 +68,7 @@ BAD_IMAGES = {
     "moving webp": (moving("WEBP"), 415, "the image is animated"),
     "moving png": (moving("PNG"), 415, "the image is animated"),
     "bomb": (bomb(12_000), 422, "12000 x 12000 pixels are more than 4000000"),
+    "scan bomb": (scans.repeated(5_000), 422, "it has more than 50 scans"),
     "giant bomb": (bomb(30_000), 422, "exceeds limit"),
 }
 
@@ -92,6 +94,30 @@ def test_the_content_decides_and_not_the_name(server, lime):
     pages = [conftest.draw((9, 9, 9), i) for i in range(2)]
     tiff = conftest.encoded(pages[0], "TIFF", save_all=True, append_images=pages[1:])
     assert server.search(tiff).status == 200
+
+
+def test_json_with_thousands_of_wrong_parts_is_refused_before_it_is_read(server):
+    for value in ({"ids": [1] * 100_000}, {f"field{i}": 1 for i in range(10_000)}):
+        reply = server.ask("/search", json_body=value)
+        assert (reply.status, reply.json["detail"]) == (
+            413,
+            "JSON may have 65536 bytes; send images as forms",
+        )
+    reply = server.ask("/search", json_body={"ids": [1] * 10_000})
+    assert reply.status == 422 and len(reply.json["detail"]) <= 300
+
+
+@pytest.mark.parametrize("charset", ["punycode", "undefined", "unicode_escape", "utf-16"])
+def test_the_client_chooses_no_codec(server, charset):
+    body, kind = live.multipart([("image", ("a.png", PNG)), ("label", "x")])
+    for path in ("/search", "/images"):
+        for part in (f"; charset={charset}", f'; ChArSeT="{charset}"'):
+            reply = server.ask(path, body=body, headers=WITH_KEY | {"Content-Type": kind + part})
+            assert (reply.status, reply.json["detail"]) == (415, "send text as UTF-8")
+    plain, kind = live.multipart([("image", ("a.png", PNG))])
+    for part in ("; charset=utf-8", '; Charset="UTF8"'):
+        reply = server.ask("/search", body=plain, headers={"Content-Type": kind + part})
+        assert reply.status == 200
 
 
 def raw(server, head, body=b"", *, wait=0.0):

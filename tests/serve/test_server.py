@@ -2,6 +2,7 @@
 
 import dataclasses
 import http.client
+import json
 import signal
 import socket
 import time
@@ -116,6 +117,25 @@ def test_a_process_serves_and_drains_when_it_is_told_to_stop(url, workdir, photo
         assert late.status == 200 and b"lime/01.jpg" in late.read()
         slow.close()
         assert started.process.wait(30) == 0
+        assert "Traceback" not in started.process.stderr.read()
+
+
+def test_what_is_not_done_when_the_time_to_drain_is_over_is_told_so(url, workdir, photos):
+    image = (photos / "lime" / "01.jpg").read_bytes()
+    body, kind = live.multipart([("image", ("a.jpg", image))])
+    with process.serving(url, workdir, "--config.serve.drain_timeout=1") as started:
+        endless = http.client.HTTPConnection(live.HOST, started.port, timeout=30)
+        endless.putrequest("POST", "/search")
+        endless.putheader("Content-Type", kind)
+        endless.putheader("Content-Length", str(len(body)))
+        endless.endheaders(body[:500])
+        time.sleep(0.3)
+        started.process.send_signal(signal.SIGTERM)
+        late = endless.getresponse()
+        assert late.status == 503
+        assert json.loads(late.read())["detail"].startswith("the server stops")
+        endless.close()
+        assert started.process.wait(10) == 0
         assert "Traceback" not in started.process.stderr.read()
 
 
