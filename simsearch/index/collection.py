@@ -291,9 +291,15 @@ class Index:
         """Returns the file that a stored image was read from; None where there is none any more."""
         return self._rows.file_of(id_)
 
-    def sample(self, limit: int) -> list[Hit]:
-        """Returns some of the stored images, as hits of score 1."""
-        return [answers.hit(Found(record, 1.0), None) for record in self._rows.sample(limit)]
+    def sample(
+        self,
+        limit: int,
+        *,
+        filter: str | filters.Filter | None = None,  # noqa: A002 - as in `search`
+    ) -> list[Hit]:
+        """Returns some of the stored images that pass a filter, as hits of score 1."""
+        found = self._rows.sample(limit, where=filters.resolve(filter))
+        return [answers.hit(Found(record, 1.0), None) for record in found]
 
     def count(
         self,

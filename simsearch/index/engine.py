@@ -80,8 +80,12 @@ class Engine(Protocol):
             before: The version before it; given back where another process wrote in between.
         """
 
-    def has_index(self) -> bool:
-        """Returns whether there is an approximate index, of whatever rows."""
+    def has_index(self, kind: str) -> bool:
+        """Returns whether there is an approximate index, of whatever rows.
+
+        Args:
+            kind: Of `index.ann`; an engine that has one kind alone does not look at it.
+        """
 
     def build_index(self, kind: str) -> str:
         """Builds the approximate index, waits until it answers, and returns its name."""

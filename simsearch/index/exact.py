@@ -107,10 +107,12 @@ class ExactView:
             slots = np.array([self._slots[id_] for id_ in there])
             return dict(zip(there, np.asarray(self._matrix[slots], np.float32), strict=True))
 
-    def records(self) -> list[Record]:
-        """Returns all records."""
+    def records(self, where: filters.Filter | None = None) -> list[Record]:
+        """Returns all records that pass a filter."""
         with self._lock:
-            return [self._records[slot] for slot in self._slots.values()]
+            if where is None:
+                return [self._records[slot] for slot in self._slots.values()]
+            return [self._records[slot] for slot in np.flatnonzero(self._mask(where))]
 
     def count(self, where: filters.Filter | None) -> int:
         """Returns how many rows pass a filter."""

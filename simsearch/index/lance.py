@@ -25,6 +25,8 @@ _ROWS_BEFORE_ID_INDEX = 20_000
 _SCAN_ROWS = 8192
 # So many candidates for each row that is asked for are compared by their whole vectors.
 _REFINE = 4
+# What the kinds of `index.ann` are called here; a table's own list writes them without the lines.
+_INDEX_NAMES = {"hnsw": "IVF_HNSW_SQ", "ivf_pq": "IVF_PQ"}
 
 
 class LanceEngine:
@@ -147,8 +149,12 @@ class LanceEngine:
     def own_change(self, before: Hashable) -> Hashable:
         return self._own[1] if self._own[0] == before else before
 
-    def has_index(self) -> bool:
-        return any(index.columns == ["vector"] for index in self._table.list_indices())
+    def has_index(self, kind: str) -> bool:
+        wanted = _INDEX_NAMES[kind].replace("_", "")
+        return any(
+            index.columns == ["vector"] and index.index_type.replace("_", "").upper() == wanted
+            for index in self._table.list_indices()
+        )
 
     def build_index(self, kind: str) -> str:
         from lancedb import index
@@ -163,7 +169,7 @@ class LanceEngine:
             config = index.HnswSq(num_partitions=max(1, count // 1_000_000), **options)
         with self._writing():
             self._table.create_index("vector", config=config)
-        return {"IvfPq": "IVF_PQ", "HnswSq": "IVF_HNSW_SQ"}[type(config).__name__]
+        return _INDEX_NAMES[kind]
 
     def optimize(self) -> None:
         with self._writing():

@@ -180,8 +180,8 @@ class MilvusEngine:
     def own_change(self, before: Hashable) -> Hashable:
         return before  # The version is of the other writers alone.
 
-    def has_index(self) -> bool:
-        return True  # The server keeps one from the first row on.
+    def has_index(self, kind: str) -> bool:
+        return True  # The server keeps one from the first row on, of the kind that it has.
 
     def build_index(self, kind: str) -> str:
         self._call("flush", self._table)

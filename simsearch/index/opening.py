@@ -57,8 +57,13 @@ def open_store(
         if old is not None and not create:
             model.check(old, about, url=engine.url, workdir=workdir)
         is_other = old is not None and not old.is_same_model(about)
-        if old is not None and not is_other and not about.calibration:
-            about = dataclasses.replace(about, calibration=old.calibration)
+        if old is not None and not is_other:
+            # An embedder of a program's own knows neither.
+            about = dataclasses.replace(
+                about,
+                version=old.version if about.version is None else about.version,
+                calibration=about.calibration or old.calibration,
+            )
         engine.open_table(about.table, embedding_size=about.embedding_size, create=create)
         if create and not is_other and old != about:
             engine.write_about(dataclasses.asdict(about))

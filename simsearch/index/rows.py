@@ -56,7 +56,7 @@ class Rows:
                 )
 
     def index(self, num_changed: int) -> None:
-        """Builds the engine's index where it answers and there is none, or one of other rows.
+        """Builds the engine's index where it answers and has none of this kind, or of other rows.
 
         Says what share of the exact answer it finds.
 
@@ -64,10 +64,12 @@ class Rows:
             num_changed: Rows written or deleted since the last time.
         """
         count = self.engine.count()
-        is_old = num_changed > _CHANGED_SHARE * count
-        if self.is_exact or count < _FEWEST_TO_INDEX or not (is_old or not self.engine.has_index()):
+        if self.is_exact or count < _FEWEST_TO_INDEX:
             return
-        name = self.engine.build_index(self._config.index.ann)
+        kind = self._config.index.ann
+        if self.engine.has_index(kind) and num_changed <= _CHANGED_SHARE * count:
+            return
+        name = self.engine.build_index(kind)
         progress.log.info(
             "built %s over %d images: recall@10 %.3f of the exact search",
             name,
@@ -127,14 +129,14 @@ class Rows:
                 return path
         return None
 
-    def sample(self, limit: int) -> list[Record]:
-        """Returns some records, evenly from all by path; of a very large index from its first."""
+    def sample(self, limit: int, *, where: filters.Filter | None = None) -> list[Record]:
+        """Returns some records that pass a filter, evenly by path; of a large index its first."""
         with self._lock:
             if self._view is not None:
                 self._view.refresh()
-                records = self._view.records()
+                records = self._view.records(where)
             else:
-                first = next(iter(self.engine.scan()), None)
+                first = next(iter(self.engine.scan(where)), None)
                 records = first.records if first else []
         ordered = sorted(records, key=lambda record: record.path)
         count = min(limit, len(ordered))
@@ -159,7 +161,7 @@ class Rows:
     def records(self, where: filters.Filter | None = None) -> list[Record]:
         """Returns all records that pass a filter."""
         with self._lock:
-            if self._view is not None and where is None:
+            if self._view is not None:
                 self._view.refresh()
-                return self._view.records()
+                return self._view.records(where)
         return [record for batch in self.engine.scan(where) for record in batch.records]

@@ -40,6 +40,7 @@ _FORM_SCHEMA = {
         },
         "ids": {"type": "array", "items": {"type": "string"}},
         "unlike": {"type": "array", "items": {"type": "string"}},
+        "exclude": {"type": "array", "items": {"type": "string"}},
         "crop": {"type": "string", "description": models.CROP, "example": "0.1,0.1,0.5,0.5"},
         "filter": {"type": "string", "description": models.FILTER},
         "top_k": {"type": "integer", "minimum": 1},
@@ -170,10 +171,15 @@ def _search_routes(service: Service, *, can_change: bool) -> fastapi.APIRouter:
 def _image_routes(service: Service) -> fastapi.APIRouter:
     router = fastapi.APIRouter(responses=_problems(404), tags=["images"])
 
-    @router.get("/images", summary="List some images")
-    async def sample(limit: Annotated[int, fastapi.Query(ge=1, le=100)] = 24) -> models.Images:
+    @router.get("/images", summary="List some images", responses=_problems(400))
+    async def sample(
+        limit: Annotated[int, fastapi.Query(ge=1, le=100)] = 24,
+        filter: Annotated[  # noqa: A002 - as in a search
+            str | None, fastapi.Query(description=models.FILTER)
+        ] = None,
+    ) -> models.Images:
         """Returns some images of the index, spread over all of it."""
-        return models.Images(images=await service.sample(limit))
+        return models.Images(images=await service.sample(limit, filter))
 
     @router.get("/images/{id}", summary="Describe an image")
     async def image(id: str) -> models.StoredImage:

@@ -18,7 +18,7 @@ _FORM, _JSON = "multipart/form-data", "application/json"
 _UTF_8 = re.compile(r""";\s*charset=("?)utf-?8\1\s*(?=;|$)""", re.IGNORECASE)
 _MAX_JSON_BYTES = 2**16  # What is wrong is told for each of its parts, and takes far more memory.
 _TEXT_FIELDS = ("url", "id", "filter", "top_k")
-_LIST_FIELDS = ("ids", "unlike")
+_LIST_FIELDS = ("ids", "unlike", "exclude")
 _MAX_FIELDS = 300
 _SHORT = 60  # Letters of a file's name in a message.
 

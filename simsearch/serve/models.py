@@ -48,6 +48,9 @@ class SearchRequest(BaseModel):
     id: ImageId | None = Field(None, description="A stored image to search by.")
     ids: list[ImageId] = Field([], description="More stored images to search by, averaged.")
     unlike: list[ImageId] = Field([], description="Stored images that results should differ from.")
+    exclude: list[ImageId] = Field(
+        [], description="Stored images that are no results, beside those of the query."
+    )
     crop: Region | None = Field(None, description=CROP)
     filter: str | None = Field(None, description=FILTER)
     top_k: int | None = Field(None, ge=1, description="Number of results, if not the usual one.")

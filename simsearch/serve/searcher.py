@@ -111,6 +111,7 @@ class Searcher:
         try:
             async with asyncio.timeout(self._config.search_timeout):
                 vector, asked = await self._query_vector(query)
+                asked |= set(request.exclude)
                 level = next(level for level in self._levels if level >= top_k + len(asked))
                 (answer,) = await self._batched(self._searching, [_Wanted(vector, level, where)])
         except TimeoutError as error:
@@ -136,7 +137,8 @@ class Searcher:
         request = query.request
         liked = [*([request.id] if request.id else []), *request.ids]
         uploads = list(query.uploads)
-        count = len(uploads) + bool(request.url) + len(liked) + len(request.unlike)
+        stored_ids = [*liked, *request.unlike]
+        count = len(uploads) + bool(request.url) + len(stored_ids) + len(request.exclude)
         if not (uploads or request.url or liked):
             raise HTTPException(422, "send an image, a url, an id or ids to search by")
         if count > self._config.max_query_images:
@@ -149,7 +151,7 @@ class Searcher:
             *(self.decode(self._pixels, upload, request.crop) for upload in uploads)
         )
         embedded = await self._batched(self._embedding, pixels)
-        stored = await asyncio.to_thread(self._stored_vectors, [*liked, *request.unlike])
+        stored = await asyncio.to_thread(self._stored_vectors, stored_ids)
         near = np.asarray([*embedded, *(stored[id_] for id_ in liked)])
         far = np.asarray([stored[id_] for id_ in request.unlike]).reshape(-1, near.shape[1])
         return queries.combine(near, far), set(stored)

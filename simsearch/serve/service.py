@@ -15,7 +15,7 @@ from simsearch.data import images as images_lib
 from simsearch.data import views
 from simsearch.index import model
 from simsearch.serve import intake, models
-from simsearch.serve.searcher import Searcher
+from simsearch.serve import searcher as searcher_lib
 
 _LARGE = 1600  # Pixels, longer side of the large view.
 _LABELS_SECONDS = 20.0
@@ -34,7 +34,7 @@ class Service:
     def __init__(self, opened: index.Index, *, config: config_serving.Serve) -> None:
         """Takes an open index, which outlives it."""
         self.config = config
-        self.searcher = Searcher(opened, config=config)
+        self.searcher = searcher_lib.Searcher(opened, config=config)
         self.is_stopping = False
         self.false_match_rate = opened.embedder.config.eval.false_match_rate
         self._index = opened
@@ -127,9 +127,11 @@ class Service:
                 return await self.searcher.decode(self._shrunk, path)
         return await self.thumbnail(id_)
 
-    async def sample(self, limit: int) -> list[models.StoredImage]:
-        """Returns some stored images."""
-        return [_stored(hit) for hit in await asyncio.to_thread(self._index.sample, limit)]
+    async def sample(self, limit: int, filter_text: str | None) -> list[models.StoredImage]:
+        """Returns some stored images; HTTPException where a filter is none."""
+        where = searcher_lib.checked_filter(filter_text) or None
+        found = await asyncio.to_thread(self._index.sample, limit, filter=where)
+        return [_stored(hit) for hit in found]
 
     async def labels(self) -> models.Labels:
         """Returns the labels, counted at most some seconds ago."""

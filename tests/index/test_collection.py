@@ -1,3 +1,4 @@
+import contextlib
 import os
 
 import numpy as np
@@ -6,6 +7,7 @@ import pytest
 import simsearch
 from simsearch import errors
 from simsearch.data import images as images_lib
+from simsearch.index import engines
 from tests.index import model
 from tests.index.conftest import write_image
 
@@ -194,3 +196,14 @@ def test_thumbnails_are_small_jpegs(index):
             thumbnail, resize_mode="short_side", resize_size=16, max_pixels=10**6
         )
         assert image.shape == (16, 16, 3)
+
+
+def test_an_embedder_of_a_program_takes_nothing_from_what_is_remembered(url):
+    embedder = model.CornerEmbedder()
+    simsearch.Index.open(url, embedder=embedder, create=True).close()
+    with contextlib.closing(engines.connect(url)) as engine:
+        known = engine.read_about() | {"version": 3}
+        engine.write_about(known)
+    simsearch.Index.open(url, embedder=embedder, create=True).close()
+    with contextlib.closing(engines.connect(url)) as engine:
+        assert engine.read_about() == known

@@ -25,8 +25,14 @@ def test_an_index_finds_nearly_what_is_there_and_its_recall_is_measured(name, ki
         rows = [stores.row(i, vector=v) for i, v in enumerate(vectors)]
         engine.upsert(rows)
         assert recall.measure(engine, num_queries=30) == 1.0, "without an index all are compared"
-        engine.build_index(kind)
-        assert engine.has_index()
+        built = engine.build_index(kind)
+        assert engine.has_index(kind)
+        if name == "lance":
+            other = {"hnsw": "ivf_pq", "ivf_pq": "hnsw"}[kind]
+            assert not engine.has_index(other)
+            assert engine.build_index(other) != built
+            assert engine.has_index(other) and not engine.has_index(kind)
+            engine.build_index(kind)
         assert recall.measure(engine, num_queries=30) > 0.9
         engine.delete([row.record.id for row in rows[:300]])
         engine.upsert([stores.row("new", vector=vectors[0])])
@@ -69,3 +75,7 @@ def test_an_index_over_the_limit_is_approximate_and_says_how_good(folder, url, m
         assert index.remove([id_]) == 1 and index.get(id_) is None
         index.sync(folder)
         assert "built" not in caplog.text, "nothing changed, so the index stays"
+    config = model.with_fields({"index.exact_limit": 100, "index.ann": "ivf_pq"})
+    with simsearch.Index.open(url, embedder=model.CornerEmbedder(config), create=True) as index:
+        index.sync(folder)
+    assert "built IVF_PQ over 312 images: recall@10 " in caplog.text

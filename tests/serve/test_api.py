@@ -111,6 +111,13 @@ def test_other_content_and_other_fields_are_refused(server):
     assert server.ask("/images?limit=0").status == 422
 
 
+def test_some_images_are_those_that_pass_a_filter(server):
+    some = server.ask("/images?limit=100&filter=label%20%3D%20'lime'").json["images"]
+    assert {image["label"] for image in some} == {"lime"} and len(some) == 8
+    for where in ("label%20like%20'a'", "source%20%3D%20'a'"):
+        assert server.ask(f"/images?filter={where}").status == 400
+
+
 def test_the_page_is_told_what_answers(server):
     info = server.ask("/info").json
     assert info["num_images"] == 24 and info["backbone"] == "resnet18"

@@ -309,6 +309,18 @@ def test_a_drag_that_meant_nothing_keeps_the_box_that_keys_set(page, cherry):
     expect(page.locator("#crop")).to_have_attribute("aria-label", re.compile("left 17 %"))
 
 
+def test_a_region_of_a_stored_image_does_not_find_that_image(page):
+    again(page, lambda: page.locator(".card .hit").first.click())
+    expect(page.locator("#query-image")).to_have_js_property("complete", True)
+    own = page.locator("#query-name").text_content()
+    page.get_by_role("button", name="Crop").focus()
+    sent, answer = again(page, lambda: page.keyboard.press("Enter"))
+    assert sent.crop and page.url.endswith(f"?id={sent.exclude[0]}") and sent.id is None
+    assert len(answer["hits"]) == 12
+    assert sent.exclude[0] not in [hit["id"] for hit in answer["hits"]]
+    assert own not in paths(page)
+
+
 def test_a_region_of_a_stored_image_that_is_gone_is_not_searched_by(page):
     again(page, lambda: page.locator(".card .hit").first.click())
     expect(page.locator("#query-image")).to_have_js_property("complete", True)
@@ -462,6 +474,32 @@ def test_labels_and_the_number_of_results_are_chosen(page, cherry):
     assert page.locator(".card").count() == 8
     again(page, lambda: label.press("Backspace"))
     assert page.locator(".card").count() == 24
+
+
+def test_a_start_is_offered_among_the_chosen_labels(page):
+    label, chosen = page.get_by_label("Only with the label"), page.locator(".card .label")
+    label.fill("lime")
+    expect(page.locator(".card")).to_have_count(8)
+    assert set(chosen.all_text_contents()) == {"lime"}
+    label.press("Backspace")
+    expect(page.locator(".card")).to_have_count(24)
+
+
+def test_more_marks_than_a_query_may_have_are_told_before_they_are_sent(page):
+    again(page, lambda: page.locator(".card .hit").first.click())
+    again(page, lambda: page.locator("#count").select_option("24"))
+    more = page.get_by_role("button", name="More like this")
+    for i in range(16):
+        more.nth(i).dispatch_event("click")
+    refine = page.locator("#marks-search")
+    expect(refine).to_be_disabled()
+    expect(page.locator("#marks-text")).to_have_text(
+        "More like 16, but at most 16 images make a query"
+    )
+    more.nth(0).dispatch_event("click")
+    expect(page.locator("#marks-text")).to_have_text("More like 15")
+    sent, answer = again(page, refine.click)
+    assert len(sent.ids) == 15 and answer["hits"]
 
 
 def test_a_label_that_begins_with_another_is_typed(page):
@@ -641,7 +679,7 @@ def test_a_server_that_is_gone_is_said_to_be(page, cherry):
     expect(page.locator(".card")).to_have_count(0)
     page.context.set_offline(False)
     page.get_by_label("Only with the label").fill("lime")
-    expect(page.locator(".card")).to_have_count(24)
+    expect(page.locator(".card")).to_have_count(8)
     expect(page.get_by_role("alert")).to_be_hidden()
 
 

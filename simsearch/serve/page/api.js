@@ -19,24 +19,26 @@ const answer = async (path, options) => (await reply(path, options)).json();
 export const info = () => answer("info");
 export const labels = () => answer("labels");
 export const image = (id, signal) => answer(`images/${encodeURIComponent(id)}`, { signal });
-export const sample = (limit, signal) => answer(`images?limit=${limit}`, { signal });
+export const sample = ({ limit, filter }, signal) =>
+  answer(`images?limit=${limit}&filter=${encodeURIComponent(filter)}`, { signal });
 export const thumbnailUrl = (id) => `images/${encodeURIComponent(id)}/thumbnail`;
 export const largeUrl = (id) => `images/${encodeURIComponent(id)}/large`;
 export const large = async (id, signal) => (await reply(largeUrl(id), { signal })).blob();
 
 /** Returns the answer to a query. A file goes as a form, all else as JSON. */
-export function search({ file, url, id, crop, ids, unlike, filter, topK }, signal) {
+export function search({ file, url, id, crop, ids, unlike, exclude, filter, topK }, signal) {
   if (file) {
     const form = new FormData();
     form.append("image", file, "query");
     if (crop) form.append("crop", crop.join(","));
     for (const one of ids) form.append("ids", one);
     for (const one of unlike) form.append("unlike", one);
+    for (const one of exclude) form.append("exclude", one);
     if (filter) form.append("filter", filter);
     form.append("top_k", topK);
     return answer("search", { method: "POST", body: form, signal });
   }
-  const body = { ids, unlike, top_k: topK };
+  const body = { ids, unlike, exclude, top_k: topK };
   if (url) body.url = url;
   if (id) body.id = id;
   if (crop) body.crop = crop;

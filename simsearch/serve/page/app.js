@@ -106,9 +106,13 @@ function showMarks() {
   const parts = [];
   if (counts.more) parts.push(`More like ${counts.more}`);
   if (counts.less) parts.push(`${parts.length ? "less" : "Less"} like ${counts.less}`);
+  const most = limits.max_query_images;
+  // A part of a stored image counts twice: it is sent, and is no result itself.
+  const isTooMany = marks.size + (query ? 1 : 0) + (query?.id && crop.value ? 1 : 0) > most;
+  if (isTooMany) parts.push(`but at most ${most} images make a query`);
   byId("marks-text").textContent = parts.join(", ") || "No marks left";
   // Something must be searched by: results that it should differ from are not enough.
-  byId("marks-search").disabled = !query && !counts.more;
+  byId("marks-search").disabled = isTooMany || (!query && !counts.more);
 }
 
 byId("marks-search").addEventListener("click", () => {
@@ -126,9 +130,13 @@ async function question(signal) {
   const asked = { crop: crop.value, filter: filters.text, topK: filters.topK };
   asked.ids = [...refined].filter(([, kind]) => kind === "more").map(([id]) => id);
   asked.unlike = [...refined].filter(([, kind]) => kind === "less").map(([id]) => id);
+  asked.exclude = [];
   if (query?.file) asked.file = query.file;
   else if (query?.url) asked.url = query.url;
-  else if (query?.id && crop.value) asked.file = await api.large(query.id, signal);
+  else if (query?.id && crop.value) {
+    asked.file = await api.large(query.id, signal);
+    asked.exclude = [query.id];
+  }
   else if (query?.id) asked.id = query.id;
   return asked;
 }
@@ -187,12 +195,13 @@ function fail(words) {
 /** Shows some images of the collection to start from. */
 function welcome() {
   instead(async (signal) => {
-    const { images } = await api.sample(WELCOME, signal);
+    const { images } = await api.sample({ limit: WELCOME, filter: filters.text }, signal);
     if (signal.aborted) return;
     byId("problem").hidden = true;
     for (const hit of images) known.set(hit.id, hit);
     grid.show(images, { marks, numSimilar: images.length });
-    const lead = images.length ? "Or start from one of these" : "The index holds no image yet";
+    const none = filters.text ? "No image has such a label" : "The index holds no image yet";
+    const lead = images.length ? "Or start from one of these" : none;
     byId("verdict").replaceChildren(element("h1", { class: "soft" }, lead));
     document.body.classList.remove("answered");
   });
