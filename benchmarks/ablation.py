@@ -40,12 +40,18 @@ ROWS = {
     "loss: triplet alone, batch-all": _ONLY | {"loss.terms.triplet": 1.0},
     "loss: SupCon alone": _ONLY | {"loss.terms.supcon": 1.0},
     "loss: normalised softmax alone": _ONLY | {"loss.terms.normalised_softmax": 1.0},
+    "loss: Multi-Similarity alone": _ONLY | {"loss.terms.multi_similarity": 1.0},
+    "loss: Circle alone": _ONLY | {"loss.terms.circle": 1.0},
+    "loss: Proxy-Anchor alone": _ONLY | {"loss.terms.proxy_anchor": 1.0},
+    "loss: ArcFace alone": _ONLY | {"loss.terms.arcface": 1.0},
     "no triplet term": {"loss.terms.triplet": 0.0},
     "no class head": {"loss.terms.normalised_softmax": 0.0},
     "miner: triplet alone, batch-hard": _ONLY
     | {"loss.terms.triplet": 1.0, "loss.triplet.miner": "batch_hard"},
     "miner: triplet alone, semi-hard": _ONLY
     | {"loss.terms.triplet": 1.0, "loss.triplet.miner": "semi_hard"},
+    "miner: triplet alone, distance-weighted": _ONLY
+    | {"loss.terms.triplet": 1.0, "loss.triplet.miner": "distance_weighted"},
     "augmentation: none": {
         # Without crops training would see the middle alone: it sees what is evaluated.
         "data.train_image_size": 0,
