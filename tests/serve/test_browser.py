@@ -485,7 +485,7 @@ def test_a_start_is_offered_among_the_chosen_labels(page):
     expect(page.locator(".card")).to_have_count(24)
 
 
-def test_more_marks_than_a_query_may_have_are_told_before_they_are_sent(page):
+def test_more_marks_than_a_query_may_have_are_told_before_they_are_sent(page, screenshots):
     again(page, lambda: page.locator(".card .hit").first.click())
     again(page, lambda: page.locator("#count").select_option("24"))
     more = page.get_by_role("button", name="More like this")
@@ -496,6 +496,7 @@ def test_more_marks_than_a_query_may_have_are_told_before_they_are_sent(page):
     expect(page.locator("#marks-text")).to_have_text(
         "More like 16, but at most 16 images make a query"
     )
+    page.screenshot(path=screenshots / "too_many_marks.png")
     more.nth(0).dispatch_event("click")
     expect(page.locator("#marks-text")).to_have_text("More like 15")
     sent, answer = again(page, refine.click)
