@@ -11,7 +11,7 @@ import jax
 import orbax.checkpoint as ocp
 from orbax.checkpoint.checkpoint_managers import preservation_policy
 
-from simsearch import errors, monitors
+from simsearch import errors, monitors, runs
 
 # Orbax warns of what was asked for, opening to read, in words that sound like missing permissions.
 _READ_ONLY = ("CheckpointManagerOptions.read_only=True", "Given directory is read only")
@@ -174,13 +174,15 @@ class Store:
 
     def _restore(self, step: int, **likes: Any) -> Any:
         """Returns what was saved by these names, each like a tree; None: of the shapes it has."""
-        self._check_format(step)
         try:
+            self._check_format(step)
             args = {}
             for name, like in likes.items():
                 shapes = self._saved_shapes(step, name) if like is None else like
                 args[name] = ocp.args.StandardRestore(jax.tree.map(_on_first_device, shapes))
             return self._manager.restore(step, args=ocp.args.Composite(**args))
+        except errors.UsageError:
+            raise
         except (ValueError, KeyError, OSError) as error:
             reason = " ".join(str(error).split())[:300]
             raise errors.RunError(
@@ -239,7 +241,7 @@ def open_to_read(directory: str | os.PathLike, *, monitor: str) -> Store:
     if store is None or store.newest_step() is None:
         raise errors.UsageError(
             f"{path.parent} holds no checkpoint yet; train it further with "
-            f"`python main.py --mode=train --version={path.parent.name.removeprefix('version_')}`"
+            f"`python main.py --mode=train {runs.Version(path.parent).flags}`"
         )
     return store
 

@@ -8,8 +8,8 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, Any, Literal
 
+from simsearch import config_augment, config_loss, errors, monitors
 from simsearch import config_checks as checks
-from simsearch import config_loss, config_presets, errors, monitors
 from simsearch import config_serving as serving
 from simsearch.config_checks import (
     Count,
@@ -18,6 +18,7 @@ from simsearch.config_checks import (
     NonNegative,
     Positive,
     PositiveInt,
+    Seed,
     SplitFraction,
 )
 
@@ -39,7 +40,7 @@ class Data:
     test_class_fraction: SplitFraction
     valid_classes: str
     test_classes: str
-    split_seed: Count
+    split_seed: Seed
     drop_duplicates: bool
     image_size: Count
     resize_size: Count
@@ -62,36 +63,8 @@ class Sampling:
 
     mode: Literal["classes_by_samples", "triplets", "class_balanced", "hard_classes"]
     samples_per_class: Annotated[int, checks.Range(at_least=2)]
-    seed: Annotated[int, checks.Range(at_least=-1)]
+    seed: Annotated[int, checks.Range(at_least=-1, at_most=2**32 - 1)]
     hard_fraction: Fraction
-
-
-@dataclasses.dataclass(frozen=True)
-class Augment:
-    """Random changes to a training image; what is not set is the preset's."""
-
-    preset: Literal["none", "light", "trivial", "rand", "custom"]
-    crop_scale_min: Annotated[float, checks.Range(above=0, at_most=1)]
-    crop_ratio_max: Annotated[float, checks.Range(at_least=1)]
-    horizontal_flip: Fraction
-    rotation_degrees: Annotated[float, checks.Range(at_least=0, at_most=180)]
-    brightness: Fraction
-    contrast: Fraction
-    saturation: Fraction
-    hue: Annotated[float, checks.Range(at_least=0, at_most=0.5)]
-    policy: Literal["none", "trivial", "rand"]
-    policy_num_ops: Count
-    policy_magnitude: Annotated[int, checks.Range(at_least=0, at_most=30)]
-    policy_shear: Fraction
-    policy_translate: Fraction
-    policy_degrees: Annotated[float, checks.Range(at_least=0, at_most=180)]
-    policy_enhance: Fraction
-    policy_posterize_bits: Annotated[int, checks.Range(at_least=0, at_most=8)]
-    erase_probability: Fraction
-    erase_area_min: Fraction
-    erase_area_max: Fraction
-    erase_ratio_max: Annotated[float, checks.Range(at_least=1)]
-    mixup_alpha: NonNegative
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,7 +108,7 @@ class Train:
     num_steps: Count
     batch_size: Annotated[int, checks.Range(at_least=2)]
     num_devices: Count
-    seed: Count
+    seed: Seed
     accumulate_steps: PositiveInt
     ema_decay: Decay
     log_every_steps: PositiveInt
@@ -157,7 +130,7 @@ class Eval:
     num_triplets: PositiveInt
     num_bootstrap: PositiveInt
     confidence: SplitFraction
-    seed: Count
+    seed: Seed
     max_pairs: PositiveInt
     max_clustered: Annotated[int, checks.Range(at_least=2)]
     open_set_folds: Annotated[int, checks.Range(at_least=2)]
@@ -172,7 +145,7 @@ class Config:
 
     data: Data
     sampling: Sampling
-    augment: Augment
+    augment: config_augment.Augment
     model: Model
     loss: config_loss.Loss
     optimizer: Optimizer
@@ -194,7 +167,7 @@ def from_dict(values: Mapping[str, Any]) -> Config:
             contradiction between fields, in one message.
     """
     problems: list[str] = []
-    groups = checks.checked_fields(Config, config_presets.resolve(values), problems=problems)
+    groups = checks.checked_fields(Config, config_augment.resolve(values), problems=problems)
     if problems:
         raise errors.UsageError("; ".join(problems))
     config = Config(**groups)
@@ -279,11 +252,6 @@ def _contradictions(config: Config) -> Iterator[str]:
         )
     if data.split == "image" and (data.valid_classes or data.test_classes):
         yield "data.valid_classes and data.test_classes are read only with data.split=class"
-    if config.augment.erase_area_min > config.augment.erase_area_max:
-        yield (
-            f"augment.erase_area_min={config.augment.erase_area_min} must be at most "
-            f"augment.erase_area_max={config.augment.erase_area_max}"
-        )
     if config.serve.default_top_k > config.serve.max_top_k:
         yield (
             f"serve.default_top_k={config.serve.default_top_k} must be at most "
@@ -294,6 +262,7 @@ def _contradictions(config: Config) -> Iterator[str]:
             "sampling.mode=hard_classes needs data.split=image: a validation on other classes "
             "tells nothing of those that are trained on"
         )
+    yield from config_augment.contradictions(config.augment)
     yield from _of_batches(config.sampling, train.batch_size)
     yield from _of_losses(config)
 

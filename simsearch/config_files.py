@@ -136,6 +136,8 @@ def split_overrides(arguments: Sequence[str]) -> tuple[dict[str, str], list[str]
             rest.append(argument)
             continue
         negated, name, value = match.groups()
+        if negated and value is not None:
+            raise errors.UsageError(f"{argument}: --noconfig.{name} takes no value")
         if value is None and not negated and remaining and not remaining[0].startswith("--"):
             value = remaining.pop(0)
         overrides[name] = value if value is not None else str(not negated)

@@ -24,6 +24,9 @@ class _AboveTheBar(logging.Handler):
 
 def log_to_stdout() -> None:
     """Sends the package's messages to standard output; warnings say that they are."""
+    # A file's name may hold bytes that no encoding knows: said with escapes rather than not at all.
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     log.handlers = [_AboveTheBar()]
     log.setLevel(logging.INFO)
     log.propagate = False

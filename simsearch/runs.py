@@ -7,10 +7,12 @@ import json
 import os
 import pathlib
 import re
+import shlex
 import shutil
 import tempfile
+import zipfile
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -18,7 +20,7 @@ from simsearch import config as config_lib
 from simsearch import config_files, errors
 
 _CONFIG, _FACTS = "config.json", "facts.json"
-_NAME = re.compile(r"version_(\d+)")
+_NAME = re.compile(r"version_(0|[1-9][0-9]*)")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,7 +39,8 @@ class Version:
         """The flags that name this version on the command line."""
         number = f"--version={self.number}"
         parent = self.path.parent
-        return number if parent == pathlib.Path("runs") else f"--workdir={parent} {number}"
+        is_usual = parent == pathlib.Path("runs")
+        return number if is_usual else f"--workdir={shlex.quote(str(parent))} {number}"
 
     @property
     def config(self) -> config_lib.Config:
@@ -158,16 +161,43 @@ def find(workdir: str | os.PathLike, number: int | None = None) -> Version:
 
 
 def write_text(path: pathlib.Path, text: str) -> None:
-    """Writes a file that is either whole or not there, whenever the process ends."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    draft.write_text(text)
-    os.replace(draft, path)
+    """Writes a file that is either whole or not there, whenever process or power end."""
+    with _whole(path) as file:
+        file.write(text.encode())
 
 
 def write_arrays(path: pathlib.Path, **arrays: Any) -> None:
-    """Writes an .npz file that is either whole or not there, whenever the process ends."""
-    draft = path.with_name(f".{path.stem}.{os.getpid()}.tmp.npz")
-    np.savez(draft, **arrays)
+    """Writes an .npz file that is either whole or not there, whenever process or power end."""
+    with _whole(path) as file:
+        np.savez(file, **arrays)
+
+
+def read_arrays(version: Version, path: pathlib.Path) -> dict[str, np.ndarray] | None:
+    """Returns the arrays of a version's .npz file by name, None where it has none.
+
+    Raises:
+        RunError: Where the file is damaged.
+    """
+    try:
+        # Not by its path: numpy leaves a file open that it cannot read.
+        with open(path, "rb") as file, np.load(file) as stored:
+            return dict(stored)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise errors.RunError(
+            f"{path} is damaged; delete it, and `python main.py --mode=train {version.flags}` "
+            "makes it anew"
+        ) from error
+
+
+@contextlib.contextmanager
+def _whole(path: pathlib.Path) -> Iterator[IO[bytes]]:
+    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with open(draft, "wb") as file:
+        yield file
+        file.flush()
+        os.fsync(file.fileno())
     os.replace(draft, path)
 
 

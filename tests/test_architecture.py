@@ -29,11 +29,10 @@ RANKS = [
     {"simsearch.losses", "simsearch.models", "simsearch.data", "simsearch.parallel"},
     {"simsearch.config_files"},
     {"simsearch.config", "simsearch.keys", "simsearch.progress", "simsearch.hub_access"},
-    {"simsearch.config_loss", "simsearch.config_serving"},
+    {"simsearch.config_augment", "simsearch.config_loss", "simsearch.config_serving"},
     {
         "simsearch.config_checks",
         "simsearch.config_history",
-        "simsearch.config_presets",
         "simsearch.monitors",
     },
     {"simsearch.errors", "simsearch.memory"},

@@ -87,7 +87,7 @@ def test_a_checkpoint_with_other_shapes_is_refused_in_one_line(tmp_path):
 
 def test_a_folder_without_a_checkpoint_says_how_to_train_on(tmp_path):
     folder = tmp_path / "version_4" / "checkpoints"
-    with pytest.raises(errors.UsageError, match="--mode=train --version=4"):
+    with pytest.raises(errors.UsageError, match="--mode=train --workdir=.* --version=4"):
         checkpoints.open_to_read(folder, monitor="map_at_r")
 
 

@@ -3,7 +3,7 @@ import json
 
 import pytest
 
-from simsearch import config, config_checks, config_files, config_presets, errors
+from simsearch import config, config_augment, config_checks, config_files, errors
 from simsearch.sweeps import plan
 
 # The losses that the default configuration minimises.
@@ -66,10 +66,11 @@ def test_json_keeps_everything():
             {"train.monitor": "classifier_accuracy", "loss.terms.normalised_softmax": "0"},
             "train.monitor=classifier_accuracy needs a loss with class vectors",
         ),
-        ({"loss.arcface.margin": "1.6"}, "must be >= 0 and < 1.5708"),
+        ({"loss.arcface.margin": "1.6"}, "must be >= 0 and < 1.570796327"),
         ({"train.batch_size": "4"}, "makes batches of one class"),
         ({"optimizer.learning_rate": "fast"}, "must be a number"),
         ({"train.num_epochs": "1.5"}, "must be an integer"),
+        ({"train.seed": str(2**63)}, "must be >= 0 and <= 4294967295"),
         ({"train.num_epochs": "True"}, "must be an integer"),
         ({"loss.triplet.soft_margin": "1"}, "must be True or False"),
         ({"optimizer.learning_rate": "-1"}, "must be > 0"),
@@ -149,8 +150,8 @@ def test_an_unknown_preset_is_one_problem():
 def test_presets_and_policies_have_a_value_for_every_field_that_is_left_open():
     values = config_files._read(config_files.CONFIG_DIR / "train.py").augment.to_dict()
     open_fields = {name for name, value in values.items() if value is None}
-    for preset in config_presets.AUGMENT.values():
-        for strengths in config_presets.POLICIES.values():
+    for preset in config_augment.AUGMENT.values():
+        for strengths in config_augment.POLICIES.values():
             assert set(preset) | set(strengths) == open_fields and not set(preset) & set(strengths)
 
 

@@ -71,6 +71,11 @@ def test_overrides_are_taken_out_of_the_arguments(arguments, overrides, rest):
     assert config_files.split_overrides(arguments) == (overrides, rest)
 
 
+def test_a_negation_takes_no_value():
+    with pytest.raises(errors.UsageError, match="--noconfig.model.mirror takes no value"):
+        config_files.split_overrides(["--noconfig.model.mirror=true"])
+
+
 def test_only_the_allowed_fields_of_a_stored_configuration_change():
     stored = config_files.load_config("train")
     changed = config_files.override(stored, {"eval.num_neighbors": "3"}, allowed=("eval.",))

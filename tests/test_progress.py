@@ -1,8 +1,11 @@
 """How far a long work is: said in lines where there is no terminal."""
 
 import logging
+import subprocess
+import sys
 
 from simsearch import progress
+from tests import cli
 
 
 def test_without_a_terminal_lines_say_how_far_it_is(monkeypatch, caplog):
@@ -21,3 +24,18 @@ def test_quick_work_says_nothing(caplog):
     caplog.set_level(logging.INFO, logger="simsearch")
     assert list(progress.track(range(5), total=5, description="index", unit="image")) == [*range(5)]
     assert not caplog.messages
+
+
+def test_a_name_that_is_no_text_is_said_with_escapes():
+    script = (
+        "from simsearch import progress; progress.log_to_stdout(); "
+        "progress.log.warning('skipped %s', 'caf\\udce9.png')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        env=cli.environment(PYTHONIOENCODING="utf-8:strict"),
+        cwd=cli.ROOT,
+    )
+    assert done.stdout == "WARNING: skipped caf\\udce9.png\n", done.stderr

@@ -3,6 +3,7 @@ import pathlib
 import stat
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import pytest
 
 from simsearch import config_files, errors, runs
@@ -60,6 +61,24 @@ def test_written_text_is_whole_and_leaves_nothing_beside_it(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
+@pytest.mark.parametrize("left", [0, 30, 200])
+def test_arrays_that_were_cut_off_are_told_in_one_line(tmp_path, left):
+    version = runs.create(tmp_path, CONFIG)
+    path = version.path / "a.npz"
+    assert runs.read_arrays(version, path) is None
+    runs.write_arrays(path, a=np.arange(5), b=np.ones(3))
+    assert sorted(runs.read_arrays(version, path)) == ["a", "b"]
+    path.write_bytes(path.read_bytes()[:left])
+    with pytest.raises(errors.RunError, match="is damaged; delete it, and .* --version=0` makes"):
+        runs.read_arrays(version, path)
+
+
+def test_only_names_that_are_given_are_versions(tmp_path):
+    for name in ("version_007", "version_-1", "version_3a", "version_2"):
+        (tmp_path / name).mkdir()
+    assert runs.find(tmp_path).path == tmp_path / "version_2"
+
+
 def test_others_may_read_a_version(tmp_path):
     mode = runs.create(tmp_path, CONFIG).path.stat().st_mode
     assert mode & stat.S_IROTH
@@ -75,6 +94,7 @@ def test_a_version_tells_the_flags_that_name_it(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert runs.create("runs", CONFIG).flags == "--version=0"
     assert runs.create("other", CONFIG).flags == "--workdir=other --version=0"
+    assert runs.create("my runs", CONFIG).flags == "--workdir='my runs' --version=0"
 
 
 def test_a_version_from_before_a_field_has_its_default(tmp_path):

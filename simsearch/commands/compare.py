@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from simsearch import config_files, errors, progress, runs, wiring
-from simsearch.commands import calibration, shared, trained_images
+from simsearch.commands import calibration, discriminant, shared, trained_images
 from simsearch.config import Config, differences
 from simsearch.data import corrupt as corrupt_lib
 from simsearch.data import images, sources
@@ -85,6 +85,7 @@ def compare(
     _check_same_images(found, configs, [parts[split] for parts in splits], split=split)
     shared.check_queries(splits[0], split)
     for version, parts in zip(found, splits, strict=True):
+        discriminant.warn(version)
         trained_images.warn(version, parts[split], split)
     corrupt = corrupt_lib.CorruptLog()
     measured = [

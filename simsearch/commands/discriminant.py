@@ -33,9 +33,7 @@ def store(
     config = version.config
     if not is_wanted(config):
         return
-    step = checkpoints.open_to_read(
-        version.checkpoint_dir, monitor=config.train.monitor
-    ).best_step()
+    step = _best_step(version)
     if discriminant_lib.load(version, step=step) is not None:
         return
     split = splits["train"]
@@ -52,6 +50,26 @@ def store(
         step=step,
     )
     discriminant_lib.save(version, found)
+
+
+def warn(version: runs.Version) -> None:
+    """Says that a version was not trained to its end, where it is to have a discriminant."""
+    if (
+        is_wanted(version.config)
+        and discriminant_lib.load(version, step=_best_step(version)) is None
+    ):
+        progress.log.warning(
+            "version %d was not trained to its end: this is its best checkpoint so far, without "
+            "the discriminant that makes another network of it; go on with "
+            "`python main.py --mode=train %s`",
+            version.number,
+            version.flags,
+        )
+
+
+def _best_step(version: runs.Version) -> int:
+    monitor = version.config.train.monitor
+    return checkpoints.open_to_read(version.checkpoint_dir, monitor=monitor).best_step()
 
 
 def is_wanted(config: Config) -> bool:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from simsearch import config_files, errors, progress, runs, wiring
-from simsearch.commands import calibration, shared, trained_images
+from simsearch.commands import calibration, discriminant, shared, trained_images
 from simsearch.config import Config
 from simsearch.data import corrupt as corrupt_lib
 from simsearch.data import sources
@@ -57,6 +57,7 @@ def evaluate(
     shared.start_devices(config)
     embedder = embed.Embedder.from_version(found, config=config)
     shared.log_origin(found)
+    discriminant.warn(found)
     splits = wiring.load_splits(config)
     shared.check_queries(splits, split)
     images = splits[split]

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from simsearch import errors, hardware, progress
+from simsearch import errors, hardware, progress, runs
+from simsearch.commands import discriminant
 from simsearch.data import wording
 from simsearch.index import Index, SyncReport, files, model
 from simsearch.index import metadata as metadata_lib
@@ -52,6 +53,8 @@ def main(
             info.backbone,
             info.embedding_size,
         )
+        if info.version is not None:
+            discriminant.warn(runs.find(workdir, info.version))
         report = opened.sync(images, labels_csv=labels)
         _log_report(report, total=len(opened))
         progress.log.info(

@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -75,7 +76,9 @@ def sweep(plan: plan_lib.Plan, *, workdir: str | os.PathLike = "runs") -> SweepR
             try:
                 _run_trials(study, plan, root)
             except stop.Stopped as stopped:
-                where = "" if root == pathlib.Path("runs") else f" --workdir={root}"
+                where = (
+                    "" if root == pathlib.Path("runs") else f" --workdir={shlex.quote(str(root))}"
+                )
                 raise stopped.with_advice(
                     f"go on with `python main.py --mode=sweep {plan.flags}{where}`"
                 ) from None

@@ -3,7 +3,7 @@
 A folder or a set grows after a training, and images move from one split to another.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
@@ -12,24 +12,34 @@ from simsearch.commands import shared
 from simsearch.data import sources
 from simsearch.data import splits as splits_lib
 
+# Under which a version's file has the images of a split.
+_KEY_OF_SPLIT = {"train": "images", "validation": "validation"}
 
-def remember(version: runs.Version, train: sources.Split) -> None:
-    """Stores a version's training images, or checks that they are those that it began with.
+
+def remember(version: runs.Version, splits: Mapping[str, sources.Split]) -> None:
+    """Stores a version's train and validation images, or checks that it began with those.
 
     Raises:
         UsageError: Where they are others.
     """
-    found, known = np.sort(splits_lib.identities(train)), _load(version)
+    found = {
+        key: np.sort(splits_lib.identities(splits[name])) for name, key in _KEY_OF_SPLIT.items()
+    }
+    known = runs.read_arrays(version, version.trained_images_file)
     if known is None:
-        runs.write_arrays(version.trained_images_file, images=found)
+        runs.write_arrays(version.trained_images_file, **found)
         return
-    num_new, num_gone = (len(np.setdiff1d(*pair)) for pair in ((found, known), (known, found)))
-    if num_new or num_gone or not knows_classes(version, train.class_names):
-        raise errors.UsageError(
-            f"version {version.number} began with other training images: {num_new} are new, "
-            f"{num_gone} are gone or changed, so that going on would not end as if it had never "
-            "been stopped; bring them back, or train a new version"
-        )
+    knows_all = knows_classes(version, splits["train"].class_names)
+    for name, key in _KEY_OF_SPLIT.items():
+        # Versions of an earlier time kept the train images alone.
+        before, now = known.get(key, found[key]), found[key]
+        num_new, num_gone = (len(np.setdiff1d(*pair)) for pair in ((now, before), (before, now)))
+        if num_new or num_gone or not knows_all:
+            raise errors.UsageError(
+                f"version {version.number} began with other {name} images: {num_new} are new, "
+                f"{num_gone} are gone or changed, so that going on would not end as if it had "
+                "never been stopped; bring them back, or train a new version"
+            )
 
 
 def remember_all(version: runs.Version, others: Iterable[runs.Version]) -> None:
@@ -63,8 +73,5 @@ def knows_classes(version: runs.Version, class_names: Iterable[str]) -> bool:
 
 
 def _load(version: runs.Version) -> np.ndarray | None:
-    try:
-        with np.load(version.trained_images_file) as stored:
-            return stored["images"]
-    except FileNotFoundError:
-        return None
+    known = runs.read_arrays(version, version.trained_images_file)
+    return None if known is None else known[_KEY_OF_SPLIT["train"]]

@@ -98,22 +98,31 @@ def resume(
         RunError: Where the run could not be finished.
     """
     found = runs.find(workdir, version)
-    if config_name is None:
-        expected = config_files.override(found.config, overrides or {})
-    else:
-        expected = config_files.load_config(config_name, overrides)
-    expected = preprocessing.resolve_as(_with_absolute_paths(expected), found.config)
-    changes = differences(found.config, expected)
-    if changes:
-        raise errors.UsageError(
-            f"version {found.number} goes on with its own configuration, and these differ: "
-            f"{'; '.join(changes)}; leave them out, or train a new version"
-        )
+    if config_name is not None or overrides:
+        _check_same(found, config_name, overrides or {})
     if origin := found.read_facts().get("average_of"):
         return _complete_average(found, origin)
     with stop.on_signals() as stop_request:
         splits = prepare(found.config)
         return _fit(found, splits, None, stop_request, after_validation)
+
+
+def _check_same(
+    version: runs.Version, config_name: str | None, overrides: Mapping[str, Any]
+) -> None:
+    own = version.config
+    if config_name is None:
+        expected = config_files.override(own, overrides)
+    else:
+        expected = config_files.load_config(config_name, overrides)
+    expected = preprocessing.resolve_as(_with_absolute_paths(expected), own)
+    # What was a folder then can be a link to it today, in both.
+    changes = differences(_with_absolute_paths(own), expected)
+    if changes:
+        raise errors.UsageError(
+            f"version {version.number} goes on with its own configuration, and these differ: "
+            f"{'; '.join(changes)}; leave them out, or train a new version"
+        )
 
 
 def prepare(config: Config) -> dict[str, sources.Split]:
@@ -169,7 +178,7 @@ def _fit(
     after_validation: Callable[[Mapping[str, Any]], None],
 ) -> runs.Version:
     config = version.config
-    trained_images.remember(version, splits["train"])
+    trained_images.remember(version, splits)
     corrupt = corrupt_lib.CorruptLog()
     confusion = confusion_lib.Confusion()
     try:
@@ -209,10 +218,18 @@ def complete(
     calibration.store(version, splits, corrupt=corrupt)
 
 
+def _has_weights(version: runs.Version) -> bool:
+    if not version.checkpoint_dir.is_dir():
+        return False
+    monitor = version.config.train.monitor
+    store = checkpoints.Store(version.checkpoint_dir, monitor=monitor, read_only=True)
+    return store.newest_step() is not None
+
+
 def _complete_average(version: runs.Version, origin: Sequence[int]) -> runs.Version:
     """Adds to a mean of other versions what is missing where its making was stopped."""
     numbers = ", ".join(map(str, origin))
-    if not version.checkpoint_dir.is_dir():
+    if not _has_weights(version):
         raise errors.UsageError(
             f"version {version.number} was to be the mean of versions {numbers} and has no "
             "weights; make another with `python main.py --mode=average "

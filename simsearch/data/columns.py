@@ -79,8 +79,9 @@ def number_labels(
         return numbers, tuple(class_names)
     found = sorted({value for column in values.values() for value in column if value is not None})
     number = {value: i for i, value in enumerate(found)} | {None: -1}
-    width = max((len(str(value)) for value in found if isinstance(value, int)), default=0)
-    names = tuple(f"{v:0{width}d}" if isinstance(v, int) else str(v) for v in found)
+    # A boolean is an integer to Python, and no number to a person.
+    width = max((len(str(value)) for value in found if type(value) is int), default=0)
+    names = tuple(f"{v:0{width}d}" if type(v) is int else str(v) for v in found)
     numbers = {
         split: np.asarray([number[value] for value in column], np.int32)
         for split, column in values.items()
@@ -112,11 +113,20 @@ def standard_splits(names: Sequence[str], *, where: str) -> dict[str, str]:
     """Returns a set's own name of each split by its standard name; a lone split is train.
 
     Raises:
-        UsageError: None of several splits is called train.
+        UsageError: None of several splits is called train, or two are the same by their names.
     """
     if len(names) == 1:
         return {"train": names[0]}
-    found = {splits.standard_name(name): name for name in names if splits.standard_name(name)}
+    found: dict[str, str] = {}
+    for name in names:
+        standard = splits.standard_name(name)
+        if standard in found:
+            raise UsageError(
+                f"expected one {standard} split in {where}, found {found[standard]!r} and "
+                f"{name!r}: choose another set, or download it and sort it into folders"
+            )
+        if standard:
+            found[standard] = name
     if "train" not in found:
         raise UsageError(
             f"expected a split called train in {where}, found {wording.listed(names)}: "

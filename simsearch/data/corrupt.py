@@ -14,18 +14,32 @@ class CorruptLog:
         """Starts an empty log."""
         self._lock = threading.Lock()
         self._reasons: dict[str, str] = {}
+        self._may_pass = False
 
-    def add(self, name: str, reason: str) -> bool:
-        """Records that image `name` cannot be read; returns whether that was new."""
+    def add(self, name: str, reason: str, *, may_pass: bool = False) -> bool:
+        """Records that image `name` cannot be read; returns whether that was new.
+
+        Args:
+            name: Of the image.
+            reason: In a few words.
+            may_pass: Whether it lay with the disk or the network, and not with the image.
+        """
         with self._lock:
             is_new = name not in self._reasons
             self._reasons.setdefault(name, reason)
+            self._may_pass |= may_pass
         return is_new
 
     def __len__(self) -> int:
         """Returns the number of different unreadable images."""
         with self._lock:
             return len(self._reasons)
+
+    @property
+    def may_pass(self) -> bool:
+        """Whether some may be readable the next time, so that nothing may be concluded for good."""
+        with self._lock:
+            return self._may_pass
 
     @property
     def reasons(self) -> dict[str, str]:

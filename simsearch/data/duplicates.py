@@ -7,6 +7,7 @@ import json
 import os
 import pathlib
 from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
 import numpy as np
 
@@ -41,8 +42,20 @@ def drop_from_train(
     return {**found, "train": splits.pick(train, kept)}
 
 
-def copies_in_train(found: Mapping[str, splits.Split]) -> np.ndarray:
-    """Returns the rows of train whose bytes equal those of a held-out image, sorted, int64 [n].
+class Copies(NamedTuple):
+    """Train images that are also held out.
+
+    Attributes:
+        rows: Of train, sorted, int64 [n].
+        is_final: Whether every image could be read that had to be.
+    """
+
+    rows: np.ndarray
+    is_final: bool
+
+
+def copies_in_train(found: Mapping[str, splits.Split]) -> Copies:
+    """Returns the rows of train whose bytes equal those of a held-out image.
 
     Only images of a length that occurs on both sides are read, where the lengths are known.
 
@@ -57,26 +70,33 @@ def copies_in_train(found: Mapping[str, splits.Split]) -> np.ndarray:
         lengths = np.concatenate([split.num_bytes for split in held_out])
         shared = np.intersect1d(train.num_bytes, lengths)
         rows_of = [np.flatnonzero(np.isin(s.num_bytes, shared)) for s in (train, *held_out)]
-    total = sum(map(len, rows_of))
+    total, unread = sum(map(len, rows_of)), []
     with progress.bar(
         total=total, initial=0, description="looking for copies", unit="image"
     ) as bar:
         seen = {
             digest
             for split, rows in zip(held_out, rows_of[1:], strict=True)
-            for digest in _digests(split, rows, bar)
+            for digest in _digests(split, rows, bar, unread)
         }
-        copies = [digest in seen for digest in _digests(train, rows_of[0], bar)]
-    return rows_of[0][np.asarray(copies, bool)]
+        copies = [digest in seen for digest in _digests(train, rows_of[0], bar, unread)]
+    return Copies(rows_of[0][np.asarray(copies, bool)], is_final=not unread)
 
 
-def _digests(split: splits.Split, rows: np.ndarray, bar: object) -> Iterable[bytes]:
-    """Yields a digest of each row's bytes; one that cannot be read is like no other."""
+def _digests(
+    split: splits.Split, rows: np.ndarray, bar: object, unread: list[Exception]
+) -> Iterable[bytes]:
+    """Yields a digest of each row's bytes; one that cannot be read is like no other.
+
+    Why it cannot goes to `unread` where it may pass.
+    """
     for row in rows:
         bar.update()
         try:
             yield hashlib.sha256(split.read(int(row))).digest()
-        except (images.CorruptImage, OSError):
+        except (images.CorruptImage, OSError) as error:
+            if isinstance(error, (images.UnreadFile, OSError)):
+                unread.append(error)
             yield f"{split.fingerprint} {row}".encode()
 
 
@@ -87,7 +107,13 @@ def _remembered(found: Mapping[str, splits.Split], folder: pathlib.Path) -> np.n
         return np.asarray(json.loads(path.read_text()), np.int64)
     except (OSError, ValueError):
         pass  # Not looked for yet, or cut off when a process was killed.
-    rows = copies_in_train(found)
+    rows, is_final = copies_in_train(found)
+    if not is_final:
+        progress.log.warning(
+            "not every image could be read when copies of validation and test images were looked "
+            "for in train: it is done again next time"
+        )
+        return rows
     draft = path.with_suffix(f".{os.getpid()}.tmp")
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -53,7 +53,8 @@ def eval_batches(
                 interpolation=interpolation,
             )
         except (images.CorruptImage, OSError) as error:
-            corrupt.add(split.names[row], str(error))
+            may_pass = isinstance(error, (images.UnreadFile, OSError))
+            corrupt.add(split.names[row], str(error), may_pass=may_pass)
             return None
 
     num_rows = len(split.labels)

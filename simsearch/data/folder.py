@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from simsearch import progress
 from simsearch.data import images, splits, wording
 from simsearch.errors import RunError, UsageError
 
@@ -97,7 +98,19 @@ def _split_folders(root: str) -> dict[str, str]:
             )
         if split:
             found[split] = folders[name]
+    beside = [name for name, split in named.items() if not split and _has_images(folders[name])]
+    if beside:
+        progress.log.warning(
+            "%s is taken for splits: the images in %s beside %s are not read",
+            root,
+            wording.listed(beside),
+            wording.listed(map(os.path.basename, found.values())),
+        )
     return found
+
+
+def _has_images(folder: str) -> bool:
+    return next(iter(images_below(folder)), None) is not None
 
 
 def _folders(path: str) -> dict[str, str]:
@@ -165,4 +178,4 @@ def _read(path: str) -> bytes:
         with open(path, "rb") as file:
             return file.read()
     except OSError as error:
-        raise images.CorruptImage(f"cannot be read: {error.strerror}") from error
+        raise images.UnreadFile(f"cannot be read: {error.strerror}") from error

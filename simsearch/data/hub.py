@@ -215,4 +215,4 @@ def _file(path: str | None) -> bytes | None:
         with open(path, "rb") as file:
             return file.read()
     except OSError as error:
-        raise images.CorruptImage(f"cannot be read: {error.strerror}") from error
+        raise images.UnreadFile(f"cannot be read: {error.strerror}") from error

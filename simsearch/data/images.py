@@ -61,6 +61,10 @@ class CorruptImage(ValueError):
     """Bytes that are no readable image; the message is the reason, short and in one line."""
 
 
+class UnreadFile(CorruptImage):
+    """A file whose bytes were not to be had; the next time they may be."""
+
+
 def decode(
     encoded: bytes,
     *,

@@ -208,7 +208,7 @@ class Index:
         query: queries.Query | Sequence[queries.Query],
         *,
         top_k: int = 8,
-        filter: str | filters.Filter | None = None,  # noqa: A002 - the word that users know
+        filter: filters.Where = None,  # noqa: A002 - the word that users know
         crop: queries.Box | None = None,
         unlike: queries.Query | Sequence[queries.Query] = (),
     ) -> Answer:
@@ -262,7 +262,7 @@ class Index:
         self,
         vectors: np.ndarray,
         top_k: int,
-        filter: str | filters.Filter | None = None,  # noqa: A002 - as in `search`
+        filter: filters.Where = None,  # noqa: A002 - as in `search`
     ) -> list[Answer]:
         """Returns the answer to each of several queries that are already embedded.
 
@@ -295,23 +295,17 @@ class Index:
         self,
         limit: int,
         *,
-        filter: str | filters.Filter | None = None,  # noqa: A002 - as in `search`
+        filter: filters.Where = None,  # noqa: A002 - as in `search`
     ) -> list[Hit]:
         """Returns some of the stored images that pass a filter, as hits of score 1."""
         found = self._rows.sample(limit, where=filters.resolve(filter))
         return [answers.hit(Found(record, 1.0), None) for record in found]
 
-    def count(
-        self,
-        filter: str | filters.Filter | None = None,  # noqa: A002 - as in `search`
-    ) -> int:
+    def count(self, filter: filters.Where = None) -> int:  # noqa: A002 - as in `search`
         """Returns how many images pass a filter; None: how many there are."""
         return self._rows.count(filters.resolve(filter))
 
-    def explain_nothing(
-        self,
-        filter: str | filters.Filter | None = None,  # noqa: A002 - as in `search`
-    ) -> str:
+    def explain_nothing(self, filter: filters.Where = None) -> str:  # noqa: A002 - as in `search`
         """Returns why a search found nothing, in words."""
         count = self.count()
         if not count:
@@ -323,10 +317,7 @@ class Index:
             reason = f"judging by {len(sample)} of the {count} images, {reason}"
         return reason or f"none of the {count} images passes the filter"
 
-    def ids(
-        self,
-        filter: str | filters.Filter | None = None,  # noqa: A002 - as in `search`
-    ) -> list[str]:
+    def ids(self, filter: filters.Where = None) -> list[str]:  # noqa: A002 - as in `search`
         """Returns the ids of all images that pass a filter, sorted."""
         return sorted(record.id for record in self._rows.records(filters.resolve(filter)))
 

@@ -63,6 +63,7 @@ class Not(NamedTuple):
 
 
 Filter = Compare | In | Exists | And | Or | Not
+Where = str | Filter | None
 
 
 def parse(text: str) -> Filter:
@@ -79,7 +80,7 @@ def parse(text: str) -> Filter:
     return _Parser(text).parse()
 
 
-def resolve(where: "str | Filter | None") -> Filter | None:
+def resolve(where: Where) -> Filter | None:
     """Returns the tree of a filter given as text or as a tree; None for none or empty text."""
     if where is None or (isinstance(where, str) and not where.strip()):
         return None

@@ -5,6 +5,7 @@ import hashlib
 import os
 import pathlib
 import re
+import shlex
 from collections.abc import Mapping
 from typing import Any
 
@@ -120,9 +121,9 @@ def check(stored: About, asked: About, *, url: str, workdir: str | os.PathLike) 
 
 def place(url: str, workdir: str | os.PathLike) -> str:
     """Returns the flags that name an index and its versions, where they are not the usual ones."""
-    flags = "" if url == "lance:./index" else f" --index={url}"
+    flags = "" if url == "lance:./index" else f" --index={shlex.quote(url)}"
     is_usual = pathlib.Path(workdir) == pathlib.Path("runs")
-    return flags if is_usual else f"{flags} --workdir={workdir}"
+    return flags if is_usual else f"{flags} --workdir={shlex.quote(str(workdir))}"
 
 
 def named(about: About) -> str:

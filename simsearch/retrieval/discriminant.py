@@ -81,13 +81,15 @@ def save(version: runs.Version, discriminant: Discriminant) -> None:
 
 
 def load(version: runs.Version, *, step: int) -> Discriminant | None:
-    """Returns a version's discriminant, None where it has none of that step's checkpoint."""
-    try:
-        with np.load(version.discriminant_file) as stored:
-            found = Discriminant(stored["matrix"], stored["class_vectors"], int(stored["step"]))
-    except FileNotFoundError:
+    """Returns a version's discriminant, None where it has none of that step's checkpoint.
+
+    Raises:
+        RunError: Where its file is damaged.
+    """
+    stored = runs.read_arrays(version, version.discriminant_file)
+    if stored is None or stored["step"] != step:
         return None
-    return found if found.step == step else None
+    return Discriminant(stored["matrix"], stored["class_vectors"], step)
 
 
 def _class_means(x: np.ndarray, labels: np.ndarray, num_classes: int) -> np.ndarray:

@@ -206,7 +206,8 @@ def embed_cached(
         embedder: What embeds.
         split: The images.
         directory: Where embeddings are kept, keyed by weights, preprocessing and images.
-        corrupt: Collects the rows that could not be read, also of an earlier time.
+        corrupt: Collects the rows that could not be read, also of an earlier time. Where some may
+            be readable the next time, nothing is kept.
     """
     data = embedder.config.data
     # The statistics and the padding are part of the network, and not of its variables.
@@ -219,12 +220,14 @@ def embed_cached(
                 corrupt.add(str(name), str(reason))
             corrupt.check(embedder.config.data.on_corrupt)
             return Embedded(stored["embeddings"], stored["valid"])
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         pass  # Not there, or cut off: computed now.
     own_log = corrupt_lib.CorruptLog()
     embedded = embedder.embed_split(split, corrupt=own_log)
     for name, reason in own_log.reasons.items():
-        corrupt.add(name, reason)
+        corrupt.add(name, reason, may_pass=own_log.may_pass)
+    if own_log.may_pass:
+        return embedded
     directory.mkdir(parents=True, exist_ok=True)
     runs.write_arrays(
         path,

@@ -29,7 +29,10 @@ class Records:
         board = version.path / "tensorboard"
         self._boards = {
             split: tensorboardX.SummaryWriter(
-                str(board / split), purge_step=step + 1 if step else None, write_to_disk=True
+                str(board / split),
+                # Also where a run was killed before it had saved anything.
+                purge_step=step + 1 if (board / split).is_dir() else None,
+                write_to_disk=True,
             )
             for split in ("train", "validation")
         }

@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from simsearch import checkpoints, parallel, progress, runs, wiring, wiring_losses
+from simsearch import checkpoints, errors, parallel, progress, runs, wiring, wiring_losses
 from simsearch.config import Config
 from simsearch.data import batch as batch_lib
 from simsearch.data import confusion as confusion_lib
@@ -62,6 +62,8 @@ def fit_version(
         progress.log.info("%s", _parameters(config, shapes, num_classes=len(split.class_names)))
     with version.lock():
         store = checkpoints.Store(version.checkpoint_dir, monitor=config.train.monitor)
+        if initial is None and store.newest_step() is None:
+            initial = _same_initial(version)
         state = _start(
             config, store, optimizer, num_classes=len(split.class_names), initial=initial
         )
@@ -148,6 +150,23 @@ def is_finished(version: runs.Version, plan: loop.Plan, done: int) -> bool:
     return True
 
 
+def _same_initial(version: runs.Version) -> wiring.Initial:
+    """Returns the first variables of a version that was stopped before it saved any.
+
+    Raises:
+        UsageError: Where its weights are not those that it began with.
+    """
+    initial = wiring.initial_variables(version.config)
+    began = version.read_facts().get("weights", initial.weights)
+    if began.get("sha256") != initial.weights["sha256"]:
+        raise errors.UsageError(
+            f"version {version.number} began with weights from {wiring.describe_weights(began)}, "
+            f"and there are now those of {wiring.describe_weights(initial.weights)}; bring them "
+            "back, or train a new version"
+        )
+    return initial
+
+
 def _start(
     config: Config,
     store: checkpoints.Store,
@@ -167,7 +186,7 @@ def _start(
 
     step = store.newest_step()
     if step is None:
-        return jax.jit(create)((initial or wiring.initial_variables(config)).variables)
+        return jax.jit(create)(initial.variables)
     like = state_lib.to_save(jax.eval_shape(create, wiring.abstract_variables(config)))
     return state_lib.from_saved(state_lib.Saved(**store.restore(step, **like._asdict())), step=step)
 

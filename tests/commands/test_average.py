@@ -61,6 +61,9 @@ def test_a_mean_whose_making_was_stopped_is_completed(workdir, caplog):
     empty = runs.create(workdir, made.config, facts={"average_of": [0, 1]})
     with pytest.raises(errors.UsageError, match="has no weights; make another with .*=0,1"):
         simsearch.resume(empty.number, workdir=workdir)
+    empty.checkpoint_dir.mkdir()  # As one leaves it that was killed while it saved.
+    with pytest.raises(errors.UsageError, match="has no weights; make another with"):
+        simsearch.resume(empty.number, workdir=workdir)
     shutil.rmtree(empty.path)
 
 

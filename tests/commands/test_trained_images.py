@@ -5,7 +5,7 @@ import shutil
 import pytest
 
 import simsearch
-from simsearch import errors, wiring
+from simsearch import errors, runs, wiring
 from simsearch.commands import trained_images
 from tests.commands import tiny
 
@@ -71,9 +71,51 @@ def test_a_run_does_not_go_on_with_other_images(trained, tmp_path):
     names = trained_images._load(version)
     shutil.move(some, moved)
     try:
-        with pytest.raises(errors.UsageError, match="began with other training images: .* gone"):
+        with pytest.raises(errors.UsageError, match="began with other train images: .* gone"):
             simsearch.resume(version.number, workdir=workdir)
     finally:
         shutil.move(moved, some)
     assert (trained_images._load(version) == names).all()
     simsearch.resume(version.number, workdir=workdir)
+
+
+def test_a_run_does_not_go_on_with_other_validation_images(trained):
+    version, workdir, images = trained
+    held_out = images / wiring.load_splits(version.config)["validation"].names[0]
+    content = held_out.read_bytes()
+    held_out.write_bytes(content + b" ")
+    try:
+        with pytest.raises(errors.UsageError, match="began with other validation images: 1 are"):
+            simsearch.resume(version.number, workdir=workdir)
+    finally:
+        held_out.write_bytes(content)
+    stored = dict(runs.read_arrays(version, version.trained_images_file))
+    runs.write_arrays(version.trained_images_file, images=stored["images"])
+    simsearch.resume(version.number, workdir=workdir)  # As an earlier program left it.
+
+
+def test_images_that_are_a_link_today_are_the_same(trained, tmp_path):
+    version, workdir, images = trained
+    moved = tmp_path / "moved"
+    images.rename(moved)
+    images.symlink_to(moved)
+    simsearch.resume(version.number, workdir=workdir)
+    simsearch.resume(version.number, workdir=workdir, overrides={"data.path": str(images)})
+    with pytest.raises(errors.UsageError, match="data.path: "):
+        simsearch.resume(version.number, workdir=workdir, overrides={"data.path": str(tmp_path)})
+    images.unlink()
+    moved.rename(images)
+
+
+def test_a_version_without_its_last_step_says_so(trained, caplog):
+    version, workdir, _ = trained
+    kept = version.discriminant_file.read_bytes()
+    version.discriminant_file.unlink()
+    with caplog.at_level("WARNING", "simsearch"):
+        simsearch.evaluate(version.number, workdir=workdir, seed=0)
+    assert "version 0 was not trained to its end" in caplog.text
+    version.discriminant_file.write_bytes(kept)
+    caplog.clear()
+    with caplog.at_level("WARNING", "simsearch"):
+        simsearch.evaluate(version.number, workdir=workdir, seed=0)
+    assert "to its end" not in caplog.text

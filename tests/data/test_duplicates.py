@@ -55,7 +55,7 @@ def test_only_images_of_a_length_on_both_sides_are_read():
         "train": make(TRAIN, name="train", reads=reads),
         "test": make([b"1234", b"eleven"], name="test", reads=reads),
     }
-    assert duplicates.copies_in_train(found).tolist() == []
+    assert duplicates.copies_in_train(found).rows.tolist() == []
     assert reads == [("test", 0), ("train", 3)]
 
 
@@ -85,3 +85,20 @@ def test_no_copy_is_no_change(tmp_path):
     assert kept["train"] is found["train"]
     picked = splits.pick(dataclasses.replace(found["test"]), np.array([0]))
     assert picked.num_bytes.tolist() == [1]
+
+
+def test_what_could_not_be_read_once_is_looked_for_again(tmp_path, caplog):
+    contents, is_broken = [b"one", b"two"], True
+
+    def read(row):
+        if is_broken:
+            raise images.UnreadFile("cannot be read: Stale file handle")
+        return contents[row]
+
+    train = dataclasses.replace(make(contents, name="train"), read=read)
+    found = {"train": train, "test": make([b"two"], name="test")}
+    kept = duplicates.drop_from_train(found, cache_dir=str(tmp_path))["train"]
+    assert len(kept.labels) == 2 and "done again next time" in caplog.text
+    is_broken = False
+    kept = duplicates.drop_from_train(found, cache_dir=str(tmp_path))["train"]
+    assert list(kept.names) == ["train/0"]

@@ -2,14 +2,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from simsearch import config_presets
+from simsearch import config_augment
 from simsearch.data import policies
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (20, 20, 3), np.uint8)
 
 
 def policy(name, **changes):
-    strengths = config_presets.POLICIES[name]
+    strengths = config_augment.POLICIES[name]
     fields = {key.removeprefix("policy_"): value for key, value in strengths.items()}
     return policies.Policy(name=name, **fields | changes)
 

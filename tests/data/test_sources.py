@@ -51,6 +51,14 @@ def test_split_folders_are_found_by_any_of_their_names(tmp_path, train, valid, t
     assert [pixel(found["train"], i) for i in range(5)] == [4, 5, 1, 2, 3]
 
 
+def test_classes_beside_folders_of_splits_are_not_left_out_in_silence(tmp_path, caplog):
+    write_images(tmp_path, {"train/steam": 3, "train/diesel": 3, "car": 3, "bus": 3})
+    (tmp_path / "annotations").mkdir()
+    found = load_folder(tmp_path)
+    assert found["train"].class_names == ("diesel", "steam")
+    assert "the images in 'bus', 'car' beside 'train' are not read" in caplog.text
+
+
 def test_a_single_folder_is_split_by_class_with_a_seed(tmp_path):
     write_images(tmp_path, {"a": 8, "b": 12, "train": 4})
     found = load_folder(tmp_path)

@@ -5,6 +5,7 @@ import pytest
 
 from simsearch import checkpoints, config_files, errors, parallel, preprocessing, runs, wiring
 from simsearch.data import corrupt as corrupt_lib
+from simsearch.data import images
 from simsearch.retrieval import embed
 from tests.data import sets
 
@@ -70,11 +71,34 @@ def test_what_was_embedded_is_read_back_with_what_could_not_be_read(embedder, tm
     assert path.stat().st_mtime_ns == stamp
     np.testing.assert_array_equal(first.embeddings, again.embeddings)
     assert logs[0].reasons == logs[1].reasons != {}
-    path.write_bytes(path.read_bytes()[:100])
-    mended = embed.embed_cached(embedder, split, tmp_path, corrupt=logs[2])
-    np.testing.assert_array_equal(first.embeddings, mended.embeddings)
     embed.embed_cached(embedder, sets.make_split(6), tmp_path, corrupt=logs[2])
     assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_an_image_that_could_not_be_read_once_is_embedded_the_next_time(embedder, tmp_path):
+    whole = sets.make_split(5)
+
+    def read(row):
+        if row == 1:
+            raise images.UnreadFile("cannot be read: Stale file handle")
+        return whole.read(row)
+
+    logs = [corrupt_lib.CorruptLog() for _ in range(2)]
+    stale = dataclasses.replace(whole, read=read)
+    found = embed.embed_cached(embedder, stale, tmp_path, corrupt=logs[0])
+    assert found.valid.tolist() == [True, False, True, True, True] and logs[0].may_pass
+    found = embed.embed_cached(embedder, whole, tmp_path, corrupt=logs[1])
+    assert found.valid.all() and not len(logs[1])
+
+
+@pytest.mark.parametrize("left", [0, 100])
+def test_embeddings_that_were_cut_off_are_computed_anew(embedder, tmp_path, left):
+    split, log = sets.make_split(3), corrupt_lib.CorruptLog()
+    first = embed.embed_cached(embedder, split, tmp_path, corrupt=log)
+    (path,) = tmp_path.iterdir()
+    path.write_bytes(path.read_bytes()[:left])
+    again = embed.embed_cached(embedder, split, tmp_path, corrupt=log)
+    np.testing.assert_array_equal(first.embeddings, again.embeddings)
 
 
 def test_a_version_comes_back_as_its_best_checkpoint(tmp_path, embedder):

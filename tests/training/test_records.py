@@ -69,3 +69,12 @@ def test_tensorboard_shows_the_curves_of_both_splits(tmp_path):
         scalars = board.Scalars(tag)
         assert [event.step for event in scalars] == [1, 2, 3]
         assert [round(event.value, 4) for event in scalars] == values
+
+
+def test_tensorboard_forgets_a_run_that_was_killed_before_it_had_saved_anything(tmp_path):
+    version = make_version(tmp_path)
+    write(version, [1, 2, 3])
+    write(version, [1, 2])
+    board = event_accumulator.EventAccumulator(str(version.path / "tensorboard" / "train"))
+    board.Reload()
+    assert [event.step for event in board.Scalars("loss")] == [1, 2]

@@ -5,7 +5,7 @@ import numpy as np
 import optax
 import pytest
 
-from simsearch import checkpoints, config_files, runs, wiring, wiring_losses
+from simsearch import checkpoints, config_files, errors, runs, wiring, wiring_losses
 from simsearch.data import confusion as confusion_lib
 from simsearch.data import corrupt as corrupt_lib
 from simsearch.training import run, stop
@@ -115,3 +115,14 @@ def test_other_samplers_run_on_without_a_stop_at_validations(tmp_path, monkeypat
     )
     assert fit(tmp_path / "run", monkeypatch, **{"sampling.mode": mode})[0] == 15
     assert made == [15]
+
+
+def test_a_run_begins_again_with_its_own_weights_alone(tmp_path, monkeypatch):
+    weights = {"source": "a.npz", "sha256": "aa"}
+    version = runs.create(tmp_path, config_files.load_config("train"), facts={"weights": weights})
+    there = wiring.Initial({}, dict(weights))
+    monkeypatch.setattr(wiring, "initial_variables", lambda _: there)
+    assert run._same_initial(version) is there
+    there.weights["sha256"] = "bb"
+    with pytest.raises(errors.UsageError, match="began with weights from a.npz, SHA-256 aa, and"):
+        run._same_initial(version)

@@ -1,8 +1,41 @@
-"""What `augment.preset` stands for: values of the fields that were not set one by one."""
+"""The `augment` group: types and ranges of its fields, and what its presets stand for."""
 
+import dataclasses
 import types
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Literal
+
+from simsearch import config_checks as checks
+from simsearch.config_checks import Count, Fraction, NonNegative
+
+
+@dataclasses.dataclass(frozen=True)
+class Augment:
+    """Random changes to a training image; what is not set is the preset's."""
+
+    preset: Literal["none", "light", "trivial", "rand", "custom"]
+    crop_scale_min: Annotated[float, checks.Range(above=0, at_most=1)]
+    crop_ratio_max: Annotated[float, checks.Range(at_least=1)]
+    horizontal_flip: Fraction
+    rotation_degrees: Annotated[float, checks.Range(at_least=0, at_most=180)]
+    brightness: Fraction
+    contrast: Fraction
+    saturation: Fraction
+    hue: Annotated[float, checks.Range(at_least=0, at_most=0.5)]
+    policy: Literal["none", "trivial", "rand"]
+    policy_num_ops: Count
+    policy_magnitude: Annotated[int, checks.Range(at_least=0, at_most=30)]
+    policy_shear: Fraction
+    policy_translate: Fraction
+    policy_degrees: Annotated[float, checks.Range(at_least=0, at_most=180)]
+    policy_enhance: Fraction
+    policy_posterize_bits: Annotated[int, checks.Range(at_least=0, at_most=8)]
+    erase_probability: Fraction
+    erase_area_min: Fraction
+    erase_area_max: Fraction
+    erase_ratio_max: Annotated[float, checks.Range(at_least=1)]
+    mixup_alpha: NonNegative
+
 
 _NONE = {
     "crop_scale_min": 1.0,
@@ -83,3 +116,12 @@ def resolve(values: Any) -> Any:
 
 def _filled(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
     return {name: defaults.get(name) if v is None else v for name, v in values.items()}
+
+
+def contradictions(augment: Augment) -> Iterator[str]:
+    """Yields what is wrong between fields that are each right."""
+    if augment.erase_area_min > augment.erase_area_max:
+        yield (
+            f"augment.erase_area_min={augment.erase_area_min} must be at most "
+            f"augment.erase_area_max={augment.erase_area_max}"
+        )
