@@ -1,4 +1,5 @@
 import json
+import types
 
 import numpy as np
 import pytest
@@ -7,12 +8,18 @@ import simsearch
 from simsearch import errors, runs
 from simsearch.commands import compare
 from simsearch.retrieval import embed
+from simsearch.retrieval.plots import changed
 
 
 @pytest.fixture
 def versions(shapes, tmp_path, monkeypatch):
     """Three versions on the shapes; the vectors of one are around its classes, version by noise."""
-    overrides = {"data.source": "folder", "data.path": str(shapes), "eval.num_bootstrap": 100}
+    overrides = {
+        "data.source": "folder",
+        "data.path": str(shapes),
+        "eval.num_bootstrap": 100,
+        "model.discriminant": False,
+    }
     for more in ({}, {}, {"data.path": str(shapes / "train"), "data.split_seed": 3}):
         runs.create(tmp_path / "runs", simsearch.load_config("train", overrides | more))
 
@@ -23,12 +30,19 @@ def versions(shapes, tmp_path, monkeypatch):
         vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
         return embed.Embedded(vectors.astype(np.float32), np.ones(len(vectors), bool))
 
-    monkeypatch.setattr(embed.Embedder, "from_version", lambda version, *, config: version)
+    def from_version(version, *, config):
+        return types.SimpleNamespace(number=version.number, fingerprint=str(version.number))
+
+    monkeypatch.setattr(embed.Embedder, "from_version", from_version)
     monkeypatch.setattr(embed, "embed_cached", embed_cached)
     return tmp_path / "runs"
 
 
-def test_two_versions_are_compared_printed_drawn_and_stored(versions, caplog):
+def test_two_versions_are_compared_printed_drawn_and_stored(versions, caplog, monkeypatch):
+    blocks, real = [], changed.draw
+    monkeypatch.setattr(
+        changed, "draw", lambda path, b, **o: blocks.extend(b) or real(path, b, **o)
+    )
     with caplog.at_level("INFO", "simsearch"):
         result = simsearch.compare(0, 1, workdir=versions)
     assert result.json_path == versions / "compare_0_1" / "compare.json"
@@ -41,6 +55,8 @@ def test_two_versions_are_compared_printed_drawn_and_stored(versions, caplog):
     assert len(stored["won"]) == stored["metrics"]["recall_at_1"]["num_won"] > 0
     assert all(change["query"].startswith("test/") for change in stored["won"])
     assert result.picture_path.read_bytes().startswith(b"\x89PNG")
+    shown = [each for block in blocks for change in block.changes for each in change.results]
+    assert shown and all(0 <= each.probability <= 1 for each in shown)
 
 
 def test_another_split_has_a_folder_of_its_own(versions):
