@@ -1,6 +1,7 @@
 """Searches side by side on one core: the exact view, FAISS flat, NumPy; LanceDB and Milvus beside.
 
-python benchmarks/search.py [--sizes 10000 100000 1000000] [--engines lance] [--rounds 5]
+python benchmarks/search.py [--sizes 10000 100000 1000000] [--rounds 5]
+    [--engines lance milvus] [--engine_sizes 10000 100000] [--kinds hnsw ivf_pq]
 python benchmarks/search.py --bandwidth            # on a GPU: 10M x 128 in bfloat16
 
 Contenders take turns in every round; a figure is the median over the rounds: the processor time of
@@ -29,9 +30,10 @@ SIZE, TOP_K, BATCH, CLUSTERS = 128, 10, 100, 1000
 
 def parse():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--sizes", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
+    parser.add_argument("--sizes", type=int, nargs="*", default=[10_000, 100_000, 1_000_000])
     parser.add_argument("--engines", nargs="*", default=["lance"], choices=["lance", "milvus"])
     parser.add_argument("--engine_sizes", type=int, nargs="+", default=[10_000, 100_000])
+    parser.add_argument("--kinds", nargs="+", default=["hnsw"], choices=["hnsw", "ivf_pq"])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--cpu", type=int, default=0)
     parser.add_argument("--bandwidth", action="store_true")
@@ -154,8 +156,8 @@ def compare_exact(size, rounds):
         )
 
 
-def compare_engine(name, size, rounds):
-    """Prints the row of one engine and size."""
+def compare_engine(name, kind, size, rounds):
+    """Prints the row of one engine, kind of index and size."""
     import faiss
     import numpy as np
 
@@ -180,7 +182,7 @@ def compare_engine(name, size, rounds):
         engine.upsert([Row(record(low + i), vector, b"") for i, vector in enumerate(part)])
     loading = time.perf_counter() - start
     start = time.perf_counter()
-    kind = engine.build_index("hnsw")
+    built = engine.build_index(kind)
     building = time.perf_counter() - start
 
     def search(some):
@@ -190,7 +192,7 @@ def compare_engine(name, size, rounds):
     search(queries[:10])
     times = [timed(search, lambda i: queries[i][None], 50) for _ in range(rounds)]
     print(
-        f"| {size:,} | {engine.name} {kind} | {1e3 * statistics.median(times):.2f} "
+        f"| {size:,} | {engine.name} {built} | {1e3 * statistics.median(times):.2f} "
         f"| {recall(search(queries), expected):.3f} | {loading:.0f} | {building:.0f} |",
         flush=True,
     )
@@ -255,7 +257,8 @@ def main():
         print("|---|---|---|---|---|---|")
     for name in options.engines:
         for size in options.engine_sizes:
-            compare_engine(name, size, options.rounds)
+            for kind in options.kinds if name == "lance" else ["hnsw"]:
+                compare_engine(name, kind, size, options.rounds)
 
 
 if __name__ == "__main__":
