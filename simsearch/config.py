@@ -40,7 +40,7 @@ class Data:
     test_class_fraction: SplitFraction
     valid_classes: str
     test_classes: str
-    split_seed: Seed
+    split_seed: Count
     drop_duplicates: bool
     image_size: Count
     resize_size: Count
@@ -63,7 +63,7 @@ class Sampling:
 
     mode: Literal["classes_by_samples", "triplets", "class_balanced", "hard_classes"]
     samples_per_class: Annotated[int, checks.Range(at_least=2)]
-    seed: Annotated[int, checks.Range(at_least=-1, at_most=2**32 - 1)]
+    seed: Annotated[int, checks.Range(at_least=-1)]
     hard_fraction: Fraction
 
 
@@ -130,7 +130,7 @@ class Eval:
     num_triplets: PositiveInt
     num_bootstrap: PositiveInt
     confidence: SplitFraction
-    seed: Seed
+    seed: Count
     max_pairs: PositiveInt
     max_clustered: Annotated[int, checks.Range(at_least=2)]
     open_set_folds: Annotated[int, checks.Range(at_least=2)]

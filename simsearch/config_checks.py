@@ -23,12 +23,15 @@ class Range:
 
     def __str__(self) -> str:
         words = (">=", self.at_least), ("<=", self.at_most), (">", self.above), ("<", self.below)
-        return " and ".join(f"{sign} {bound:.10g}" for sign, bound in words if math.isfinite(bound))
+        return " and ".join(
+            f"{sign} {bound if isinstance(bound, int) else f'{bound:g}'}"
+            for sign, bound in words
+            if math.isfinite(bound)
+        )
 
 
 Count = Annotated[int, Range(at_least=0)]
-# What a key of jax holds of it.
-Seed = Annotated[int, Range(at_least=0, at_most=2**32 - 1)]
+Seed = Annotated[int, Range(at_least=0, at_most=2**63 - 1)]  # Which jax can hold.
 PositiveInt = Annotated[int, Range(at_least=1)]
 Positive = Annotated[float, Range(above=0)]
 NonNegative = Annotated[float, Range(at_least=0)]

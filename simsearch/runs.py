@@ -11,7 +11,7 @@ import shlex
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import IO, Any
 
 import numpy as np
@@ -172,33 +172,43 @@ def write_arrays(path: pathlib.Path, **arrays: Any) -> None:
         np.savez(file, **arrays)
 
 
-def read_arrays(version: Version, path: pathlib.Path) -> dict[str, np.ndarray] | None:
-    """Returns the arrays of a version's .npz file by name, None where it has none.
+def read_arrays(
+    path: pathlib.Path, names: Iterable[str], *, advice: str
+) -> dict[str, np.ndarray] | None:
+    """Returns the arrays of an .npz file by name, None where there is no file.
+
+    Args:
+        path: The file.
+        names: Of arrays that it must have.
+        advice: What to do where it is damaged.
 
     Raises:
-        RunError: Where the file is damaged.
+        RunError: Where it is damaged.
     """
     try:
         # Not by its path: numpy leaves a file open that it cannot read.
         with open(path, "rb") as file, np.load(file) as stored:
-            return dict(stored)
+            found = dict(stored)
+        return {name: found[name] for name in names} | found
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise errors.RunError(
-            f"{path} is damaged; delete it, and `python main.py --mode=train {version.flags}` "
-            "makes it anew"
-        ) from error
+    # What a damaged archive makes of zipfile and numpy has many names.
+    except (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile) as error:
+        raise errors.RunError(f"{path} is damaged; {advice}") from error
 
 
 @contextlib.contextmanager
 def _whole(path: pathlib.Path) -> Iterator[IO[bytes]]:
     draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with open(draft, "wb") as file:
-        yield file
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(draft, path)
+    try:
+        with open(draft, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(draft, path)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
 
 
 def _numbers(root: pathlib.Path) -> list[int]:

@@ -33,13 +33,22 @@ def cache_dir(config: Config) -> str:
     return os.path.expanduser(config.data.cache_dir or "~/.cache/simsearch")
 
 
-def load_splits(config: Config) -> dict[str, sources.Split]:
-    """Returns the splits "train", "validation" and "test" of the configured images."""
+def load_splits(config: Config, *, for_training: bool = False) -> dict[str, sources.Split]:
+    """Returns the splits "train", "validation" and "test" of the configured images.
+
+    Args:
+        config: The run's configuration.
+        for_training: Whether to stop where it may be that others are found the next time.
+
+    Raises:
+        UsageError: Where there are no such images.
+        RunError: Where it stops.
+    """
     splits = source_splits(config)
     if not config.data.drop_duplicates:
         return splits
     folder = os.path.join(cache_dir(config), "duplicates")
-    return duplicates.drop_from_train(splits, cache_dir=folder)
+    return duplicates.drop_from_train(splits, cache_dir=folder, must_be_final=for_training)
 
 
 def source_splits(config: Config) -> dict[str, sources.Split]:

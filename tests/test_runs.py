@@ -63,14 +63,22 @@ def test_written_text_is_whole_and_leaves_nothing_beside_it(tmp_path):
 
 @pytest.mark.parametrize("left", [0, 30, 200])
 def test_arrays_that_were_cut_off_are_told_in_one_line(tmp_path, left):
-    version = runs.create(tmp_path, CONFIG)
-    path = version.path / "a.npz"
-    assert runs.read_arrays(version, path) is None
+    path = tmp_path / "a.npz"
+    options = {"names": ["a"], "advice": "delete it"}
+    assert runs.read_arrays(path, **options) is None
     runs.write_arrays(path, a=np.arange(5), b=np.ones(3))
-    assert sorted(runs.read_arrays(version, path)) == ["a", "b"]
+    assert sorted(runs.read_arrays(path, **options)) == ["a", "b"]
+    with pytest.raises(errors.RunError, match="a.npz is damaged; delete it"):
+        runs.read_arrays(path, ["c"], advice="delete it")
     path.write_bytes(path.read_bytes()[:left])
-    with pytest.raises(errors.RunError, match="is damaged; delete it, and .* --version=0` makes"):
-        runs.read_arrays(version, path)
+    with pytest.raises(errors.RunError, match="a.npz is damaged; delete it"):
+        runs.read_arrays(path, **options)
+
+
+def test_a_write_that_fails_leaves_nothing(tmp_path):
+    with pytest.raises(UnicodeEncodeError):
+        runs.write_text(tmp_path / "a.json", "\ud800")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_only_names_that_are_given_are_versions(tmp_path):

@@ -216,8 +216,9 @@ def _draw(
                 score=float(side.scores[position]),
                 caption=caption(int(side.rows[position])),
                 correct=bool(images_of.labels[side.rows[position]] == images_of.labels[query]),
-                probability=calibrated
-                and float(calibrated.probability(np.float64(side.scores[position]))),
+                probability=None
+                if calibrated is None
+                else float(calibrated.probability(np.float64(side.scores[position]))),
             )
             for side, calibrated in zip((result.first, result.second), calibrations, strict=True)
         ]

@@ -69,7 +69,10 @@ def warn(version: runs.Version) -> None:
 
 def _best_step(version: runs.Version) -> int:
     monitor = version.config.train.monitor
-    return checkpoints.open_to_read(version.checkpoint_dir, monitor=monitor).best_step()
+    store = checkpoints.open_to_read(version.checkpoint_dir, monitor=monitor)
+    step = store.best_step()
+    store.close()
+    return step
 
 
 def is_wanted(config: Config) -> bool:

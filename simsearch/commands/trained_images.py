@@ -25,16 +25,20 @@ def remember(version: runs.Version, splits: Mapping[str, sources.Split]) -> None
     found = {
         key: np.sort(splits_lib.identities(splits[name])) for name, key in _KEY_OF_SPLIT.items()
     }
-    known = runs.read_arrays(version, version.trained_images_file)
+    known = _load(version)
     if known is None:
         runs.write_arrays(version.trained_images_file, **found)
         return
-    knows_all = knows_classes(version, splits["train"].class_names)
+    if not knows_classes(version, splits["train"].class_names):
+        raise errors.UsageError(
+            f"version {version.number} began with other classes; bring them back, or train a new "
+            "version"
+        )
     for name, key in _KEY_OF_SPLIT.items():
         # Versions of an earlier time kept the train images alone.
         before, now = known.get(key, found[key]), found[key]
         num_new, num_gone = (len(np.setdiff1d(*pair)) for pair in ((now, before), (before, now)))
-        if num_new or num_gone or not knows_all:
+        if num_new or num_gone:
             raise errors.UsageError(
                 f"version {version.number} began with other {name} images: {num_new} are new, "
                 f"{num_gone} are gone or changed, so that going on would not end as if it had "
@@ -44,7 +48,7 @@ def remember(version: runs.Version, splits: Mapping[str, sources.Split]) -> None
 
 def remember_all(version: runs.Version, others: Iterable[runs.Version]) -> None:
     """Stores with a version the training images of all others that it is made from."""
-    known = [images for images in map(_load, others) if images is not None]
+    known = [arrays["images"] for arrays in map(_load, others) if arrays is not None]
     if known:
         runs.write_arrays(version.trained_images_file, images=np.unique(np.concatenate(known)))
 
@@ -54,7 +58,7 @@ def warn(version: runs.Version, split: sources.Split, name: str) -> None:
     known = _load(version)
     if name == "train" or known is None or not shared.is_trained(version.config):
         return
-    num_seen = int(np.isin(splits_lib.identities(split), known).sum())
+    num_seen = int(np.isin(splits_lib.identities(split), known["images"]).sum())
     if num_seen:
         progress.log.warning(
             "version %d was trained on %d of the %d %s images, which were not held out then: its "
@@ -72,6 +76,9 @@ def knows_classes(version: runs.Version, class_names: Iterable[str]) -> bool:
     return version.read_facts().get("class_names", list(class_names)) == list(class_names)
 
 
-def _load(version: runs.Version) -> np.ndarray | None:
-    known = runs.read_arrays(version, version.trained_images_file)
-    return None if known is None else known[_KEY_OF_SPLIT["train"]]
+def _load(version: runs.Version) -> dict[str, np.ndarray] | None:
+    return runs.read_arrays(
+        version.trained_images_file,
+        ["images"],
+        advice="delete it where nothing was changed since: it says what was trained on",
+    )

@@ -135,7 +135,7 @@ def prepare(config: Config) -> dict[str, sources.Split]:
         name="train.batch_size",
         multiple=3 if config.sampling.mode == "triplets" else 1,
     )
-    splits = wiring.load_splits(config)
+    splits = wiring.load_splits(config, for_training=True)
     shared.check_queries(splits, "validation")
     _check_monitor(config, splits)
     wiring.sample_rows(config, splits["train"].labels)(0)
@@ -223,7 +223,9 @@ def _has_weights(version: runs.Version) -> bool:
         return False
     monitor = version.config.train.monitor
     store = checkpoints.Store(version.checkpoint_dir, monitor=monitor, read_only=True)
-    return store.newest_step() is not None
+    step = store.newest_step()
+    store.close()
+    return step is not None
 
 
 def _complete_average(version: runs.Version, origin: Sequence[int]) -> runs.Version:

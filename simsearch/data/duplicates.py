@@ -13,10 +13,11 @@ import numpy as np
 
 from simsearch import progress
 from simsearch.data import images, splits, wording
+from simsearch.errors import RunError
 
 
 def drop_from_train(
-    found: Mapping[str, splits.Split], *, cache_dir: str
+    found: Mapping[str, splits.Split], *, cache_dir: str, must_be_final: bool = False
 ) -> dict[str, splits.Split]:
     """Returns the splits without the train images whose bytes equal a held-out image's.
 
@@ -26,9 +27,21 @@ def drop_from_train(
     Args:
         found: The splits "train", "validation" and "test".
         cache_dir: Folder that the result is kept in.
+        must_be_final: Whether to stop where some image could not be read, which may be a copy.
+
+    Raises:
+        RunError: Where it stops.
     """
     train = found["train"]
-    rows = _remembered(found, pathlib.Path(cache_dir))
+    rows, is_final = _remembered(found, pathlib.Path(cache_dir))
+    if not is_final:
+        words = "some images could not be read when train was searched for copies of held-out ones"
+        if must_be_final:
+            raise RunError(
+                f"{words}, and a run could not go on without those that turn up later; try again, "
+                "mend the files, or keep all with --config.data.drop_duplicates=False"
+            )
+        progress.log.warning("%s: it is done again next time", words)
     if not len(rows):
         return dict(found)
     names = wording.listed(train.names[int(row)] for row in rows)
@@ -95,30 +108,26 @@ def _digests(
         try:
             yield hashlib.sha256(split.read(int(row))).digest()
         except (images.CorruptImage, OSError) as error:
-            if isinstance(error, (images.UnreadFile, OSError)):
+            if images.may_pass(error):
                 unread.append(error)
             yield f"{split.fingerprint} {row}".encode()
 
 
-def _remembered(found: Mapping[str, splits.Split], folder: pathlib.Path) -> np.ndarray:
+def _remembered(found: Mapping[str, splits.Split], folder: pathlib.Path) -> Copies:
     key = splits.digest([(name, found[name].fingerprint) for name in sorted(found)])
     path = folder / f"{key}.json"
     try:
-        return np.asarray(json.loads(path.read_text()), np.int64)
+        return Copies(np.asarray(json.loads(path.read_text()), np.int64), is_final=True)
     except (OSError, ValueError):
         pass  # Not looked for yet, or cut off when a process was killed.
-    rows, is_final = copies_in_train(found)
-    if not is_final:
-        progress.log.warning(
-            "not every image could be read when copies of validation and test images were looked "
-            "for in train: it is done again next time"
-        )
-        return rows
+    copies = copies_in_train(found)
+    if not copies.is_final:
+        return copies
     draft = path.with_suffix(f".{os.getpid()}.tmp")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        draft.write_text(json.dumps(rows.tolist()))
+        draft.write_text(json.dumps(copies.rows.tolist()))
         os.replace(draft, path)
     except OSError as error:
         progress.log.warning("the copies are looked for again next time: %s", error)
-    return rows
+    return copies

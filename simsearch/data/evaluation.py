@@ -53,8 +53,7 @@ def eval_batches(
                 interpolation=interpolation,
             )
         except (images.CorruptImage, OSError) as error:
-            may_pass = isinstance(error, (images.UnreadFile, OSError))
-            corrupt.add(split.names[row], str(error), may_pass=may_pass)
+            corrupt.add(split.names[row], str(error), may_pass=images.may_pass(error))
             return None
 
     num_rows = len(split.labels)

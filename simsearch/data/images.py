@@ -36,8 +36,9 @@ _EXTENSIONS = (
 # 75 bytes: a small file could keep a core busy for hours.
 _MAX_SCANS = 50
 _START_OF_SCAN, _END = 0xDA, 0xD9
-# Inside what a scan encodes only stuffing (00) and restarts (D0 to D7) follow FF.
-_JPEG_MARKER = re.compile(rb"\xff+([^\x00\xd0-\xd7\xff])")
+# A marker with a length, which stuffing (00), restarts (D0 to D7), TEM (01) and fillers (FF) have
+# not. No `+` after the first FF: a run of them would be gone through again from each of its bytes.
+_JPEG_MARKER = re.compile(rb"\xff([^\x00\x01\xd0-\xd7\xff])")
 # A longer side beyond this many shorter sides is cropped before it is resized, so that a
 # 10,000 x 1 image does not become a strip of millions of pixels.
 _MAX_ASPECT = 4
@@ -63,6 +64,11 @@ class CorruptImage(ValueError):
 
 class UnreadFile(CorruptImage):
     """A file whose bytes were not to be had; the next time they may be."""
+
+
+def may_pass(error: Exception) -> bool:
+    """Returns whether an image may be readable the next time, to conclude nothing for good."""
+    return isinstance(error, UnreadFile | OSError)
 
 
 def decode(

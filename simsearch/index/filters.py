@@ -63,7 +63,7 @@ class Not(NamedTuple):
 
 
 Filter = Compare | In | Exists | And | Or | Not
-Where = str | Filter | None
+Where = str | Filter | None  # As a caller gives it: text, a tree, or none.
 
 
 def parse(text: str) -> Filter:

@@ -86,7 +86,11 @@ def load(version: runs.Version, *, step: int) -> Discriminant | None:
     Raises:
         RunError: Where its file is damaged.
     """
-    stored = runs.read_arrays(version, version.discriminant_file)
+    stored = runs.read_arrays(
+        version.discriminant_file,
+        Discriminant._fields,
+        advice=f"delete it, and `python main.py --mode=train {version.flags}` fits it anew",
+    )
     if stored is None or stored["step"] != step:
         return None
     return Discriminant(stored["matrix"], stored["class_vectors"], step)

@@ -227,6 +227,7 @@ def embed_cached(
     for name, reason in own_log.reasons.items():
         corrupt.add(name, reason, may_pass=own_log.may_pass)
     if own_log.may_pass:
+        progress.log.warning("an image could not be read this time, so no embedding is kept")
         return embedded
     directory.mkdir(parents=True, exist_ok=True)
     runs.write_arrays(

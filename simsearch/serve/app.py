@@ -13,7 +13,7 @@ from fastapi.responses import FileResponse, JSONResponse, Response
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from simsearch.serve import access, intake, metrics, models, security
+from simsearch.serve import access, draining, intake, metrics, models, security
 from simsearch.serve.service import Service
 
 # Answered by the framework itself or from a folder: no route of a router stands for them.
@@ -109,9 +109,10 @@ def create(service: Service, *, api_key: str, bound_host: str) -> security.Appli
     application.include_router(_change_routes(service, with_key))
     application.include_router(_machine_routes(service, figures))
     application.mount(_FILES, staticfiles.StaticFiles(directory=_PAGE))
+    answered = draining.Drained(application, is_stopping=lambda: service.is_stopping)
     names = [name.strip() for name in serve.allowed_hosts.split(",") if name.strip()]
     return security.Guard(
-        metrics.Observed(application, figures, plain=(_DESCRIPTION, _FILES)),
+        metrics.Observed(answered, figures, plain=(_DESCRIPTION, _FILES)),
         hosts=security.allowed_hosts(bound_host, names),
         max_bytes=int(serve.max_upload_mb * 1e6),
         body_timeout=serve.upload_timeout,

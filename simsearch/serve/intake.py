@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import pydantic
+from python_multipart.multipart import parse_options_header
 from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -15,7 +16,7 @@ from simsearch.serve import models
 READ = "JPEG, PNG, WebP, BMP, TIFF, PNM or a GIF that does not move"
 _ID = re.compile(r"[0-9a-f]{32}")
 _FORM, _JSON = "multipart/form-data", "application/json"
-_UTF_8 = re.compile(r""";\s*charset=("?)utf-?8\1\s*(?=;|$)""", re.IGNORECASE)
+_CHARSETS = (b"utf-8", b"utf8", b"us-ascii", b"ascii")
 _MAX_JSON_BYTES = 2**16  # What is wrong is told for each of its parts, and takes far more memory.
 _TEXT_FIELDS = ("url", "id", "filter", "top_k")
 _LIST_FIELDS = ("ids", "unlike", "exclude")
@@ -105,10 +106,11 @@ def _kind(request: Request) -> str:
     Raises:
         HTTPException: 415 where another charset is named.
     """
-    header = request.headers.get("content-type", "")
-    if "charset" in _UTF_8.sub("", header).lower():
+    # As Starlette reads it, so that both see the same.
+    kind, options = parse_options_header(request.headers.get("content-type", ""))
+    if options.get(b"charset", _CHARSETS[0]).lower() not in _CHARSETS:
         raise HTTPException(415, "send text as UTF-8")
-    return header.partition(";")[0].strip().lower()
+    return kind.decode("latin-1").strip().lower()
 
 
 def checked_id(id_: str) -> str:

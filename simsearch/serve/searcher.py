@@ -20,7 +20,7 @@ from simsearch.serve import batching, intake
 
 # Fields of a stored image that tell of the server's own disk: no filter may feel for them.
 _PRIVATE_FIELDS = frozenset({"source"})
-_MAX_COMPARISONS = 200  # Of a filter; each is a look at every image.
+_MAX_COMPARISONS = 200  # Of a filter; each makes a mask of all images.
 # Results are searched in a few numbers, whatever is asked for: one program for each is compiled.
 _FEW = 32
 _MAX_FETCHES = 8  # Addresses that are read at a time.

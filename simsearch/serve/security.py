@@ -93,18 +93,11 @@ class Guard:
             await self._application(scope, receive, send)
             return
         send = _with_headers(send)
-        began = _Began(send)
         refusal = self._refusal(scope["method"], Headers(scope=scope))
         if refusal is not None:
             await _answer(send, *refusal)
             return
-        try:
-            await self._application(scope, self._limited(receive), began)
-        except asyncio.CancelledError:
-            # Only a server whose time to drain is over cancels a request.
-            if began.is_true:
-                raise
-            await _answer(send, 503, "the server stops; send this again in a while")
+        await self._application(scope, self._limited(receive), send)
 
     def _refusal(self, method: str, headers: Headers) -> tuple[int, str] | None:
         if self._hosts is not None and _host_name(headers.get("host", "")) not in self._hosts:
@@ -146,18 +139,6 @@ class Guard:
 
     def _too_large(self) -> str:
         return f"the request is larger than {self._max_bytes / 1e6:g} MB"
-
-
-class _Began:
-    """`send` that remembers whether the answer has begun."""
-
-    def __init__(self, send: Send) -> None:
-        self._send = send
-        self.is_true = False
-
-    async def __call__(self, message: Message) -> None:
-        self.is_true = True
-        await self._send(message)
 
 
 def _host_name(host: str) -> str:

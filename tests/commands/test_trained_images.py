@@ -68,14 +68,14 @@ def test_a_run_does_not_go_on_with_other_images(trained, tmp_path):
     simsearch.resume(version.number, workdir=workdir)
     some = min(path for path in (images).rglob("*.png"))
     moved = tmp_path / some.name
-    names = trained_images._load(version)
+    before = trained_images._load(version)["images"]
     shutil.move(some, moved)
     try:
         with pytest.raises(errors.UsageError, match="began with other train images: .* gone"):
             simsearch.resume(version.number, workdir=workdir)
     finally:
         shutil.move(moved, some)
-    assert (trained_images._load(version) == names).all()
+    assert (trained_images._load(version)["images"] == before).all()
     simsearch.resume(version.number, workdir=workdir)
 
 
@@ -89,8 +89,8 @@ def test_a_run_does_not_go_on_with_other_validation_images(trained):
             simsearch.resume(version.number, workdir=workdir)
     finally:
         held_out.write_bytes(content)
-    stored = dict(runs.read_arrays(version, version.trained_images_file))
-    runs.write_arrays(version.trained_images_file, images=stored["images"])
+    images_alone = trained_images._load(version)["images"]
+    runs.write_arrays(version.trained_images_file, images=images_alone)
     simsearch.resume(version.number, workdir=workdir)  # As an earlier program left it.
 
 

@@ -13,9 +13,9 @@ def progressive(side=64):
     return buffer.getvalue()
 
 
-def repeated(times, side=64):
-    """Returns the same with its last scan again and again."""
+def repeated(times, side=64, *, between=b""):
+    """Returns the same with its last scan again and again, and some bytes in front of each."""
     whole = progressive(side)
     last = [found.start() for found in re.finditer(rb"\xff\xda", whole)][-1]
     assert whole.endswith(b"\xff\xd9")
-    return whole[:-2] + whole[last:-2] * times + b"\xff\xd9"
+    return whole[:-2] + (between + whole[last:-2]) * times + b"\xff\xd9"

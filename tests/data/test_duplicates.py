@@ -4,6 +4,7 @@ import logging
 import numpy as np
 import pytest
 
+from simsearch import errors
 from simsearch.data import duplicates, images, splits
 from tests.data import sets
 
@@ -99,6 +100,8 @@ def test_what_could_not_be_read_once_is_looked_for_again(tmp_path, caplog):
     found = {"train": train, "test": make([b"two"], name="test")}
     kept = duplicates.drop_from_train(found, cache_dir=str(tmp_path))["train"]
     assert len(kept.labels) == 2 and "done again next time" in caplog.text
+    with pytest.raises(errors.RunError, match="a run could not go on without those"):
+        duplicates.drop_from_train(found, cache_dir=str(tmp_path), must_be_final=True)
     is_broken = False
     kept = duplicates.drop_from_train(found, cache_dir=str(tmp_path))["train"]
     assert list(kept.names) == ["train/0"]

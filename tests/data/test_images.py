@@ -316,6 +316,19 @@ def test_a_photo_of_endless_scans_is_refused():
         decode(scans.repeated(51))
 
 
+@pytest.mark.parametrize("between", [b"\xff\x01", b"\xff\xff", b"\0", b"\xff\xd0"])
+def test_no_scan_hides_behind_bytes_that_have_no_length(between):
+    with pytest.raises(images.CorruptImage, match="more than 50 scans"):
+        decode(scans.repeated(60, between=between))
+
+
+def test_a_run_of_fillers_is_gone_through_once():
+    fillers = b"\xff" * 300_000 + b"\0" + b"\xff\xda" * 60
+    # By the square of its length it would be half an hour.
+    with pytest.raises(images.CorruptImage):
+        decode(scans.progressive()[:-2] + fillers)
+
+
 def test_what_a_phone_appends_to_a_photo_are_no_scans():
     film = bytes([0xFF, 0xDA, 0, 2]) * 200
     assert decode(scans.progressive() + film).shape == (32, 32, 3)

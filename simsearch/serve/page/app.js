@@ -133,11 +133,11 @@ async function question(signal) {
   asked.exclude = [];
   if (query?.file) asked.file = query.file;
   else if (query?.url) asked.url = query.url;
-  else if (query?.id && crop.value) {
+  else if (query?.id && !crop.value) asked.id = query.id;
+  else if (query?.id) {
     asked.file = await api.large(query.id, signal);
     asked.exclude = [query.id];
   }
-  else if (query?.id) asked.id = query.id;
   return asked;
 }
 
