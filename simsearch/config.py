@@ -252,17 +252,13 @@ def _contradictions(config: Config) -> Iterator[str]:
         )
     if data.split == "image" and (data.valid_classes or data.test_classes):
         yield "data.valid_classes and data.test_classes are read only with data.split=class"
-    if config.serve.default_top_k > config.serve.max_top_k:
-        yield (
-            f"serve.default_top_k={config.serve.default_top_k} must be at most "
-            f"serve.max_top_k={config.serve.max_top_k}"
-        )
     if sampling.mode == "hard_classes" and data.split == "class":
         yield (
             "sampling.mode=hard_classes needs data.split=image: a validation on other classes "
             "tells nothing of those that are trained on"
         )
     yield from config_augment.contradictions(config.augment)
+    yield from serving.contradictions(config.serve)
     yield from _of_batches(config.sampling, train.batch_size)
     yield from _of_losses(config)
 
@@ -290,13 +286,12 @@ def _of_batches(sampling: Sampling, batch_size: int) -> Iterator[str]:
 
 def _of_losses(config: Config) -> Iterator[str]:
     """Yields what is wrong between the losses and how they are trained."""
-    uses_own_triplets = config.loss.terms.triplet and config.loss.triplet.miner == "none"
+    terms = config.loss.terms
+    uses_own_triplets = terms.triplet and config.loss.triplet.miner == "none"
     if config.sampling.mode != "triplets" and uses_own_triplets:
         yield "loss.triplet.miner=none needs sampling.mode=triplets, or choose a miner"
-    terms = config.loss.terms
-    if config.train.monitor == "classifier_accuracy" and not (
-        terms.proxy_anchor or terms.arcface or terms.normalised_softmax
-    ):
+    has_class_vectors = terms.proxy_anchor or terms.arcface or terms.normalised_softmax
+    if config.train.monitor == "classifier_accuracy" and not has_class_vectors:
         yield (
             "train.monitor=classifier_accuracy needs a loss with class vectors, such as "
             "loss.terms.normalised_softmax=1; or choose another, such as map_at_r"

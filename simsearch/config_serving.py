@@ -1,6 +1,7 @@
 """The groups of the configuration that indexing and serving read, for `config.Config`."""
 
 import dataclasses
+from collections.abc import Iterator
 from typing import Annotated, Literal
 
 from simsearch import config_checks as checks
@@ -35,3 +36,12 @@ class Serve:
     url_timeout: Positive
     search_timeout: Positive
     drain_timeout: Positive
+
+
+def contradictions(serve: Serve) -> Iterator[str]:
+    """Yields what is wrong between fields that are each right."""
+    if serve.default_top_k > serve.max_top_k:
+        yield (
+            f"serve.default_top_k={serve.default_top_k} must be at most "
+            f"serve.max_top_k={serve.max_top_k}"
+        )

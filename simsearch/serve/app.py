@@ -8,12 +8,10 @@ from collections.abc import Callable
 from typing import Annotated, Any
 
 import fastapi
-from fastapi import exceptions, staticfiles
-from fastapi.responses import FileResponse, JSONResponse, Response
-from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect
+from fastapi import staticfiles
+from fastapi.responses import FileResponse, Response
 
-from simsearch.serve import access, draining, intake, metrics, models, security
+from simsearch.serve import access, draining, intake, metrics, models, refusals, security
 from simsearch.serve.service import Service
 
 # Answered by the framework itself or from a folder: no route of a router stands for them.
@@ -24,7 +22,6 @@ _TAGS = [
     {"name": "changes", "description": "Add and delete images; both need the key."},
     {"name": "server", "description": "What answers, and how it is doing."},
 ]
-_CLIENT_GONE = 499  # No status of HTTP; it is nginx's word for this.
 _PAGE = pathlib.Path(__file__).parent / "page"
 _ABOUT = (
     "Finds the images of an index that are most similar to a query. "
@@ -98,11 +95,7 @@ def create(service: Service, *, api_key: str, bound_host: str) -> security.Appli
     )
     figures = metrics.Metrics(count_images=service.count, count_waiting=service.searcher.__len__)
     service.searcher.on_batch = figures.observe_batch
-    application.add_exception_handler(HTTPException, _refused)
-    application.add_exception_handler(exceptions.RequestValidationError, _invalid)
-    application.add_exception_handler(ClientDisconnect, _gone)
-    application.add_exception_handler(RuntimeError, _taken_over(service))
-    application.add_exception_handler(Exception, _failed)
+    refusals.add(application, service)
     with_key = access.create(api_key, variable=serve.api_key_variable)
     application.include_router(_search_routes(service, can_change=bool(api_key)))
     application.include_router(_image_routes(service))
@@ -271,32 +264,3 @@ def _jpeg(request: fastapi.Request, picture: bytes) -> Response:
     if request.headers.get("if-none-match") == headers["ETag"]:
         return Response(status_code=304, headers=headers)
     return Response(picture, media_type="image/jpeg", headers=headers)
-
-
-async def _refused(_: fastapi.Request, error: HTTPException) -> JSONResponse:
-    return JSONResponse({"detail": str(error.detail)}, error.status_code, error.headers)
-
-
-async def _invalid(_: fastapi.Request, error: exceptions.RequestValidationError) -> JSONResponse:
-    return JSONResponse({"detail": intake.one_line(error.errors())}, 422)
-
-
-async def _gone(_: fastapi.Request, __: ClientDisconnect) -> Response:
-    """Answers a client that went away amid its request: nobody reads it, the metrics count it."""
-    return Response(status_code=_CLIENT_GONE)
-
-
-def _taken_over(service: Service) -> Callable[..., Any]:
-    """Returns what answers where the index is gone since another model's took its place."""
-
-    async def taken_over(_: fastapi.Request, error: Exception) -> JSONResponse:
-        successor = await service.successor()
-        if successor is None:
-            raise error
-        return JSONResponse({"detail": f"the index is now of {successor}; restart the server"}, 503)
-
-    return taken_over
-
-
-async def _failed(_: fastapi.Request, error: Exception) -> JSONResponse:
-    return JSONResponse({"detail": "the server failed at this; its own messages say why"}, 500)
