@@ -37,10 +37,7 @@ class Version:
     @property
     def flags(self) -> str:
         """The flags that name this version on the command line."""
-        number = f"--version={self.number}"
-        parent = self.path.parent
-        is_usual = parent == pathlib.Path("runs")
-        return number if is_usual else f"--workdir={shlex.quote(str(parent))} {number}"
+        return " ".join([*workdir_flags(self.path.parent), f"--version={self.number}"])
 
     @property
     def config(self) -> config_lib.Config:
@@ -99,6 +96,12 @@ class Version:
                     f"{self.path} is being trained by another process; wait for it or stop it"
                 ) from error
             yield
+
+
+def workdir_flags(workdir: str | os.PathLike) -> list[str]:
+    """Returns the flag that names a folder of versions, none for the usual one."""
+    path = pathlib.Path(workdir)
+    return [] if path == pathlib.Path("runs") else [f"--workdir={shlex.quote(str(workdir))}"]
 
 
 def create(

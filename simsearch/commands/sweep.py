@@ -3,7 +3,6 @@
 import json
 import os
 import pathlib
-import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -76,11 +75,9 @@ def sweep(plan: plan_lib.Plan, *, workdir: str | os.PathLike = "runs") -> SweepR
             try:
                 _run_trials(study, plan, root)
             except stop.Stopped as stopped:
-                where = (
-                    "" if root == pathlib.Path("runs") else f" --workdir={shlex.quote(str(root))}"
-                )
+                flags = " ".join([plan.flags, *runs.workdir_flags(root)])
                 raise stopped.with_advice(
-                    f"go on with `python main.py --mode=sweep {plan.flags}{where}`"
+                    f"go on with `python main.py --mode=sweep {flags}`"
                 ) from None
             rows = study.rows()
             importances = study.importances(seed=plan.settings.seed)

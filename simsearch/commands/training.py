@@ -159,15 +159,21 @@ def _knows_validation_classes(splits: Mapping[str, sources.Split]) -> bool:
 
 def kept_validations(version: runs.Version) -> list[dict[str, Any]]:
     """Returns the records of the validations up to the checkpoint that training goes on from."""
-    newest = None
-    if version.checkpoint_dir.is_dir():
-        monitor = version.config.train.monitor
-        store = checkpoints.Store(version.checkpoint_dir, monitor=monitor, read_only=True)
-        newest = store.newest_step()
-        store.close()
+    newest = _newest_step(version)
     if newest is None:
         return []
     return records_lib.validations(version.metrics_file, last_step=newest)
+
+
+def _newest_step(version: runs.Version) -> int | None:
+    """Returns the step of a version's newest checkpoint, None where it has none."""
+    if not version.checkpoint_dir.is_dir():
+        return None
+    monitor = version.config.train.monitor
+    store = checkpoints.Store(version.checkpoint_dir, monitor=monitor, read_only=True)
+    step = store.newest_step()
+    store.close()
+    return step
 
 
 def _fit(
@@ -218,20 +224,10 @@ def complete(
     calibration.store(version, splits, corrupt=corrupt)
 
 
-def _has_weights(version: runs.Version) -> bool:
-    if not version.checkpoint_dir.is_dir():
-        return False
-    monitor = version.config.train.monitor
-    store = checkpoints.Store(version.checkpoint_dir, monitor=monitor, read_only=True)
-    step = store.newest_step()
-    store.close()
-    return step is not None
-
-
 def _complete_average(version: runs.Version, origin: Sequence[int]) -> runs.Version:
     """Adds to a mean of other versions what is missing where its making was stopped."""
     numbers = ", ".join(map(str, origin))
-    if not _has_weights(version):
+    if _newest_step(version) is None:
         raise errors.UsageError(
             f"version {version.number} was to be the mean of versions {numbers} and has no "
             "weights; make another with `python main.py --mode=average "

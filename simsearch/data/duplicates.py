@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from simsearch import progress
+from simsearch.data import corrupt as corrupt_lib
 from simsearch.data import images, splits, wording
 from simsearch.errors import RunError
 
@@ -83,33 +84,29 @@ def copies_in_train(found: Mapping[str, splits.Split]) -> Copies:
         lengths = np.concatenate([split.num_bytes for split in held_out])
         shared = np.intersect1d(train.num_bytes, lengths)
         rows_of = [np.flatnonzero(np.isin(s.num_bytes, shared)) for s in (train, *held_out)]
-    total, unread = sum(map(len, rows_of)), []
+    total, corrupt = sum(map(len, rows_of)), corrupt_lib.CorruptLog()
     with progress.bar(
         total=total, initial=0, description="looking for copies", unit="image"
     ) as bar:
         seen = {
             digest
             for split, rows in zip(held_out, rows_of[1:], strict=True)
-            for digest in _digests(split, rows, bar, unread)
+            for digest in _digests(split, rows, bar, corrupt)
         }
-        copies = [digest in seen for digest in _digests(train, rows_of[0], bar, unread)]
-    return Copies(rows_of[0][np.asarray(copies, bool)], is_final=not unread)
+        copies = [digest in seen for digest in _digests(train, rows_of[0], bar, corrupt)]
+    return Copies(rows_of[0][np.asarray(copies, bool)], is_final=not corrupt.may_pass)
 
 
 def _digests(
-    split: splits.Split, rows: np.ndarray, bar: object, unread: list[Exception]
+    split: splits.Split, rows: np.ndarray, bar: object, corrupt: corrupt_lib.CorruptLog
 ) -> Iterable[bytes]:
-    """Yields a digest of each row's bytes; one that cannot be read is like no other.
-
-    Why it cannot goes to `unread` where it may pass.
-    """
+    """Yields a digest of each row's bytes; one that cannot be read is like no other."""
     for row in rows:
         bar.update()
         try:
             yield hashlib.sha256(split.read(int(row))).digest()
         except (images.CorruptImage, OSError) as error:
-            if images.may_pass(error):
-                unread.append(error)
+            corrupt.add(split.names[int(row)], str(error), may_pass=images.may_pass(error))
             yield f"{split.fingerprint} {row}".encode()
 
 

@@ -12,6 +12,8 @@ from typing import Literal, TypeVar
 import numpy as np
 from PIL import Image
 
+from simsearch.data import jpeg_scans
+
 ResizeMode = Literal["squash", "short_side"]
 Interpolation = Literal["bilinear", "bicubic"]
 Result = TypeVar("Result")
@@ -32,13 +34,6 @@ _EXTENSIONS = (
     (b"MM\0+", "tif"),
     *((b"P%d%c" % (kind, space), "ppm") for kind in range(1, 7) for space in b" \t\r\n"),
 )
-# A progressive photo has about ten. Each is decoded over all pixels, though a repeated one takes
-# 75 bytes: a small file could keep a core busy for hours.
-_MAX_SCANS = 50
-_START_OF_SCAN, _END = 0xDA, 0xD9
-# A marker with a length, which stuffing (00), restarts (D0 to D7), TEM (01) and fillers (FF) have
-# not. No `+` after the first FF: a run of them would be gone through again from each of its bytes.
-_JPEG_MARKER = re.compile(rb"\xff([^\x00\x01\xd0-\xd7\xff])")
 # A longer side beyond this many shorter sides is cropped before it is resized, so that a
 # 10,000 x 1 image does not become a strip of millions of pixels.
 _MAX_ASPECT = 4
@@ -188,8 +183,8 @@ def opened(encoded: bytes, max_pixels: int, read: Callable[[Image.Image], Result
     """
     if not encoded:
         raise CorruptImage("the file is empty")
-    if sniff(encoded) == "jpg" and _has_too_many_scans(encoded):
-        raise CorruptImage(f"it has more than {_MAX_SCANS} scans")
+    if sniff(encoded) == "jpg" and jpeg_scans.are_too_many(encoded):
+        raise CorruptImage(f"it has more than {jpeg_scans.MOST} scans")
     _silence_pil()
     try:
         with Image.open(io.BytesIO(encoded), formats=_FORMATS) as image:
@@ -206,22 +201,6 @@ def opened(encoded: bytes, max_pixels: int, read: Callable[[Image.Image], Result
     except Exception as error:
         reason = " ".join(str(error).split())[:120]
         raise CorruptImage(reason or type(error).__name__) from error
-
-
-def _has_too_many_scans(encoded: bytes) -> bool:
-    """Returns whether a JPEG has more scans than a photo could want."""
-    if encoded.count(bytes([0xFF, _START_OF_SCAN])) <= _MAX_SCANS:
-        return False
-    # Phones append films, in which any bytes may stand: only scans up to the image's end count.
-    scans, place = 0, 2
-    while scans <= _MAX_SCANS and (found := _JPEG_MARKER.search(encoded, place)):
-        kind = found[1][0]
-        if kind == _END:
-            return False
-        scans += kind == _START_OF_SCAN
-        length = int.from_bytes(encoded[found.end() : found.end() + 2])
-        place = found.end() + max(2, length)
-    return scans > _MAX_SCANS
 
 
 def upright(image: Image.Image) -> Image.Image:

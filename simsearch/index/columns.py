@@ -62,8 +62,7 @@ class Column:
                 passing[self._code(value)] = False
             case filters.Compare(_, operator, value):
                 passing[self._beyond(operator, value)] = True
-        if not isinstance(leaf, filters.Exists):
-            passing[_NONE] = False
+        passing[_NONE] = False
         return passing[self._codes]
 
     def _code(self, value: filters.Constant) -> int:
@@ -72,9 +71,9 @@ class Column:
     def _beyond(self, operator: str, value: filters.Constant) -> np.ndarray:
         """Returns the codes of the values on one side of another."""
         sort, value = filters.comparable(value)
-        values, codes = self._in_order(sort)
         if sort == "boolean":
-            return codes[:0]
+            return np.zeros(0, np.int64)
+        values, codes = self._in_order(sort)
         if operator == "<":
             return codes[: bisect.bisect_left(values, value)]
         if operator == "<=":

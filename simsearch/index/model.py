@@ -3,7 +3,6 @@
 import dataclasses
 import hashlib
 import os
-import pathlib
 import re
 import shlex
 from collections.abc import Mapping
@@ -121,9 +120,8 @@ def check(stored: About, asked: About, *, url: str, workdir: str | os.PathLike) 
 
 def place(url: str, workdir: str | os.PathLike) -> str:
     """Returns the flags that name an index and its versions, where they are not the usual ones."""
-    flags = "" if url == "lance:./index" else f" --index={shlex.quote(url)}"
-    is_usual = pathlib.Path(workdir) == pathlib.Path("runs")
-    return flags if is_usual else f"{flags} --workdir={shlex.quote(str(workdir))}"
+    index_flags = [] if url == "lance:./index" else [f"--index={shlex.quote(url)}"]
+    return "".join(f" {flag}" for flag in (*index_flags, *runs.workdir_flags(workdir)))
 
 
 def named(about: About) -> str:

@@ -4,7 +4,6 @@ import dataclasses
 import hashlib
 import os
 import pathlib
-import zipfile
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
@@ -12,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from simsearch import checkpoints, models, parallel, preprocessing, progress, runs, wiring
+from simsearch import checkpoints, errors, models, parallel, preprocessing, progress, runs, wiring
 from simsearch.config import Config
 from simsearch.data import batch as batch_lib
 from simsearch.data import corrupt as corrupt_lib
@@ -214,14 +213,16 @@ def embed_cached(
     way = preprocessing.describe(embedder.config)
     key = f"{embedder.fingerprint} {split.fingerprint} {way} {data.max_pixels}"
     path = directory / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.npz"
+    names = (*Embedded._fields, "corrupt", "reasons")
     try:
-        with open(path, "rb") as file, np.load(file) as stored:
-            for name, reason in zip(stored["corrupt"], stored["reasons"], strict=True):
-                corrupt.add(str(name), str(reason))
-            corrupt.check(embedder.config.data.on_corrupt)
-            return Embedded(stored["embeddings"], stored["valid"])
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-        pass  # Not there, or cut off: computed now.
+        stored = runs.read_arrays(path, names, advice="the embeddings are computed anew")
+    except errors.RunError:
+        stored = None
+    if stored is not None:
+        for name, reason in zip(stored["corrupt"], stored["reasons"], strict=True):
+            corrupt.add(str(name), str(reason))
+        corrupt.check(embedder.config.data.on_corrupt)
+        return Embedded(stored["embeddings"], stored["valid"])
     own_log = corrupt_lib.CorruptLog()
     embedded = embedder.embed_split(split, corrupt=own_log)
     for name, reason in own_log.reasons.items():

@@ -1,8 +1,9 @@
 """What a server that stops answers to the requests that its time to drain was too short for."""
 
 import asyncio
-import json
 from collections.abc import Callable
+
+from starlette.responses import JSONResponse
 
 from simsearch.serve.security import Application, Message, Receive, Send
 
@@ -36,11 +37,5 @@ class Drained:
         except asyncio.CancelledError:
             if has_begun or not self._is_stopping():
                 raise
-            body = json.dumps({"detail": _DETAIL}).encode()
-            headers = [
-                (b"content-type", b"application/json"),
-                (b"content-length", b"%d" % len(body)),
-                (b"retry-after", b"5"),
-            ]
-            await send({"type": "http.response.start", "status": 503, "headers": headers})
-            await send({"type": "http.response.body", "body": body})
+            answer = JSONResponse({"detail": _DETAIL}, 503, {"Retry-After": "5"})
+            await answer(scope, receive, send)

@@ -95,24 +95,30 @@ def test_a_server_for_the_network_says_who_reaches_it(
     assert all("whoever reaches http://0.0.0.0:" in text for text in warnings)
 
 
+def begin(started, image):
+    """Sends the first half of a search; returns the connection and what is left to send."""
+    body, kind = live.multipart([("image", ("a.jpg", image))])
+    slow = http.client.HTTPConnection(live.HOST, started.port, timeout=30)
+    slow.putrequest("POST", "/search")
+    slow.putheader("Content-Type", kind)
+    slow.putheader("Content-Length", str(len(body)))
+    slow.endheaders(body[:500])
+    time.sleep(0.3)
+    return slow, body[500:]
+
+
 def test_a_process_serves_and_drains_when_it_is_told_to_stop(url, workdir, photos):
     image = (photos / "lime" / "01.jpg").read_bytes()
     with process.serving(url, workdir, SIMSEARCH_API_KEY=conftest.KEY) as started:
         answer = started.search(image, top_k=1).json
         assert answer["hits"][0]["path"] == "lime/01.jpg" and answer["is_match"]
         assert answer["threshold"] == 0.998
-        body, kind = live.multipart([("image", ("a.jpg", image))])
-        slow = http.client.HTTPConnection(live.HOST, started.port, timeout=30)
-        slow.putrequest("POST", "/search")
-        slow.putheader("Content-Type", kind)
-        slow.putheader("Content-Length", str(len(body)))
-        slow.endheaders(body[:500])
-        time.sleep(0.3)
+        slow, rest = begin(started, image)
         started.process.send_signal(signal.SIGTERM)
         deadline = time.monotonic() + 20
         while can_connect(started.port):
             assert time.monotonic() < deadline
-        slow.send(body[500:])
+        slow.send(rest)
         late = slow.getresponse()
         assert late.status == 200 and b"lime/01.jpg" in late.read()
         slow.close()
@@ -122,14 +128,8 @@ def test_a_process_serves_and_drains_when_it_is_told_to_stop(url, workdir, photo
 
 def test_what_is_not_done_when_the_time_to_drain_is_over_is_told_so(url, workdir, photos):
     image = (photos / "lime" / "01.jpg").read_bytes()
-    body, kind = live.multipart([("image", ("a.jpg", image))])
     with process.serving(url, workdir, "--config.serve.drain_timeout=1") as started:
-        endless = http.client.HTTPConnection(live.HOST, started.port, timeout=30)
-        endless.putrequest("POST", "/search")
-        endless.putheader("Content-Type", kind)
-        endless.putheader("Content-Length", str(len(body)))
-        endless.endheaders(body[:500])
-        time.sleep(0.3)
+        endless, _ = begin(started, image)
         started.process.send_signal(signal.SIGTERM)
         late = endless.getresponse()
         assert late.status == 503
