@@ -125,17 +125,21 @@ def largest(row: np.ndarray, k: int) -> np.ndarray:
         row: float32 [N].
         k: From 1 to N.
     """
-    columns = np.flatnonzero(row >= _at_most_kth_largest(row, k))
+    columns = np.flatnonzero(row >= at_most_kth_largest(row, k))
     # One integer for each candidate, whose order is: higher score, then lower column. Sorting
-    # integers needs no stable, slower sort, and -0 becomes 0 as they are equal.
-    bits = (row[columns] + np.float32(0)).view(np.int32)
-    ascending = (bits ^ ((bits >> 31) & np.int32(0x7FFFFFFF))).astype(np.int64)
-    keys = (~ascending << 32) | columns
+    # integers needs no stable, slower sort.
+    keys = (~ascending_bits(row[columns]) << 32) | columns
     keys.sort()
     return keys[:k] & 0xFFFFFFFF
 
 
-def _at_most_kth_largest(row: np.ndarray, k: int) -> np.float32:
+def ascending_bits(scores: np.ndarray) -> np.ndarray:
+    """Returns 32-bit integers, as int64, in the order of float32 scores; -0 is equal to 0."""
+    bits = (scores + np.float32(0)).view(np.int32)
+    return (bits ^ ((bits >> 31) & np.int32(0x7FFFFFFF))).astype(np.int64)
+
+
+def at_most_kth_largest(row: np.ndarray, k: int) -> np.float32:
     """Returns a score that at least k of the row reach, and not many more."""
     count = _MAXIMA * k
     depth = len(row) // count

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from simsearch.retrieval import neighbors
+from simsearch.retrieval import all_pairs, neighbors
 
 # How many of each query's nearest are kept, for pictures and calibration.
 NUM_KEPT = 10
@@ -69,61 +69,97 @@ def leave_one_out(
         labels: Classes, int [N].
         block_size: Queries at a time; None: as many as fit 128 MiB.
     """
-    labels = np.asarray(labels)
-    num_images = len(labels)
-    num_relevant = np.bincount(labels)[labels] - 1
-    num_kept = min(NUM_KEPT, num_images - 1)
-    nearest = np.empty((num_images, num_kept), np.int64)
-    nearest_scores = np.empty((num_images, num_kept), np.float32)
-    figures = np.empty((num_images, len(FIGURES)), np.float32)
+    collected = _Collected(np.asarray(labels))
+    depths = collected.depths
+    if block_size is None and all_pairs.pays(len(labels), k=int(depths.max())):
+        found = all_pairs.top_k(embeddings, k=int(depths.max()))
+        for query, depth in enumerate(depths):
+            collected.add(query, found.rows[query, :depth], found.scores[query])
+        far = collected.without_first()
+        for block in neighbors.blocks(embeddings[far], embeddings, exclude=far):
+            for i, row in enumerate(block.scores):
+                collected.add_first(far[block.start + i], row)
+        return collected.result()
     for block in neighbors.blocks(
-        embeddings, embeddings, exclude=np.arange(num_images), block_size=block_size
+        embeddings, embeddings, exclude=np.arange(len(labels)), block_size=block_size
     ):
 
         def rank(i: int, block: neighbors.Block = block) -> None:
             row, query = block.scores[i], block.start + i
-            relevant = int(num_relevant[query])
-            order = neighbors.largest(row, max(num_kept, relevant))
-            nearest[query] = order[:num_kept]
-            nearest_scores[query] = row[order[:num_kept]]
-            figures[query] = _figures(
-                row, labels, label=labels[query], order=order, num_relevant=relevant
-            )
+            order = neighbors.largest(row, int(depths[query]))
+            if not collected.add(query, order, row[order]):
+                collected.add_first(query, row)
 
         neighbors.for_each_row(rank, len(block.scores))
-    return RetrievalScores(num_relevant > 0, nearest, nearest_scores, *figures.T.copy())
+    return collected.result()
 
 
-def _figures(
-    row: np.ndarray, labels: np.ndarray, *, label: int, order: np.ndarray, num_relevant: int
-) -> tuple[float, ...]:
-    """Returns the eight figures of one query.
+class _Collected:
+    """The figures of all queries while they come in, one query after the other.
+
+    Attributes:
+        depths: How many of each image's nearest count, int [N].
+    """
+
+    def __init__(self, labels: np.ndarray) -> None:
+        num_images = len(labels)
+        self._labels = labels
+        self._num_relevant = np.bincount(labels)[labels] - 1
+        self._num_kept = min(NUM_KEPT, num_images - 1)
+        self.depths = np.maximum(self._num_kept, self._num_relevant)
+        self._nearest = np.empty((num_images, self._num_kept), np.int64)
+        self._nearest_scores = np.empty((num_images, self._num_kept), np.float32)
+        # Rank of the first of the query's class; 0: not yet seen.
+        self._first = np.zeros(num_images, np.int64)
+        self._shares = np.zeros((num_images, 4), np.float32)
+
+    def add(self, query: int, order: np.ndarray, scores: np.ndarray) -> bool:
+        """Takes the nearest of a query, `depths` of them; returns whether one is of its class."""
+        self._nearest[query] = order[: self._num_kept]
+        self._nearest_scores[query] = scores[: self._num_kept]
+        ranks = np.flatnonzero(self._labels[order] == self._labels[query]) + 1
+        if not len(ranks):
+            return False
+        self._first[query] = ranks[0]
+        self._shares[query] = _shares(ranks, int(self._num_relevant[query]))
+        return True
+
+    def without_first(self) -> np.ndarray:
+        """Returns the queries none of whose nearest is of their class, int [F]."""
+        return np.flatnonzero((self._first == 0) & (self._num_relevant > 0))
+
+    def add_first(self, query: int, row: np.ndarray) -> None:
+        """Takes the cosines of such a query with all images, float32 [N]; -inf with itself."""
+        # All labels are looked at, which takes as long as all the rest.
+        if self._num_relevant[query]:
+            self._first[query] = _first_rank(row, self._labels == self._labels[query])
+
+    def result(self) -> RetrievalScores:
+        """Returns the figures of all queries."""
+        found = self._first > 0
+        mrr = np.divide(1, self._first, out=np.zeros(len(found)), where=found)
+        reached = [found & (self._first <= k) for k in (1, 5, 10)]
+        at_5, at_10, map_at_r, r_precision = self._shares.T
+        figures = (*reached, at_5, at_10, mrr, map_at_r, r_precision)
+        return RetrievalScores(
+            self._num_relevant > 0,
+            self._nearest,
+            self._nearest_scores,
+            *(np.ascontiguousarray(figure, np.float32) for figure in figures),
+        )
+
+
+def _shares(ranks: np.ndarray, num_relevant: int) -> tuple[float, float, float, float]:
+    """Returns precision at 5 and at 10, MAP@R and R-precision of one query.
 
     Args:
-        row: Its cosines with all images, float32 [N]; -inf with itself.
-        labels: Their classes, int [N].
-        label: Its own class.
-        order: Its nearest images in order, at least R of them.
+        ranks: Of the images of its class among its nearest, from 1 and growing.
         num_relevant: The other images of its class, R.
     """
-    if not num_relevant:
-        return (0.0,) * len(FIGURES)
-    ranks = np.flatnonzero(labels[order] == label) + 1
-    # Only here are all labels looked at, which takes as long as all the rest.
-    first = ranks[0] if len(ranks) else _first_rank(row, labels == label)
     at_5, at_10 = np.searchsorted(ranks, (5, 10), side="right")
     within = ranks[: np.searchsorted(ranks, num_relevant, side="right")]
     precisions = np.arange(1, len(within) + 1) / within
-    return (
-        first == 1,
-        first <= 5,
-        first <= 10,
-        at_5 / 5,
-        at_10 / 10,
-        1 / first,
-        precisions.sum() / num_relevant,
-        len(within) / num_relevant,
-    )
+    return at_5 / 5, at_10 / 10, precisions.sum() / num_relevant, len(within) / num_relevant
 
 
 def _first_rank(row: np.ndarray, is_same: np.ndarray) -> int:

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from simsearch.retrieval import all_pairs
 from simsearch.retrieval.metrics import ranking
 
 
@@ -20,10 +21,12 @@ def order_of(embeddings, i):
     return sorted(others, key=lambda j: (-scores[i, j], j))
 
 
+@pytest.mark.parametrize("in_pairs", [False, True])
 @pytest.mark.parametrize(
     ("num", "classes", "block_size"), [(40, 5, 3), (40, 5, None), (60, 29, 17), (130, 1, None)]
 )
-def test_leave_one_out_equals_nested_loops(num, classes, block_size):
+def test_leave_one_out_equals_nested_loops(num, classes, block_size, in_pairs, monkeypatch):
+    monkeypatch.setattr(all_pairs, "_MIN_IMAGES", 0 if in_pairs else 10**9)
     embeddings, labels = make(num=num, classes=classes)
     found = ranking.leave_one_out(embeddings, labels, block_size=block_size)
     for i in range(len(labels)):
