@@ -83,7 +83,7 @@ def get_config() -> config_dict.ConfigDict:
     config.model = model = config_dict.ConfigDict()
     model.backbone = "resnet50"  # a name of simsearch.models.BACKBONES
     model.weights = "imagenet"  # imagenet | none | hf:ORG/NAME[@REVISION] | path of a file
-    model.embedding_size = 128  # dimensions >= 1
+    model.embedding_size = 128  # dimensions >= 2
     model.head = "linear"  # linear | mlp | none (the pooled features themselves)
     model.pooling = "average"  # average | max | gem
     model.freeze = "none"  # none | stem | a number of stages | all: what is not trained
@@ -145,7 +145,7 @@ def get_config() -> config_dict.ConfigDict:
     optimizer.learning_rate = 2e-3  # > 0, the peak, reached after the warm-up
     optimizer.backbone_multiplier = 0.2  # > 0, the backbone's learning rate over the head's
     optimizer.proxy_multiplier = 1.0  # > 0, the class vectors' learning rate over the network's
-    optimizer.weight_decay = 1e-2  # >= 0, decoupled (AdamW), on kernels only
+    optimizer.weight_decay = 1e-2  # >= 0, decoupled (AdamW), on kernels and class vectors
     optimizer.warmup_epochs = 1.0  # epochs >= 0 of linear warm-up
     optimizer.final_fraction = 0.01  # [0, 1], where the cosine decay ends, of the peak
     optimizer.beta1 = 0.9  # [0, 1), AdamW

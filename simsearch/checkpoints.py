@@ -40,6 +40,9 @@ class Store:
             monitor: Name of the metric, one of `monitors.DIRECTIONS`, that decides which
                 checkpoint is best.
             read_only: Whether nothing may be changed.
+
+        Raises:
+            RunError: Where what is stored there is damaged.
         """
         self._directory = pathlib.Path(directory).absolute()
 
@@ -54,17 +57,24 @@ class Store:
             n=1,
             keep_checkpoints_without_metrics=False,
         )
-        self._manager = ocp.CheckpointManager(
-            self._directory,
-            options=ocp.CheckpointManagerOptions(
-                best_fn=order,
-                preservation_policy=preservation_policy.AnyPreservationPolicy([newest, best]),
-                cleanup_tmp_directories=not read_only,
-                create=not read_only,
-                read_only=read_only,
-            ),
-            item_names=("variables", "proxies", "training", "about"),
+        options = ocp.CheckpointManagerOptions(
+            best_fn=order,
+            preservation_policy=preservation_policy.AnyPreservationPolicy([newest, best]),
+            cleanup_tmp_directories=not read_only,
+            create=not read_only,
+            read_only=read_only,
         )
+        try:
+            self._manager = ocp.CheckpointManager(
+                self._directory,
+                options=options,
+                item_names=("variables", "proxies", "training", "about"),
+            )
+        except ValueError as error:  # A step's metrics are no JSON.
+            raise errors.RunError(
+                f"the checkpoints in {self._directory} could not be read: {_one_line(error)}; one "
+                "of the steps is damaged: delete its folder, or restore it from a copy"
+            ) from error
 
     def save(
         self,
@@ -183,10 +193,12 @@ class Store:
             return self._manager.restore(step, args=ocp.args.Composite(**args))
         except errors.UsageError:
             raise
-        except (ValueError, KeyError, OSError) as error:
-            reason = " ".join(str(error).split())[:300]
+        except Exception as error:  # TensorStore raises it bare.
+            others = [other for other in self._manager.all_steps() if other != step]
+            advice = f"; delete that folder to use checkpoint {max(others)}" if others else ""
             raise errors.RunError(
-                f"checkpoint {step} in {self._directory} could not be read: {reason}"
+                f"checkpoint {step} in {self._directory} could not be read: {_one_line(error)}"
+                f"{advice}"
             ) from error
 
     def _saved_shapes(self, step: int, name: str) -> Any:
@@ -207,7 +219,7 @@ class Store:
             )
 
     def _failed(self, error: Exception) -> errors.RunError:
-        reason = " ".join(str(error).split())
+        reason = _one_line(error)
         if "No space left" in reason or "RESOURCE_EXHAUSTED" in reason:
             reason = "no space left on the disk; free some and resume with --version"
         return errors.RunError(f"a checkpoint could not be written to {self._directory}: {reason}")
@@ -244,6 +256,10 @@ def open_to_read(directory: str | os.PathLike, *, monitor: str) -> Store:
             f"`python main.py --mode=train {runs.Version(path.parent).flags}`"
         )
     return store
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300]
 
 
 def _on_first_device(leaf: Any) -> jax.ShapeDtypeStruct:

@@ -73,7 +73,7 @@ class Model:
 
     backbone: str
     weights: str
-    embedding_size: PositiveInt
+    embedding_size: Annotated[int, checks.Range(at_least=2)]
     head: Literal["linear", "mlp", "none"]
     pooling: Literal["average", "max", "gem"]
     freeze: str
@@ -222,7 +222,10 @@ def differences(old: Config, new: Config) -> list[str]:
 
 def _contradictions(config: Config) -> Iterator[str]:
     """Yields what is wrong between fields that are each right."""
-    data, sampling, train = config.data, config.sampling, config.train
+    data, sampling, train, model = config.data, config.sampling, config.train, config.model
+    has_steps = train.num_epochs or train.num_steps
+    if has_steps and (model.head, model.freeze, model.pooling == "gem") == ("none", "all", False):
+        yield "model.freeze=all with model.head=none leaves nothing to train"
     if data.source == "folder" and not data.path:
         yield "data.source=folder needs data.path, the folder of class folders"
     if data.source != "folder" and data.path:

@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import jax
 import jax.numpy as jnp
@@ -120,3 +121,26 @@ def test_a_disk_that_fills_up_while_writing_is_one_line(tmp_path, monkeypatch):
     with pytest.raises(errors.RunError, match="no space left on the disk") as caught:
         save(store, 1)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_damaged_checkpoint_is_one_line_that_says_what_to_do(tmp_path):
+    store = checkpoints.Store(tmp_path / "whole", monitor="map_at_r")
+    save(store, 1, 0.9)
+    save(store, 2, 0.5)
+    store.close()
+    files = [path for path in (tmp_path / "whole" / "1").rglob("*") if path.is_file()]
+    told = 0
+    for number, file in enumerate(files):
+        folder = tmp_path / str(number)
+        shutil.copytree(tmp_path / "whole", folder)
+        (folder / file.relative_to(tmp_path / "whole")).write_bytes(b"")
+        try:
+            damaged = checkpoints.open_to_read(folder, monitor="map_at_r")
+            found = damaged.restore_variables(1)
+            np.testing.assert_array_equal(found["params"]["a"], np.full((2, 3), 1))
+        except errors.RunError as error:
+            told += 1
+            assert "could not be read" in str(error) and "delete" in str(error)
+            assert "\n" not in str(error)
+    assert told >= 3

@@ -83,6 +83,8 @@ def test_json_keeps_everything():
         ({"data.cache": "tape"}, "must be one of none, ram, disk"),
         ({"data.source": "folder"}, "needs data.path"),
         ({"data.path": "x"}, "read only with data.source=folder"),
+        ({"model.embedding_size": "1"}, "must be >= 2"),
+        ({"model.freeze": "all", "model.head": "none"}, "leaves nothing to train"),
         ({"train.batch_size": "62"}, "multiple of sampling.samples_per_class=4"),
         ({"sampling.mode": "triplets"}, "try 63"),
         ({"loss.triplet.miner": "none"}, "needs sampling.mode=triplets"),

@@ -7,7 +7,16 @@ from typing import Any, NamedTuple
 
 import jax
 
-from simsearch import checkpoints, errors, parallel, progress, runs, wiring, wiring_losses
+from simsearch import (
+    checkpoints,
+    config_files,
+    errors,
+    parallel,
+    progress,
+    runs,
+    wiring,
+    wiring_losses,
+)
 from simsearch.commands import shared, trained_images, training
 from simsearch.config import Config, differences
 from simsearch.data import confusion as confusion_lib
@@ -55,15 +64,15 @@ def main(
             "--mode=average needs --versions=A,B,…, the numbers of two or more different "
             f"versions, such as --versions=0,1,2; not {','.join(versions or ()) or 'nothing'}"
         )
-    if overrides:
-        raise errors.UsageError(
-            f"--config.{next(iter(overrides))} cannot be changed here: an average has the "
-            "configuration of its first version"
-        )
-    return average(numbers, workdir=workdir)
+    return average(numbers, workdir=workdir, overrides=overrides)
 
 
-def average(versions: Sequence[int], *, workdir: str | os.PathLike = "runs") -> runs.Version:
+def average(
+    versions: Sequence[int],
+    *,
+    workdir: str | os.PathLike = "runs",
+    overrides: Mapping[str, Any] | None = None,
+) -> runs.Version:
     """Makes a version whose weights are the mean of others', and returns it.
 
     Networks that were trained from the same first weights in different ways (images in another
@@ -74,6 +83,8 @@ def average(versions: Sequence[int], *, workdir: str | os.PathLike = "runs") -> 
     Args:
         versions: Their numbers, two at least. Their best checkpoints are averaged.
         workdir: Folder of the versions.
+        overrides: Fields of the first version's configuration to change, of those that an
+            evaluation may: where the images lie by now, how many devices there are.
 
     Raises:
         UsageError: Where a version or its checkpoint is not there, or the networks did not start
@@ -82,8 +93,12 @@ def average(versions: Sequence[int], *, workdir: str | os.PathLike = "runs") -> 
     References:
         Wortsman et al., Model soups, 2022.
     """
+    if len(set(versions)) < max(2, len(versions)):
+        raise errors.UsageError(f"two or more different versions are needed, not {list(versions)}")
     found = [runs.find(workdir, number) for number in versions]
-    config = found[0].config
+    config = training.with_absolute_paths(
+        config_files.override(found[0].config, overrides or {}, allowed=shared.EVAL_FIELDS)
+    )
     facts = [version.read_facts() for version in found]
     for version, own in zip(found[1:], facts[1:], strict=True):
         _check_related(found[0], version, facts[0], own)
@@ -138,10 +153,12 @@ def _check_related(
     """Raises UsageError where two versions did not start from the same network."""
     configs = first.config, other.config
     changes = [line for line in differences(*configs) if not line.startswith(_FREE)]
-    if configs[0].train.seed != configs[1].train.seed and configs[0].model.head != "none":
+    model = configs[0].model
+    is_random = model.head != "none" or model.weights == "none"
+    if configs[0].train.seed != configs[1].train.seed and is_random:
         changes.append(
-            f"train.seed: {configs[0].train.seed} -> {configs[1].train.seed}, so that their heads "
-            "started from different random weights; vary sampling.seed instead"
+            f"train.seed: {configs[0].train.seed} -> {configs[1].train.seed}, so that they started "
+            "from different random weights; vary sampling.seed instead"
         )
     if facts.get("class_names") != own.get("class_names"):
         changes.append("their classes")

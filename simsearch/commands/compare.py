@@ -163,6 +163,7 @@ def _measured(
         name: embed.embed_cached(embedder, parts[name], version.eval_dir / "cache", corrupt=corrupt)
         for name in dict.fromkeys((split, "train"))
     }
+    shared.check_embedded(embedded[split], parts[split], split, corrupt=corrupt)
     side = versus_lib.Side(embedded[split], embedded["train"], parts["train"].labels)
     found = calibration.of(version, embedder, parts, config=config, corrupt=corrupt)
     return _Measured(side, found)

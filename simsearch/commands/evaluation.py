@@ -73,6 +73,7 @@ def evaluate(
         embed.embed_cached(embedder, splits[name], cache, corrupt=corrupt)
         for name in (split, "train")
     )
+    shared.check_embedded(queries, images, split, corrupt=corrupt)
     calibrated = calibration.of(found, embedder, splits, config=config, corrupt=corrupt)
     figures = _figures(
         config,

@@ -9,6 +9,7 @@ from simsearch import errors, hardware, preprocessing, progress, runs, wiring
 from simsearch.config import Config
 from simsearch.data import corrupt as corrupt_lib
 from simsearch.data import sources
+from simsearch.retrieval import embed
 
 # What a mode that measures may change without making another model of the version.
 EVAL_FIELDS = (
@@ -70,6 +71,34 @@ def check_queries(splits: dict[str, sources.Split], name: str) -> None:
         raise errors.UsageError(
             f"the {name} split has images of the class {alone!r} alone, so that whatever is "
             "retrieved is right; add images to the other classes or raise its fraction"
+        )
+
+
+def check_embedded(
+    embedded: embed.Embedded, split: sources.Split, name: str, *, corrupt: corrupt_lib.CorruptLog
+) -> None:
+    """Raises an error where the embeddings of a split cannot be measured.
+
+    Args:
+        embedded: Of all its images.
+        split: The images.
+        name: Of the split.
+        corrupt: The images that could not be read.
+
+    Raises:
+        RunError: Where too few could be read: no class has two of them.
+        NotFiniteError: Where the network's weights are no numbers any more.
+    """
+    labels = split.labels[embedded.valid]
+    if not np.any(np.bincount(labels) > 1):
+        raise errors.RunError(
+            f"{len(labels)} images of the {name} split could be read, no two of them of one class, "
+            f"so that nothing can be retrieved: {corrupt.summary()}"
+        )
+    if not np.isfinite(embedded.embeddings).all():
+        raise errors.NotFiniteError(
+            f"the embeddings of the {name} images are not finite; lower optimizer.learning_rate, "
+            "set optimizer.clip_norm, or, with model.dtype=bfloat16, try float32"
         )
 
 

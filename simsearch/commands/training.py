@@ -61,7 +61,7 @@ def train(
         UsageError: Where the configuration does not fit the images, the devices or the weights.
         RunError: Where the run could not be finished.
     """
-    config = _with_absolute_paths(config)
+    config = with_absolute_paths(config)
     with stop.on_signals() as stop_request:
         wiring.check_model(config)
         splits = prepare(config)
@@ -115,9 +115,9 @@ def _check_same(
         expected = config_files.override(own, overrides)
     else:
         expected = config_files.load_config(config_name, overrides)
-    expected = preprocessing.resolve_as(_with_absolute_paths(expected), own)
+    expected = preprocessing.resolve_as(with_absolute_paths(expected), own)
     # What was a folder then can be a link to it today, in both.
-    changes = differences(_with_absolute_paths(own), expected)
+    changes = differences(with_absolute_paths(own), expected)
     if changes:
         raise errors.UsageError(
             f"version {version.number} goes on with its own configuration, and these differ: "
@@ -267,6 +267,7 @@ def validation(
             num_rows=len(split.labels),
         )
         kept = embedded.valid
+        shared.check_embedded(embedded, split, "validation", corrupt=corrupt)
         embeddings, labels = embedded.embeddings[kept], split.labels[kept]
         scores = ranking.leave_one_out(embeddings, labels)
         if config.sampling.mode == "hard_classes":
@@ -283,7 +284,7 @@ def validation(
     return validate
 
 
-def _with_absolute_paths(config: Config) -> Config:
+def with_absolute_paths(config: Config) -> Config:
     """Returns the configuration with paths that mean the same from every working directory."""
     data = dataclasses.replace(
         config.data,

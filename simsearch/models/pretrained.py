@@ -99,17 +99,20 @@ def check(spec: str, backbone: str) -> None:
 
 
 def read_preprocessing(path: pathlib.Path) -> backbone_lib.Preprocessing | None:
-    """Returns what timm's description of a checkpoint says; None where there is no such file."""
+    """Returns what timm's description of a checkpoint says; None where there is none to use."""
     usual = backbone_lib.Preprocessing()
     try:
         described = json.loads(path.read_text())
         facts = described.get("pretrained_cfg", described)  # Older files have them at the top.
         interpolation = facts.get("interpolation", usual.interpolation)
+        crop_ratio = float(facts.get("test_crop_pct") or facts.get("crop_pct", usual.crop_ratio))
+        if not 0 < crop_ratio <= 1:
+            return None
         return backbone_lib.Preprocessing(
             image_mean=tuple(map(float, facts.get("mean", usual.image_mean))),
             image_std=tuple(map(float, facts.get("std", usual.image_std))),
             image_size=int((facts.get("test_input_size") or facts["input_size"])[-1]),
-            crop_ratio=float(facts.get("test_crop_pct") or facts.get("crop_pct", usual.crop_ratio)),
+            crop_ratio=crop_ratio,
             resize_mode="squash" if facts.get("crop_mode") == "squash" else usual.resize_mode,
             interpolation="bicubic" if interpolation == "bicubic" else usual.interpolation,
             # timm's word for weights that come from TensorFlow.

@@ -4,6 +4,7 @@ import pathlib
 import pickle
 import re
 import zipfile
+import zlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -48,12 +49,12 @@ def _read_npz(path: pathlib.Path) -> dict[str, np.ndarray]:
     with open(path, "rb") as file:
         try:
             stored = np.load(file, allow_pickle=False)
-        except zipfile.BadZipFile as error:
+            if isinstance(stored, np.ndarray):
+                raise ValueError("it holds a single array without a name, as a .npy file does")
+            with stored:
+                return dict(stored)
+        except (zipfile.BadZipFile, zlib.error) as error:
             raise ValueError("it is damaged, or cut off") from error
-        if isinstance(stored, np.ndarray):
-            raise ValueError("it holds a single array without a name, as a .npy file does")
-        with stored:
-            return dict(stored)
 
 
 def _read_torch(path: pathlib.Path) -> dict[str, np.ndarray]:
@@ -77,5 +78,18 @@ def _read_torch(path: pathlib.Path) -> dict[str, np.ndarray]:
         raise ValueError(f"it holds a {type(stored).__name__}, not a dictionary of arrays")
     for key in _NESTED:
         stored = stored[key] if isinstance(stored.get(key), Mapping) else stored
-    arrays = {key: array for key, array in stored.items() if isinstance(array, torch.Tensor)}
-    return {_PREFIX.sub("", key): array.float().numpy() for key, array in arrays.items()}
+    arrays = {
+        key: array
+        for key, array in stored.items()
+        if isinstance(key, str) and isinstance(array, torch.Tensor)
+    }
+    try:
+        return {_PREFIX.sub("", key): _to_numpy(array) for key, array in arrays.items()}
+    except (RuntimeError, TypeError) as error:
+        raise ValueError(f"it holds arrays that are not plain: {error}") from error
+
+
+def _to_numpy(tensor: Any) -> np.ndarray:
+    if tensor.is_complex() or tensor.is_quantized:
+        raise TypeError(f"numbers of the kind {tensor.dtype}")
+    return tensor.detach().float().numpy()

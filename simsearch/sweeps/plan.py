@@ -82,8 +82,11 @@ def load_sweep(name: str = "sweep", overrides: Mapping[str, Any] | None = None) 
             written[field.removeprefix("space.")] = config_files.parse(value, tuple)
         else:
             values[field] = config_files.parse(value, type(values.get(field, "")))
-    written = {field: value for field, value in written.items() if value is not None}
     kinds = {field: type(value) for field, value in leaves(base)}
+    # What is taken out must be there too; a wrong name stays, and is refused as such.
+    written = {
+        field: value for field, value in written.items() if value is not None or field not in kinds
+    }
     fields = config_checks.checked_fields(Settings, values, problems=problems, prefix=f"{_GROUP}.")
     space = space_lib.parse(written, kinds=kinds, problems=problems)
     problems += [
@@ -130,8 +133,7 @@ def _combination_problems(plan: Plan) -> list[str]:
     """Returns what is wrong with combinations of values that are each right, each thing once."""
     found: dict[str, None] = {}
     networks = set()
-    for values in itertools.islice(space_lib.corners(plan.space), _MAX_CHECKED):
-        params = dict(zip(plan.space, values, strict=True))
+    for params in itertools.islice(space_lib.probes(plan.space), _MAX_CHECKED):
         try:
             config = plan.configure(params)
             # A backbone that does not exist is told here, not by the trial that draws it.

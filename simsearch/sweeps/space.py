@@ -2,17 +2,20 @@
 
 import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from simsearch import config_checks
 
 _FORM = 'a list of choices [a, b, c], or an interval (low, high) or (low, high, "log")'
+# Integers of an interval that are checked one by one.
+_MAX_INTEGERS = 256
 # The trials must be measured by one figure on the same images.
 FIXED = (
     *("data.source", "data.path", "data.image_column", "data.label_column", "data.split"),
     *("data.split_seed", "data.valid_fraction", "data.test_fraction", "data.valid_class_fraction"),
     *("data.test_class_fraction", "data.valid_classes", "data.test_classes", "train.monitor"),
+    *("data.max_pixels", "data.on_corrupt"),
 )
 
 
@@ -40,6 +43,12 @@ class Interval(NamedTuple):
     def ends(self) -> tuple[Any, ...]:
         """Returns the values at which contradictions between fields are looked for: the ends."""
         return (self.low, self.high)
+
+    def between(self) -> Sequence[int]:
+        """Returns the integers between the ends, where they are few enough to be checked each."""
+        if not isinstance(self.low, int) or self.high - self.low > _MAX_INTEGERS:
+            return ()
+        return range(int(self.low) + 1, int(self.high))
 
     def to_json(self) -> Any:
         """Returns plain values, equal for equal intervals only."""
@@ -94,9 +103,24 @@ def corners(space: Space) -> itertools.product:
     return itertools.product(*(part.ends() for part in space.values()))
 
 
+def probes(space: Space) -> Iterator[dict[str, Any]]:
+    """Yields combinations of values by field at which contradictions are looked for.
+
+    First each integer inside an interval, beside one value of the other fields; then the corners.
+    """
+    first = {name: part.ends()[0] for name, part in space.items()}
+    for name, part in space.items():
+        if isinstance(part, Interval):
+            yield from (first | {name: value} for value in part.between())
+    for values in corners(space):
+        yield dict(zip(space, values, strict=True))
+
+
 def _choices(value: list[Any]) -> Choices | str:
     if not value or len({repr(choice) for choice in value}) < len(value):
         return f"must have choices, each once, not {value!r}"
+    if any(isinstance(choice, (list, tuple, dict)) for choice in value):
+        return f"must have choices of one value each, since a database keeps them, not {value!r}"
     return Choices(tuple(value))
 
 

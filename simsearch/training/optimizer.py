@@ -47,7 +47,8 @@ def create_optimizer(
 
     Args:
         schedule: Learning rate by update.
-        weight_decay: Decoupled decay, on kernels alone: not on biases, scales and frozen arrays.
+        weight_decay: Decoupled decay, on kernels and class vectors alone: not on biases, scales
+            and frozen arrays.
         beta1: Decay of the gradient's mean.
         beta2: Decay of the gradient's square.
         epsilon: Added to the square root in the denominator.

@@ -1,6 +1,5 @@
 """The steps between two looks at the device: their mean figures, and the alarms over them."""
 
-import math
 import time
 
 import jax
@@ -115,7 +114,7 @@ class Window:
     def _equal_loss(self) -> float:
         """Returns the triplet loss of equal embeddings, all of whose distances are 0."""
         options = self._config.loss.triplet
-        return math.log1p(math.exp(options.margin)) if options.soft_margin else options.margin
+        return float(np.logaddexp(0, options.margin)) if options.soft_margin else options.margin
 
 
 def _columns(rows: step_lib.StepMetrics) -> dict[str, np.ndarray]:

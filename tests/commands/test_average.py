@@ -1,3 +1,5 @@
+import dataclasses
+import os
 import shutil
 
 import jax
@@ -72,12 +74,39 @@ def test_versions_from_other_first_weights_are_refused(workdir):
         simsearch.average([0, 2], workdir=workdir)
 
 
+def test_without_a_head_other_seeds_are_other_first_weights_where_none_were_loaded(
+    workdir, tmp_path
+):
+    config = runs.find(workdir, 0).config
+    headless = dataclasses.replace(config, model=dataclasses.replace(config.model, head="none"))
+    seeded = dataclasses.replace(headless, train=dataclasses.replace(config.train, seed=1))
+    for each in (headless, seeded):
+        runs.create(tmp_path, each, facts={})
+    with pytest.raises(errors.UsageError, match="different random weights"):
+        simsearch.average([0, 1], workdir=tmp_path)
+
+
+@pytest.mark.parametrize("numbers", [[], [0], [0, 0]])
+def test_one_version_is_no_average(numbers, workdir):
+    with pytest.raises(errors.UsageError, match="two or more different versions"):
+        simsearch.average(numbers, workdir=workdir)
+
+
+def test_the_images_may_lie_elsewhere_and_the_devices_be_others(workdir, shapes, tmp_path):
+    moved = tmp_path / "moved"
+    shutil.copytree(shapes, moved)
+    overrides = {"data.path": os.path.relpath(moved), "train.num_devices": "1"}
+    made = simsearch.average([0, 1], workdir=workdir, overrides=overrides)
+    assert made.config.data.path == str(moved) and made.config.train.num_devices == 1
+    shutil.rmtree(made.path)
+
+
 @pytest.mark.parametrize("given", [None, [], ["3"], ["3", "3"], ["0", "1", "x"]])
 def test_two_or_more_numbers_are_needed(given, tmp_path):
     with pytest.raises(errors.UsageError, match="needs --versions=A,B,…, the numbers of two"):
         average.main(versions=given, workdir=tmp_path, overrides={})
 
 
-def test_nothing_else_can_be_configured(tmp_path):
-    with pytest.raises(errors.UsageError, match="eval.seed cannot be changed here"):
-        average.main(versions=["0", "1"], workdir=tmp_path, overrides={"eval.seed": 1})
+def test_the_network_cannot_be_configured(workdir):
+    with pytest.raises(errors.UsageError, match="model.mirror cannot be changed here"):
+        average.main(versions=["0", "1"], workdir=workdir, overrides={"model.mirror": "True"})

@@ -1,7 +1,15 @@
+import dataclasses
+import shutil
+
+import jax
+import jax.numpy as jnp
 import pytest
 
-from simsearch import config_files, errors
+from simsearch import config_files, errors, parallel, preprocessing, wiring
 from simsearch.commands import training
+from simsearch.data import confusion as confusion_lib
+from simsearch.data import corrupt as corrupt_lib
+from tests.commands import tiny
 
 
 @pytest.mark.parametrize("split", ["image", "class"])
@@ -21,3 +29,38 @@ def test_the_class_vectors_are_monitored_where_validation_has_their_classes(spli
         return
     with pytest.raises(errors.UsageError, match="validation images of the classes"):
         training.prepare(config)
+
+
+@pytest.fixture(scope="module")
+def small(shapes, tmp_path_factory):
+    """A configuration of a folder of small images, its splits and first variables."""
+    cache = str(tmp_path_factory.mktemp("cache"))
+    fields = tiny.FIELDS | {"data.path": str(shapes), "data.cache_dir": cache}
+    config = config_files.load_config("train", fields | {"train.num_devices": 1})
+    config = preprocessing.resolve(config)
+    weights = wiring.read_weights(config)
+    return config, wiring.load_splits(config), wiring.initial_variables(config, weights).variables
+
+
+def validated(config, splits, variables, corrupt):
+    validate = training.validation(config, splits, corrupt, confusion=confusion_lib.Confusion())
+    return validate(parallel.replicate(variables, parallel.local_devices(1)), {})
+
+
+def test_weights_that_are_no_numbers_any_more_end_the_training_as_divergence(small):
+    config, splits, variables = small
+    assert validated(config, splits, variables, corrupt_lib.CorruptLog())["map_at_r"] > 0
+    broken = jax.tree.map(lambda leaf: leaf * jnp.nan, variables)
+    with pytest.raises(errors.NotFiniteError, match="validation images are not finite; lower"):
+        validated(config, splits, broken, corrupt_lib.CorruptLog())
+
+
+def test_validation_images_of_which_too_few_can_be_read_are_told(small, shapes, tmp_path):
+    config, _, variables = small
+    shutil.copytree(shapes, tmp_path / "images")
+    for path in (tmp_path / "images" / "val").glob("*/[1-9].png"):
+        path.write_bytes(b"no image")
+    data = dataclasses.replace(config.data, path=str(tmp_path / "images"))
+    config = dataclasses.replace(config, data=data)
+    with pytest.raises(errors.RunError, match="3 images of the validation split could be read"):
+        validated(config, wiring.load_splits(config), variables, corrupt_lib.CorruptLog())

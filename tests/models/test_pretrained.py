@@ -107,9 +107,16 @@ def test_a_file_that_is_no_checkpoint_is_one_line(tmp_path, name):
 def test_half_a_file_of_weights_and_a_nameless_array_are_one_line(tmp_path):
     whole = pathlib.Path(write(tmp_path / "whole.npz", STATE)).read_bytes()
     (tmp_path / "half.npz").write_bytes(whole[: len(whole) // 2])
+    middle = len(whole) // 2
+    flipped = whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :]
+    (tmp_path / "flipped.npz").write_bytes(flipped)
     np.save(tmp_path / "array.npy", np.zeros(3))
     (tmp_path / "array.npy").rename(tmp_path / "array.npz")
-    for name, words in (("half.npz", "damaged, or cut off"), ("array.npz", "without a name")):
+    for name, words in (
+        ("half.npz", "damaged, or cut off"),
+        ("flipped.npz", "damaged, or cut off"),
+        ("array.npz", "without a name"),
+    ):
         with pytest.raises(errors.UsageError, match=words) as caught:
             load(tmp_path / name)
         assert "\n" not in str(caught.value)
@@ -165,6 +172,21 @@ class Evil:
 
     def __reduce__(self):
         return os.mkdir, (str(self.path),)
+
+
+@pytest.mark.torch
+def test_a_file_of_torch_holds_what_is_trained_and_no_other_kind_of_number(tmp_path):
+    torch = torch_peer.load("torch")
+    state = {
+        name: torch.nn.Parameter(torch.from_numpy(np.asarray(array, np.float32)))
+        for name, array in STATE.items()
+    }
+    torch.save(state | {7: torch.zeros(1)}, tmp_path / "a.pth")
+    load(tmp_path / "a.pth")
+    for odd in (torch.zeros(2, dtype=torch.complex64), torch.eye(3).to_sparse()):
+        torch.save(state | {"odd": odd}, tmp_path / "a.pth")
+        with pytest.raises(errors.UsageError, match="arrays that are not plain"):
+            load(tmp_path / "a.pth")
 
 
 @pytest.mark.torch

@@ -46,6 +46,19 @@ def test_the_space_is_overridden_and_taken_out_of():
     assert plan.load_sweep("sweep", GRID | {"sweep.num_trials": 40}).num_trials == 6
 
 
+@pytest.mark.parametrize("name", ["optimizer.wieght_decay", "optimizer", "nonsense"])
+def test_what_is_taken_out_of_the_space_must_be_a_field(name):
+    with pytest.raises(errors.UsageError, match=f"{name}"):
+        plan.load_sweep("sweep", {f"sweep.space.{name}": None})
+
+
+def test_integers_inside_an_interval_are_looked_at_too():
+    overrides = {"sweep.sampler": "random", "sweep.space.sampling.samples_per_class": None}
+    with pytest.raises(errors.UsageError, match="train.batch_size=65 must be a multiple of"):
+        plan.load_sweep("sweep", overrides | {"sweep.space.train.batch_size": "(64, 128)"})
+    plan.load_sweep("sweep", overrides | {"sweep.space.model.embedding_size": "(64, 128)"})
+
+
 def test_its_flags_name_it_again():
     found = plan.load_sweep("sweep", {"train.num_epochs": "2", "sweep.sampler": "random"})
     flags = "--config=sweep --config.sweep.sampler=random --config.train.num_epochs=2"

@@ -48,6 +48,8 @@ def test_lists_are_choices_and_tuples_intervals_at_any_depth():
         ("optimizer__learning_rate", (0, 1, "log"), "above 0"),
         ("model__head", (1, 2), "must be a list of choices, since it is text"),
         ("eval__seed", [0, 1], "cannot be swept"),
+        ("data__on_corrupt", ["skip", "fail"], "would not be measured alike"),
+        ("model__head", [("linear", "mlp")], "choices of one value each"),
     ],
 )
 def test_what_is_no_space_is_told(name, value, words):
@@ -70,7 +72,11 @@ def test_an_empty_space_is_told():
 
 def test_the_corners_of_choices_are_their_grid():
     found, _ = parse(train__batch_size=[8, 16], model__head=["a", "b", "c"])
-    assert space.size(found) == 6 == len(set(space.corners(found)))
-    found, _ = parse(train__batch_size=(8, 16), model__head=["a", "b", "c"])
+    assert space.size(found) == 6
+    assert len(set(space.corners(found))) == 6
+    found, _ = parse(train__batch_size=(8, 11), optimizer__learning_rate=(0.1, 0.2))
     assert space.size(found) is None
-    assert {batch for batch, _ in space.corners(found)} == {8, 16}
+    ends = [(8, 0.1), (8, 0.2), (11, 0.1), (11, 0.2)]
+    assert list(space.corners(found)) == ends
+    probed = [tuple(probe.values()) for probe in space.probes(found)]
+    assert probed == [(9, 0.1), (10, 0.1), *ends]

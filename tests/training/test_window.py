@@ -79,11 +79,12 @@ def test_a_loss_that_sits_at_the_margin_is_told(warnings_of):
     assert "loss of equal embeddings" in warnings_of()[0]
 
 
-def test_a_soft_margin_sits_at_the_softplus_of_the_margin(warnings_of):
+@pytest.mark.parametrize(("margin", "loss"), [(0.2, math.log1p(math.exp(0.2))), (1000, 1000)])
+def test_a_soft_margin_sits_at_the_softplus_of_the_margin(margin, loss, warnings_of):
     config = config_files.load_config(
-        "train", {"loss.triplet.soft_margin": True, "loss.triplet.margin": 0.2}
+        "train", {"loss.triplet.soft_margin": True, "loss.triplet.margin": margin}
     )
-    closed(metrics(loss=math.log1p(math.exp(0.2)), active=1.0, spread=0.05), config=config)
+    closed(metrics(loss=loss, active=1.0, spread=0.05), config=config)
     assert len(warnings_of()) == 1
 
 
