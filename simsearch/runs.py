@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import errno
 import fcntl
 import json
 import os
@@ -186,7 +187,7 @@ def read_arrays(
         advice: What to do where it is damaged.
 
     Raises:
-        RunError: Where it is damaged.
+        RunError: Where it is damaged, or the disk would not give it.
     """
     try:
         # Not by its path: numpy leaves a file open that it cannot read.
@@ -195,8 +196,11 @@ def read_arrays(
         return {name: found[name] for name in names} | found
     except FileNotFoundError:
         return None
-    # What a damaged archive makes of zipfile and numpy has many names.
+    # What a damaged archive makes of zipfile and numpy has many names, EINVAL among them: a place
+    # that the file has not. The disk's other errors say nothing of the file.
     except (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile) as error:
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+            raise errors.RunError(f"{path} cannot be read: {error.strerror}") from error
         raise errors.RunError(f"{path} is damaged; {advice}") from error
 
 

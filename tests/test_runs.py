@@ -1,3 +1,4 @@
+import errno
 import json
 import pathlib
 import stat
@@ -73,6 +74,17 @@ def test_arrays_that_were_cut_off_are_told_in_one_line(tmp_path, left):
     path.write_bytes(path.read_bytes()[:left])
     with pytest.raises(errors.RunError, match="a.npz is damaged; delete it"):
         runs.read_arrays(path, **options)
+
+
+def test_what_the_disk_would_not_give_is_not_called_damaged(tmp_path, monkeypatch):
+    runs.write_arrays(tmp_path / "a.npz", a=np.arange(5))
+
+    def failing(*_, **__):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr("builtins.open", failing)
+    with pytest.raises(errors.RunError, match="a.npz cannot be read: Input/output error$"):
+        runs.read_arrays(tmp_path / "a.npz", ["a"], advice="delete it")
 
 
 def test_a_write_that_fails_leaves_nothing(tmp_path):

@@ -85,10 +85,17 @@ def find(root: str) -> list[File]:
     files = []
     for path, (size, modified_ns) in found:
         relative = os.path.relpath(path, root).replace(os.sep, "/")
-        # A name that is no Unicode could neither be stored nor shown.
-        relative = relative.encode(errors="surrogateescape").decode(errors="backslashreplace")
+        relative = storable(relative)
         files.append(File(file_id(root, relative), relative, size, modified_ns, path))
     return files
+
+
+def storable(text: str) -> str:
+    """Returns a text with what is no Unicode escaped: it could be neither stored nor shown."""
+    try:
+        return text.encode(errors="surrogateescape").decode(errors="backslashreplace")
+    except UnicodeEncodeError:  # Half a pair that stands for no byte of a file's name.
+        return text.encode(errors="backslashreplace").decode()
 
 
 def file_id(root: str, path: str) -> str:

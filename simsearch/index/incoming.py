@@ -80,8 +80,8 @@ def _row(
     content = files.content_hash(encoded)
     record = Record(
         id=files.content_id(encoded),
-        path=path or files.content_id(encoded),
-        label=label or "",
+        path=files.storable(path or "") or files.content_id(encoded),
+        label=files.storable(label or ""),
         metadata=metadata_lib.checked(extra or {}),
         source="",
         size=len(encoded),

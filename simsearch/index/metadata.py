@@ -151,7 +151,17 @@ def _can_be_stored(value: Value) -> bool:
         return _fits(value)
     if type(value) is float:
         return math.isfinite(value)
-    return type(value) in (str, bool)
+    if type(value) is str:
+        return _is_unicode(value)
+    return type(value) is bool
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _fits(number: int) -> bool:

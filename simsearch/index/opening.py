@@ -40,6 +40,7 @@ def open_store(
     overrides: Mapping[str, Any] | None,
 ) -> Opened:
     """Returns the store at a URL with its model; arguments and errors as for `Index.open`."""
+    given = {"version": version, "embedder": embedder}
     engine = engines.connect(url)
     try:
         stored = engine.read_about()
@@ -64,7 +65,14 @@ def open_store(
                 version=old.version if about.version is None else about.version,
                 calibration=about.calibration or old.calibration,
             )
-        engine.open_table(about.table, embedding_size=about.embedding_size, create=create)
+        try:
+            engine.open_table(about.table, embedding_size=about.embedding_size, create=create)
+        except Exception:
+            if engine.read_about() == stored:
+                raise
+            # While the model was loaded another one took the index over.
+            engine.close()
+            return open_store(url, workdir=workdir, create=create, overrides=overrides, **given)
         if create and not is_other and old != about:
             engine.write_about(dataclasses.asdict(about))
         over = takeover.Takeover(url, old, about) if is_other else None

@@ -25,6 +25,13 @@ _WRITE_SECONDS = 10.0
 _READ_ROWS = 500
 
 
+class _Unread(NamedTuple):
+    """Why a file gave no image, and whether it may the next time."""
+
+    reason: str
+    may_pass: bool
+
+
 class Tools(NamedTuple):
     """What a synchronisation works with.
 
@@ -78,20 +85,21 @@ def run(
     changed, same = _told_apart(plan.suspects)
     relabelled = _relabelled(same, plan.untouched, found, labels)
     _rewrite(relabelled, tools)
-    unreadable: list[tuple[str, str]] = []
+    unread: dict[str, _Unread] = {}
     todo = [*plan.new, *changed]
-    written = _embed_all(root, todo, {**inherited, **stored}, labels, tools, unreadable)
-    bad = {path for path, _ in unreadable}
-    lost = [file.id for file in changed if file.path in bad]
+    written = _embed_all(root, todo, {**inherited, **stored}, labels, tools, unread)
+    bad = [file for file in changed if file.path in unread]
+    # A row whose file the disk would not give keeps what it says: its metadata is nowhere else.
+    lost = [file.id for file in bad if not unread[file.path].may_pass]
     tools.delete(lost)
     seconds = time.perf_counter() - start
     said_anew = sum(_said(record) != _said(stored[record.id]) for record in relabelled)
     return SyncReport(
-        added=sum(file.path not in bad for file in plan.new),
-        replaced=len(changed) - len(lost) + said_anew,
+        added=sum(file.path not in unread for file in plan.new),
+        replaced=len(changed) - len(bad) + said_anew,
         deleted=len(plan.vanished) + len(lost),
         untouched=len(plan.untouched) + len(same) - said_anew,
-        unreadable=unreadable,
+        unreadable=[(path, why.reason) for path, why in unread.items()],
         images_per_second=written / seconds,
     )
 
@@ -182,7 +190,7 @@ def _embed_all(
     stored: Mapping[str, Record],
     labels: Mapping[str, Labels] | None,
     tools: Tools,
-    unreadable: list[tuple[str, str]],
+    unread: dict[str, _Unread],
 ) -> int:
     """Embeds and writes files, and returns how many."""
     waiting: list[Row] = []
@@ -191,7 +199,7 @@ def _embed_all(
     with bar, _Reader(tools) as reader:
         for group in _chunks(reader.loaded(todo), tools.batch_size):
             good = [(file, loaded) for file, loaded in group if isinstance(loaded, Loaded)]
-            unreadable.extend((f.path, why) for f, why in group if not isinstance(why, Loaded))
+            unread.update((file.path, why) for file, why in group if isinstance(why, _Unread))
             if good:
                 vectors = tools.embed(np.stack([loaded.pixels for _, loaded in good]))
                 for (file, loaded), vector in zip(good, vectors, strict=True):
@@ -224,7 +232,7 @@ class _Reader:
     def __exit__(self, *error: object) -> None:
         self._pool.shutdown(wait=True, cancel_futures=True)
 
-    def loaded(self, todo: Sequence[files.File]) -> Iterator[tuple[files.File, Loaded | str]]:
+    def loaded(self, todo: Sequence[files.File]) -> Iterator[tuple[files.File, Loaded | _Unread]]:
         """Yields each file with what was read, or the reason why not, in order."""
         running: list[futures.Future] = []
         for i, file in enumerate(todo):
@@ -233,13 +241,14 @@ class _Reader:
             yield file, running[i].result()
             running[i] = None  # Its pixels are not kept.
 
-    def _read(self, file: files.File) -> Loaded | str:
+    def _read(self, file: files.File) -> Loaded | _Unread:
         try:
             return self._load(pathlib.Path(file.on_disk).read_bytes())
         except images_lib.CorruptImage as error:
-            return str(error)
+            return _Unread(str(error), may_pass=False)
         except OSError as error:
-            return f"cannot be read: {error.strerror}"
+            is_gone = isinstance(error, FileNotFoundError)
+            return _Unread(f"cannot be read: {error.strerror}", may_pass=not is_gone)
 
 
 def _record(root: str, file: files.File, content: str, old: Record | None) -> Record:

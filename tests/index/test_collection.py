@@ -1,5 +1,7 @@
 import contextlib
+import errno
 import os
+import pathlib
 
 import numpy as np
 import pytest
@@ -7,7 +9,7 @@ import pytest
 import simsearch
 from simsearch import errors
 from simsearch.data import images as images_lib
-from simsearch.index import engines
+from simsearch.index import engines, opening
 from tests.index import model
 from tests.index.conftest import write_image
 
@@ -97,6 +99,61 @@ def test_an_image_that_vanishes_amid_a_sync_is_passed_over(index, folder, tmp_pa
     monkeypatch.setattr(engine, "get", get)
     index.sync(folder, labels_csv=table)
     assert index.count("price >= 2") == 1 and engine.count() == 11
+
+
+def test_a_changed_file_that_the_disk_would_not_give_keeps_its_row(
+    index, folder, tmp_path, monkeypatch
+):
+    table = tmp_path / "labels.csv"
+    table.write_text("path,label,price\na/0.png,c,7\na/2.png,c,8\n")
+    index.sync(folder, labels_csv=table)
+    for name in ("a/0.png", "a/2.png"):
+        write_image(folder / name, 60)
+    real = pathlib.Path.read_bytes
+
+    def read_bytes(path):
+        if path.name == "0.png":
+            raise OSError(errno.EIO, "Input/output error")
+        if path.name == "2.png":
+            raise FileNotFoundError(errno.ENOENT, "No such file or directory")
+        return real(path)
+
+    monkeypatch.setattr(pathlib.Path, "read_bytes", read_bytes)
+    report = index.sync(folder)
+    assert report[:4] == (0, 0, 1, 10), "what is gone is deleted"
+    assert report.unreadable == [
+        ("a/0.png", "cannot be read: Input/output error"),
+        ("a/2.png", "cannot be read: No such file or directory"),
+    ]
+    assert index.count("label = 'c' and price = 7") == 1
+    monkeypatch.undo()
+    assert index.sync(folder)[:4] == (1, 1, 0, 10)
+    assert index.count("label = 'c' and price = 7") == 1
+
+
+def test_names_and_labels_that_are_no_unicode_are_stored_escaped(index, folder, tmp_path):
+    odd = os.fsdecode(b"bad\xff.png")
+    write_image(tmp_path / odd, 70)
+    index.add([tmp_path / odd], labels=["x\ud800"])
+    assert index.count("path = 'bad\\xff.png' and label = 'x\\ud800'") == 1
+    with pytest.raises(errors.UsageError, match="metadata note"):
+        index.add([tmp_path / odd], metadata=[{"note": "\udcff"}])
+
+
+def test_an_index_that_another_model_takes_over_while_it_is_opened(index, folder, url, monkeypatch):
+    other = model.CornerEmbedder(fingerprint="e" * 64)
+    real = opening.model.describe
+
+    def describe(embedder, **options):
+        about = real(embedder, **options)
+        monkeypatch.undo()
+        with simsearch.Index.open(url, embedder=other, create=True) as new:
+            new.sync(folder)
+        return about
+
+    monkeypatch.setattr(opening.model, "describe", describe)
+    with pytest.raises(errors.UsageError, match="cannot search it"):
+        simsearch.Index.open(url, embedder=model.CornerEmbedder())
 
 
 def test_adds_and_removals_are_seen_at_once_and_by_other_processes(index, folder, url, tmp_path):

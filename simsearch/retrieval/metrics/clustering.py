@@ -32,7 +32,10 @@ def nmi(embeddings: np.ndarray, labels: np.ndarray, *, max_images: int, seed: in
         kept = np.random.default_rng(seed).choice(len(labels), max_images, replace=False)
         embeddings, labels = embeddings[kept], labels[kept]
     num_classes = len(np.unique(labels))
-    model = cluster.KMeans(num_classes, n_init=1, max_iter=_MAX_ITERATIONS, random_state=seed)
+    # It takes no seed of more bits.
+    model = cluster.KMeans(
+        num_classes, n_init=1, max_iter=_MAX_ITERATIONS, random_state=seed % 2**32
+    )
     with warnings.catch_warnings():
         # Collapsed embeddings are fewer points than classes; the figure says it well enough.
         warnings.simplefilter("ignore", exceptions.ConvergenceWarning)

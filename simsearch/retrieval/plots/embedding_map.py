@@ -77,7 +77,7 @@ def _layout(embeddings: np.ndarray, seed: int) -> np.ndarray:
         tsne = sklearn.manifold.TSNE(
             perplexity=min(30.0, (len(embeddings) - 1) / 3),
             init="pca",
-            random_state=seed,
+            random_state=seed % 2**32,
             metric="euclidean",
         )
         # The sums of several threads depend on which comes first; one is as fast at this size.
