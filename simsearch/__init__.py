@@ -28,10 +28,12 @@ _HOMES = {
     "RunError": "simsearch.errors",
 }
 
-__all__ = list(_HOMES)
+__all__ = [*_HOMES, "progress"]
 
 
 def __getattr__(name: str) -> Any:
+    if name == "progress":
+        return importlib.import_module("simsearch.progress")
     if name not in _HOMES:
         raise AttributeError(f"module 'simsearch' has no attribute {name!r}")
     return getattr(importlib.import_module(_HOMES[name]), name)

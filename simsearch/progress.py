@@ -4,6 +4,7 @@ import io
 import logging
 import os
 import sys
+import time
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -61,10 +62,16 @@ class _Lines(tqdm.tqdm):
 def bar(*, total: int, description: str, unit: str, initial: int = 0) -> tqdm.tqdm:
     """Returns a bar with rate and time left: live on a terminal, elsewhere now and then a line."""
     options = {"total": total, "initial": initial, "desc": description, "unit": unit}
-    options |= {"leave": False, "smoothing": 0.05}
+    options |= {"leave": False, "smoothing": 0}
     if sys.stderr.isatty() and os.get_terminal_size(sys.stderr.fileno()).columns:
         return tqdm.tqdm(**options, dynamic_ncols=True)
     return _Lines(**options)
+
+
+def restart(shown: tqdm.tqdm) -> None:
+    """Starts the clock of a bar anew: what took its time until now comes once."""
+    shown.initial = shown.n
+    shown.start_t = shown.last_print_t = time.time()
 
 
 def track(items: Iterable[Any], *, total: int, description: str, unit: str) -> Iterator[Any]:

@@ -20,6 +20,33 @@ def test_without_a_terminal_lines_say_how_far_it_is(monkeypatch, caplog):
     assert " left, " in caplog.messages[2] and caplog.messages[2].endswith("loss 0.5")
 
 
+def test_the_time_of_the_first_step_says_nothing_of_the_rest(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr("time.time", lambda: now[0])
+    bar = progress.bar(total=12, description="compiling", unit="step", initial=2)
+    bar._time = lambda: now[0]
+    now[0] = 100
+    progress.restart(bar)
+    for _ in range(5):
+        now[0] += 2
+        bar.update()
+    assert "7 of 12, 00:10 left,  2.00s/step" in str(bar)
+
+
+def test_the_package_gives_its_messages_a_place():
+    done = subprocess.run(
+        [
+            *(sys.executable, "-c"),
+            "import simsearch; simsearch.progress.log_to_stdout(); "
+            "simsearch.progress.log.info('hello')",
+        ],
+        capture_output=True,
+        text=True,
+        cwd=cli.ROOT,
+    )
+    assert done.stdout == "hello\n", done.stderr
+
+
 def test_quick_work_says_nothing(caplog):
     caplog.set_level(logging.INFO, logger="simsearch")
     assert list(progress.track(range(5), total=5, description="index", unit="image")) == [*range(5)]

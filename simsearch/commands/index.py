@@ -57,6 +57,8 @@ def main(
             discriminant.warn(runs.find(workdir, info.version))
         report = opened.sync(images, labels_csv=labels)
         _log_report(report, total=len(opened))
+        if not len(opened):
+            raise errors.RunError(f"the index is empty: no image below {images} could be read")
         progress.log.info(
             "search it: python main.py --mode=search --query=FILE%s",
             model.place(info.url, workdir),

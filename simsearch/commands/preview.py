@@ -38,6 +38,7 @@ def preview(config: Config, *, output: str | os.PathLike = OUTPUT) -> pathlib.Pa
         UsageError: Where the configuration does not fit the images.
         RunError: Where the images cannot be read.
     """
+    shared.check_output(output)
     config = _with_preprocessing(config)
     splits = wiring.load_splits(config)
     progress.log.info("%s", wiring.describe_splits(config, splits))

@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from simsearch import errors, progress
-from simsearch.data import fetch
+from simsearch.commands import shared
+from simsearch.data import fetch, wording
 from simsearch.data import images as images_lib
 from simsearch.index import Answer, Index, filters, queries
 
@@ -52,8 +53,8 @@ def main(
         raise errors.UsageError(
             "--mode=search needs --query=FILE, an http(s) URL, - for standard input or id:…"
         )
-    if output and not output.lower().endswith(".png"):
-        raise errors.UsageError(f"--output={output} must end in .png, which is what is drawn")
+    if output:
+        shared.check_output(output)
     where, box = filters.resolve(filter), _box(crop)
     read = [_read(each) for each in query]
     with Index.open(index, version=version, workdir=workdir, overrides=overrides) as opened:
@@ -62,15 +63,15 @@ def main(
         except images_lib.CorruptImage as error:
             named = query[0] if len(query) == 1 else ", ".join(query)
             raise errors.UsageError(f"--query={named} must be an image: {error}") from error
+        note = None if answer.hits else opened.explain_nothing(where)
+        rate = opened.embedder.config.eval.false_match_rate
         if json:
-            progress.log.info("%s", _to_json(answer, query, opened))
+            text = _to_json(answer, query, opened, note=note, false_match_rate=rate)
+        elif note:
+            text = f"nothing found: {note}"
         else:
-            if answer.hits:
-                rate = opened.embedder.config.eval.false_match_rate
-                text = table(answer, num_queries=len(read), false_match_rate=rate)
-                progress.log.info("%s", text)
-            else:
-                progress.log.info("nothing found: %s", opened.explain_nothing(where))
+            text = table(answer, num_queries=len(read), false_match_rate=rate)
+        progress.log.info("%s", text)
         if output:
             path = _draw(output, answer, read, query, box, opened)
             if not json:
@@ -125,6 +126,12 @@ def table(answer: Answer, *, num_queries: int = 1, false_match_rate: float) -> s
     for rank, hit in enumerate(answer.hits, 1):
         chance = "-" if hit.probability is None else f"{100 * hit.probability:.1f} %"
         lines.append(f"{rank:4}  {hit.score:6.3f}  {chance:>11}  {hit.label:{labels}}  {hit.path}")
+    under = sum(hit.score < (answer.threshold or -1) for hit in answer.hits)
+    if answer.is_match and under:
+        lines.append(
+            f"under the threshold of {answer.threshold:.3f}: the last "
+            f"{wording.counted(under, 'image')}"
+        )
     if answer.is_rough:
         lines.append(
             "do not trust the threshold and the probabilities: the version had too few validation "
@@ -133,15 +140,24 @@ def table(answer: Answer, *, num_queries: int = 1, false_match_rate: float) -> s
     return "\n".join(lines)
 
 
-def _to_json(answer: Answer, query: Sequence[str], opened: Index) -> str:
+def _to_json(
+    answer: Answer,
+    query: Sequence[str],
+    opened: Index,
+    *,
+    note: str | None,
+    false_match_rate: float,
+) -> str:
     values = {
         "query": list(query),
         "index": opened.info.url,
         "version": opened.info.version,
         "is_match": answer.is_match,
         "threshold": answer.threshold,
+        "false_match_rate": None if answer.threshold is None else false_match_rate,
         "is_rough": answer.is_rough,
         "hits": [{"rank": rank} | hit._asdict() for rank, hit in enumerate(answer.hits, 1)],
+        "note": note,
     }
     return json_lib.dumps(values, indent=2, ensure_ascii=False)
 
@@ -171,7 +187,8 @@ def _draw(
     shown = style.mosaic([_query_image(each, box, opened) for each in read])
     path = pathlib.Path(output)
     path.parent.mkdir(parents=True, exist_ok=True)
-    title = f"most similar to {query[0]}{more}" if answer.is_match else "nothing similar here"
+    nothing = "nothing similar here" if answer.hits else "nothing found"
+    title = f"most similar to {query[0]}{more}" if answer.is_match else nothing
     return neighbors.draw(path, neighbors.Row(shown, caption, results), title=title)
 
 

@@ -1,7 +1,9 @@
 """What several modes do before and after their work."""
 
+import math
 import os
-from collections.abc import Sequence
+import pathlib
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -54,23 +56,69 @@ def version_numbers(texts: Sequence[str] | None) -> list[int]:
     return [int(word) for word in words] if is_right else []
 
 
-def check_queries(splits: dict[str, sources.Split], name: str) -> None:
-    """Raises UsageError where nothing of a split can be found, or nothing else than what is right.
+def check_queries(splits: Mapping[str, sources.Split], name: str) -> None:
+    """Raises UsageError where a split of a version's images cannot be measured."""
+    if problem := _query_problem(splits[name], name):
+        raise errors.UsageError(
+            f"{problem}; measure another with --split, or train again with more images in it"
+        )
+
+
+def check_new_queries(splits: Mapping[str, sources.Split], config: Config) -> None:
+    """Says which splits could not be measured before a training begins.
+
+    Raises:
+        UsageError: Where the validation split could not be.
+    """
+    kind = "" if config.data.split == "image" else "class_"
+    fields = [f"--config.data.{part}_{kind}fraction" for part in ("valid", "test")]
+    total = sum(
+        np.bincount(split.labels, minlength=len(split.class_names)) for split in splits.values()
+    )
+    # What gives two images of the largest class to each.
+    needed = min(0.4, math.ceil(200 / max(2, int(np.max(total)))) / 100)
+    more = f"={needed:g} ".join(fields) + f"={needed:g}" if not kind else " and ".join(fields)
+    advice = f"add images, or hold more of them out with {more}"
+    if problem := _query_problem(splits["validation"], "validation"):
+        raise errors.UsageError(f"{problem}; {advice}")
+    if problem := _query_problem(splits["test"], "test"):
+        progress.log.warning(
+            "%s: --mode=eval can measure this version with --split=validation alone; %s",
+            problem,
+            advice,
+        )
+
+
+def _query_problem(split: sources.Split, name: str) -> str:
+    """Returns why nothing of a split can be found, or nothing but what is right; or no text.
 
     A query needs another image of its class to find, and one of another class to be misled by.
     """
-    split = splits[name]
     counts = np.bincount(split.labels)
     if not np.any(counts > 1):
-        raise errors.UsageError(
+        return (
             f"the {name} split has {len(split.labels)} images and no class with two of them, so "
-            "nothing can be retrieved; add images or raise its fraction"
+            "nothing can be retrieved"
         )
     if np.count_nonzero(counts) < 2:
         alone = split.class_names[int(np.flatnonzero(counts)[0])]
-        raise errors.UsageError(
+        return (
             f"the {name} split has images of the class {alone!r} alone, so that whatever is "
-            "retrieved is right; add images to the other classes or raise its fraction"
+            "retrieved is right"
+        )
+    return ""
+
+
+def check_output(output: str | os.PathLike) -> None:
+    """Raises UsageError where no picture can be written to a path."""
+    path = pathlib.Path(output)
+    if path.suffix.lower() != ".png":
+        raise errors.UsageError(f"--output={output} must end in .png, which is what is drawn")
+    above = next(parent for parent in path.absolute().parents if parent.exists())
+    if not above.is_dir() or path.is_dir():
+        raise errors.UsageError(
+            f"--output={output} must be a file in a folder, and "
+            f"{path if path.is_dir() else above} is {'a folder' if path.is_dir() else 'a file'}"
         )
 
 

@@ -136,7 +136,7 @@ def prepare(config: Config) -> dict[str, sources.Split]:
         multiple=3 if config.sampling.mode == "triplets" else 1,
     )
     splits = wiring.load_splits(config, for_training=True)
-    shared.check_queries(splits, "validation")
+    shared.check_new_queries(splits, config)
     _check_monitor(config, splits)
     wiring.sample_rows(config, splits["train"].labels)(0)
     loop.plan(config, len(splits["train"].labels))

@@ -247,13 +247,14 @@ class Index:
         (found,) = self._rows.nearest(vector[None], top_k=top_k + len(asked), where=where)
         return self._judge.answer([hit for hit in found if hit.record.id not in asked][:top_k])
 
-    def embed_queries(self, images: Sequence[bytes | np.ndarray]) -> np.ndarray:
+    def embed_queries(self, images: Sequence[str | os.PathLike | bytes | np.ndarray]) -> np.ndarray:
         """Returns the embeddings of query images, float32 [N, D].
 
         Args:
-            images: Encoded, or decoded as uint8 [H, W, 3].
+            images: Paths, encoded, or decoded as uint8 [H, W, 3].
 
         Raises:
+            UsageError: Where a file is not there.
             CorruptImage: Where one cannot be read.
         """
         return queries.embed_encoded(self.embedder, images)

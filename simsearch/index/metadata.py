@@ -48,11 +48,15 @@ def read_csv(path: str | os.PathLike) -> dict[str, Labels]:
         raise errors.UsageError(f"--labels={path} must have a header, and it is empty")
     names = [_column_name(name) for name in lines[0]]
     key = next((name for name in _PATH_COLUMNS if name in names), None)
-    if key is None or len(set(names)) < len(names):
+    if key is None:
+        is_other = len(names) == 1 and any(mark in lines[0][0] for mark in ";\t")
         raise errors.UsageError(
-            f"--labels={path} must have different columns, one of them named path (or "
-            f"{', '.join(_PATH_COLUMNS[1:])}); its columns: {', '.join(lines[0])}"
+            f"--labels={path} must have a column named path (or {', '.join(_PATH_COLUMNS[1:])})"
+            f"{', with commas between the columns' if is_other else ''}; its columns: "
+            f"{', '.join(lines[0])}"
         )
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise errors.UsageError(f"--labels={path} has the column {twice[0]} more than once")
     rows = []
     for number, line in enumerate(lines[1:], 2):
         if len(line) not in (0, len(names)):

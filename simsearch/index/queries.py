@@ -68,22 +68,25 @@ def read(query: Query, *, crop: Box | None, max_pixels: int) -> bytes:
         raise errors.UsageError(f"--crop: {error}") from error
 
 
-def embed_encoded(embedder: embed.Embedder, images: Sequence[bytes | np.ndarray]) -> np.ndarray:
+def embed_encoded(embedder: embed.Embedder, images: Sequence[Query | np.ndarray]) -> np.ndarray:
     """Returns the embeddings of a few images, float32 [N, D].
 
     They are padded to a power of two, so that a handful of programs serve every number.
 
     Args:
         embedder: What embeds.
-        images: Encoded, or decoded as uint8 [H, W, 3].
+        images: Paths, encoded, or decoded as uint8 [H, W, 3].
 
     Raises:
+        UsageError: Where a file is not there.
         CorruptImage: Where one cannot be read; says which, where there are several.
     """
     size = embedder.config.data.image_size
     pixels = np.zeros((len(images), size, size, 3), np.uint8)
     for i, image in enumerate(images):
-        encoded = images_lib.encode_png(image) if isinstance(image, np.ndarray) else image
+        if isinstance(image, np.ndarray):
+            image = images_lib.encode_png(image)
+        encoded = read(image, crop=None, max_pixels=0)
         try:
             pixels[i] = embedder.preprocess(encoded)
         except images_lib.CorruptImage as error:

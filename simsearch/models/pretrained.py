@@ -18,6 +18,7 @@ from simsearch.models import catalog, weight_files
 _HUB = "hf:"
 _FILE = "model.safetensors"
 _DESCRIPTION = "config.json"  # timm's, beside the weights
+_NUM_TOLD = 5  # Names of each kind of what does not fit.
 # What a classifier has and a trunk has not, and torch's counter of BatchNorm steps. MobileNet V3
 # has a conv_head after the pooling; where it is in the trunk it is taken, so not dropped.
 _DROPPED = re.compile(r"^(fc|classifier|head|conv_head)\.|\.num_batches_tracked$")
@@ -62,7 +63,7 @@ def read_weights(spec: str, backbone: str, *, cache_dir: str | None = None) -> W
         raise
     except (OSError, ValueError, KeyError, EOFError) as error:
         raise errors.UsageError(
-            f"model.weights={spec}: {path} could not be read as weights: {_one_line(error)}"
+            f"model.weights={spec} could not be read as weights: {_one_line(error)}"
         ) from error
     if repository == known.imagenet:
         preprocessing = known.preprocessing
@@ -189,7 +190,7 @@ def lay_over(variables: Mapping[str, Any], weights: Weights, backbone: str) -> d
         backbone: Name of the backbone.
 
     Raises:
-        UsageError: Where they are not of this backbone; all that does not fit is in the message.
+        UsageError: Where they are not of this backbone; names the first of what does not fit.
     """
     if weights.source == "none":
         return dict(variables)
@@ -210,9 +211,14 @@ def lay_over(variables: Mapping[str, Any], weights: Weights, backbone: str) -> d
         flat[path] = jnp.asarray(array + shift if path[-1] == "var" else array, leaf.dtype)
     problems["not of this backbone"] = sorted(unused)
     if any(problems.values()):
-        told = [f"{len(all_)} {kind}: {', '.join(all_)}" for kind, all_ in problems.items() if all_]
+        told = [
+            f"{len(all_)} {kind}: {', '.join(all_[:_NUM_TOLD])}{', …' * (len(all_) > _NUM_TOLD)}"
+            for kind, all_ in problems.items()
+            if all_
+        ]
         raise errors.UsageError(
-            f"{weights.source} does not fit model.backbone={backbone}; {'; '.join(told)}"
+            f"{weights.source} does not fit model.backbone={backbone}, which must be the network "
+            f"that these weights are of; {'; '.join(told)}"
         )
     return flax.traverse_util.unflatten_dict(flat)
 

@@ -124,6 +124,8 @@ def fit(
             state, metrics = train_step(state, batch, keys.stream(key, "step", done))
             done += 1
             window.add(metrics)
+            if bar.n == bar.initial:
+                progress.restart(bar)  # The first step was compiled.
             bar.update()
             is_validated = plan.is_validated(done, every_epochs=options.eval_every_epochs)
             if is_validated or window.is_due:

@@ -7,7 +7,8 @@ from simsearch import monitors
 from simsearch.models import parts as parts_lib
 
 _NOT_FIGURES = ("split", "step", "epoch", "learning_rate", "images_per_second", "num_skipped")
-_LOWER_IS_BETTER = ("loss", "active_fraction", "gradient_norm")
+# Of these no value is better than another.
+_WITHOUT_BEST = ("active_fraction", "gradient_norm", "spread")
 
 
 def best_and_last(records: Sequence[Mapping[str, Any]]) -> str:
@@ -26,17 +27,12 @@ def best_and_last(records: Sequence[Mapping[str, Any]]) -> str:
             known = [record for record in of_split if record.get(name) is not None]
             if not known:
                 continue
-            lower = (
-                name in _LOWER_IS_BETTER
-                or name.startswith("loss_")
-                or monitors.DIRECTIONS.get(name) == -1
-            )
-            choose = min if lower else max
-            best = choose(known, key=lambda record: record[name])
-            last = known[-1][name]
-            rows.append(
-                (f"{split} {name}", f"{best[name]:.4f}", f"{best['epoch']:.4g}", f"{last:.4f}")
-            )
+            best = ("-", "-")
+            if name not in _WITHOUT_BEST:
+                lower = name.split("_")[0] == "loss" or monitors.DIRECTIONS.get(name) == -1
+                found = (min if lower else max)(known, key=lambda record: record[name])
+                best = (f"{found[name]:.4f}", f"{found['epoch']:.4g}")
+            rows.append((f"{split} {name}", *best, f"{known[-1][name]:.4f}"))
     return _aligned(rows)
 
 

@@ -41,8 +41,10 @@ def test_a_search_ranks_all_images_by_cosine(index, folder, tmp_path, embedder):
     assert paths(index.search((tmp_path / "query.png").read_bytes(), top_k=3)) == expected[:3]
     only_a = index.search(tmp_path / "query.png", top_k=20, filter="label = 'a'")
     assert paths(only_a) == [path for path in expected if path.startswith("a/")]
-    vectors = index.embed_queries([(tmp_path / "query.png").read_bytes()] * 3)
-    assert [paths(found) for found in index.search_vectors(vectors, 4)] == [expected[:4]] * 3
+    vectors = index.embed_queries([(tmp_path / "query.png").read_bytes(), tmp_path / "query.png"])
+    assert [paths(found) for found in index.search_vectors(vectors, 4)] == [expected[:4]] * 2
+    with pytest.raises(errors.UsageError, match="nowhere.png must be an image file"):
+        index.embed_queries(["nowhere.png"])
 
 
 def test_a_sync_touches_only_what_changed(index, folder, embedder):

@@ -95,6 +95,11 @@ def test_indexing_says_what_changed_and_how_to_go_on(workdir, shapes, tmp_path, 
     assert "the index holds 2 images" in text and "resnet18, 64 dimensions" in text
     assert "1 file could not be read: bad.png (not an image but text: 'no image')" in text
     assert f"--mode=search --query=FILE --index={url} --workdir={workdir}" in text
+    (tmp_path / "unreadable").mkdir()
+    (tmp_path / "unreadable" / "bad.png").write_bytes(b"no image")
+    with pytest.raises(errors.RunError, match="the index is empty: no image below"):
+        run_index(tmp_path / "unreadable", f"lance:{tmp_path / 'empty'}", workdir)
+    assert "search it" not in printed()
     for flags, words in (
         ({"images": tmp_path / "none"}, "does not exist"),
         ({"labels": tmp_path / "none.csv"}, "must be a CSV file"),
@@ -122,6 +127,9 @@ def test_a_search_prints_a_table_and_draws(workdir, shapes, indexed, tmp_path, p
     }
     run_search(str(query), url=indexed, workdir=workdir, filter="label = 'none'")
     assert "nothing found" in printed()
+    run_search(str(query), url=indexed, workdir=workdir, filter="lable = 'none'", json=True)
+    values = json.loads(printed())
+    assert values["hits"] == [] and values["note"].startswith("no image has a field lable")
 
 
 def test_an_honest_answer_where_nothing_is_similar():
@@ -132,6 +140,10 @@ def test_an_honest_answer_where_nothing_is_similar():
         "validation pairs of different classes reach"
     )
     assert text.splitlines()[-1].split() == ["1", "0.412", "3.1", "%", "cookie", "cookie/1.jpg"]
+    two = search_command.table(
+        Answer([hit._replace(score=0.7), hit], True, 0.63), false_match_rate=1e-3
+    )
+    assert two.splitlines()[-1] == "under the threshold of 0.630: the last 1 image"
     rough = Answer([hit], False, 0.63, is_rough=True)
     text = search_command.table(rough, false_match_rate=1e-3)
     assert text.splitlines()[-1].startswith("do not trust the threshold and the probabilities")

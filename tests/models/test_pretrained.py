@@ -91,7 +91,7 @@ def test_all_that_does_not_fit_is_in_one_message(tmp_path):
     message = str(caught.value)
     assert "; 1 missing: bn1.bias; " in message
     assert "1 of another shape: conv1.weight (3, 3, 3, 64) and not (7, 7, 3, 64); " in message
-    assert message.endswith("21 not of this backbone: " + ", ".join(sorted(foreign)))
+    assert message.endswith("21 not of this backbone: " + ", ".join(sorted(foreign)[:5]) + ", …")
     assert "\n" not in message
 
 

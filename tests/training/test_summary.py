@@ -6,15 +6,16 @@ def test_the_best_is_the_lowest_loss_and_the_highest_figure():
     records = [
         {"split": "train", "step": 1, "epoch": 1, "loss": 0.5, "learning_rate": 1.0},
         {"split": "validation", "step": 1, "epoch": 1, "map_at_r": 0.2},
-        {"split": "train", "step": 2, "epoch": 2, "loss": 0.3},
+        {"split": "train", "step": 2, "epoch": 2, "loss": 0.3, "spread": 0.25},
         {"split": "validation", "step": 2, "epoch": 2, "map_at_r": 0.9},
         {"split": "train", "step": 3, "epoch": 3, "loss": 0.4},
         {"split": "validation", "step": 3, "epoch": 3, "map_at_r": None},
         {"split": "validation", "step": 4, "epoch": 4, "map_at_r": 0.8},
     ]
-    header, loss, figure = summary.best_and_last(records).splitlines()
+    header, loss, spread, figure = summary.best_and_last(records).splitlines()
     assert header.split() == ["figure", "best", "at", "epoch", "last"]
     assert loss.split() == ["train", "loss", "0.3000", "2", "0.4000"]
+    assert spread.split() == ["train", "spread", "-", "-", "0.2500"]
     assert figure.split() == ["validation", "map_at_r", "0.9000", "2", "0.8000"]
 
 

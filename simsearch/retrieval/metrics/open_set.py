@@ -132,7 +132,7 @@ def nothing_similar(
         "nothing_similar_known", the share of known queries, wrongly; the latter is not there where
         no query is known.
     """
-    is_below = scores.highest <= threshold
+    is_below = scores.highest < threshold
     found = {}
     for name, kind in (("unknown", scores.is_unknown), ("known", scores.is_known)):
         asked = kind.any(axis=1)

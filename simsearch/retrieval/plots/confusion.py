@@ -5,6 +5,7 @@ import pathlib
 from collections.abc import Sequence
 
 import numpy as np
+from matplotlib import ticker
 
 from simsearch.retrieval.plots import style
 
@@ -52,5 +53,5 @@ def draw(
             )
         )
         bar.grid(False)
-        canvas.figure.colorbar(image, cax=bar)
+        canvas.figure.colorbar(image, cax=bar, format=ticker.PercentFormatter(1))
         return canvas.save(path)

@@ -11,7 +11,7 @@ from simsearch.retrieval.plots import style
 _TRAIN = ("loss", "active_fraction", "spread", "gradient_norm", "learning_rate")
 _TITLES = {
     "loss": "training loss",
-    "active_fraction": "active triplets, share",
+    "active_fraction": "active share of the loss",
     "spread": "spread of the embeddings",
     "gradient_norm": "gradient norm",
     "learning_rate": "learning rate",
@@ -66,7 +66,10 @@ def _validation(axes: Any, records: Sequence[Mapping[str, Any]], monitor: str) -
         fontsize=8,
         color=style.FAINT,
     )
-    axes.legend(fontsize=7, loc="best", framealpha=0.8)
+    # Below, where no curve is.
+    axes.legend(
+        fontsize=6.5, loc="upper center", bbox_to_anchor=(0.5, -0.1), ncol=3, columnspacing=1
+    )
 
 
 def _line(

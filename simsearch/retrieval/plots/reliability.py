@@ -55,7 +55,7 @@ def _curve(axes: Any, calibrated: figures_lib.Calibrated) -> None:
     is_right = threshold > 0
     axes.annotate(
         f"cosine {threshold:.3f}, probability {probability:.2f}:\n"
-        f"{100 * calibrated.false_match_rate:g} % of other classes' pairs pass",
+        f"{100 * calibrated.false_match_rate:g} % of other classes' validation pairs pass",
         (threshold, 0.97),
         xytext=(-6 if is_right else 6, 0),
         textcoords="offset points",
