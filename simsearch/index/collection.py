@@ -308,15 +308,8 @@ class Index:
 
     def explain_nothing(self, filter: filters.Where = None) -> str:  # noqa: A002 - as in `search`
         """Returns why a search found nothing, in words."""
-        count = self.count()
-        if not count:
-            return "the index is empty"
-        where = filters.resolve(filter)
         sample = self._rows.sample(_NUM_EXPLAINED)
-        reason = where and explanation.of_filter(where, sample)
-        if reason and len(sample) < count:
-            reason = f"judging by {len(sample)} of the {count} images, {reason}"
-        return reason or f"none of the {count} images passes the filter"
+        return explanation.of_nothing(filters.resolve(filter), sample, count=self.count())
 
     def ids(self, filter: filters.Where = None) -> list[str]:  # noqa: A002 - as in `search`
         """Returns the ids of all images that pass a filter, sorted."""

@@ -1,6 +1,8 @@
-"""One field of every row in memory, so that a filter's comparison is a look-up and no walk."""
+"""Fields of every row in memory, so that a filter's comparison is a look-up and no walk."""
 
 import bisect
+import collections
+import itertools
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -11,6 +13,58 @@ from simsearch.index.record import Record
 
 # Of the rows that have no value.
 _NONE = 0
+_MOST_COLUMNS = 16
+
+
+class Columns:
+    """The columns of the fields that filters asked for lately, made when they ask.
+
+    A field that no row has gets none: whoever may send a filter can invent as many as he likes.
+    """
+
+    def __init__(self, records: list[Record | None]) -> None:
+        """Looks at the names of the metadata.
+
+        Args:
+            records: Of all rows, which may grow; a row without one has no value. Only `put` may
+                change what is there.
+        """
+        self._records = records
+        self._columns: collections.OrderedDict[str, Column] = collections.OrderedDict()
+        there = (record.metadata for record in records if record is not None)
+        self._rows_with = collections.Counter(itertools.chain.from_iterable(there))
+
+    def __len__(self) -> int:
+        return len(self._columns)
+
+    def put(self, rows: Sequence[int], records: Sequence[Record | None]) -> None:
+        """Gives some rows other records."""
+        for row, record in zip(rows, records, strict=True):
+            old, self._records[row] = self._records[row], record
+            if record is not None:
+                self._rows_with.update(record.metadata.keys())
+            for name in () if old is None else old.metadata:
+                self._rows_with[name] -= 1
+                if not self._rows_with[name]:
+                    del self._rows_with[name]
+        for column in self._columns.values():
+            column.set(rows, self._records)
+
+    def clear(self) -> None:
+        """Forgets the columns, as it must when there are more rows."""
+        self._columns.clear()
+
+    def passes(self, leaf: filters.Compare | filters.In | filters.Exists) -> np.ndarray:
+        """Returns which rows a comparison lets through, bool [rows]."""
+        name = leaf.field
+        if name not in record_lib.FIELDS and name not in self._rows_with:
+            return np.zeros(len(self._records), bool)
+        if name not in self._columns:
+            while len(self._columns) >= _MOST_COLUMNS:
+                self._columns.popitem(last=False)
+            self._columns[name] = Column(name, self._records)
+        self._columns.move_to_end(name)
+        return self._columns[name].passes(leaf)
 
 
 class Column:
@@ -28,13 +82,22 @@ class Column:
             records: Of the rows.
         """
         self._name = name
+        self._read(records)
+
+    def _read(self, records: Sequence[Record | None]) -> None:
         self._codes = np.full(len(records), _NONE, np.int32)
         self._code_of: dict[tuple[str, filters.Constant], int] = {}
         self._ordered: dict[str, tuple[list[filters.Constant], np.ndarray]] = {}
-        self.set(range(len(records)), records)
+        self._set(range(len(records)), records)
 
     def set(self, rows: Iterable[int], records: Sequence[Record | None]) -> None:
         """Reads the field of some rows anew; `records` are those of all rows."""
+        self._set(rows, records)
+        # Most of them are then of values that no row has any more.
+        if len(self._code_of) > 2 * len(records):
+            self._read(records)
+
+    def _set(self, rows: Iterable[int], records: Sequence[Record | None]) -> None:
         for row in rows:
             record = records[row]
             value = None if record is None else record_lib.field(record, self._name)

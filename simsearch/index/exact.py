@@ -86,11 +86,9 @@ class ExactView:
     def remove(self, ids: Iterable[str]) -> None:
         """Forgets rows."""
         slots = [self._slots.pop(id_) for id_ in ids if id_ in self._slots]
-        for slot in slots:
-            self._records[slot] = None
-            self._free.append(slot)
+        self._free.extend(slots)
         self._allowed[slots] = False
-        self._set_columns(slots)
+        self._set(slots, [None] * len(slots))
 
     def get(self, id_: str) -> Record | None:
         """Returns the record of an id; None where it is not there."""
@@ -160,7 +158,6 @@ class ExactView:
         self._records: list[Record | None] = []
         self._slots: dict[str, int] = {}
         self._free: list[int] = []
-        self._columns: dict[str, columns.Column] = {}
         self._masks: dict[str, jax.Array] = {}
         self._capacity = nearest.capacity(len(records), self._mesh.size)
         host = np.zeros((self._capacity, self._size), np.float32)
@@ -170,6 +167,7 @@ class ExactView:
             start += len(part)
         self._matrix = jax.device_put(jnp.asarray(host, self._dtype), nearest.over_rows(self._mesh))
         self._records = [*records, *[None] * (self._capacity - len(records))]
+        self._columns = columns.Columns(self._records)
         self._allowed = np.zeros(self._capacity, bool)
         self._slots = {record.id: slot for slot, record in enumerate(records)}
         self._allowed[list(self._slots.values())] = True
@@ -187,14 +185,13 @@ class ExactView:
             if record.id not in self._slots:
                 self._slots[record.id] = self._free.pop()
             slots.append(self._slots[record.id])
-            self._records[slots[-1]] = record
+        self._set(slots, records)
         self._allowed[slots] = True
         # Rows beyond the end are left out: few shapes to compile for.
         padding = nearest.bucket(len(slots), at_most=2**30) - len(slots)
         rows = np.pad(np.asarray(slots, np.int32), (0, padding), constant_values=self._capacity)
         values = np.pad(np.asarray(vectors, np.float32), [(0, padding), (0, 0)])
         self._matrix = nearest.write(self._matrix, rows, values)
-        self._set_columns(slots)
 
     def _grow(self, num_rows: int) -> None:
         old = self._capacity
@@ -231,11 +228,8 @@ class ExactView:
             case filters.Not(part):
                 return ~self._passes(part)
             case _:
-                if tree.field not in self._columns:
-                    self._columns[tree.field] = columns.Column(tree.field, self._records)
-                return self._columns[tree.field].passes(tree)
+                return self._columns.passes(tree)
 
-    def _set_columns(self, slots: Sequence[int]) -> None:
+    def _set(self, slots: Sequence[int], records: Sequence[Record | None]) -> None:
         self._masks.clear()
-        for column in self._columns.values():
-            column.set(slots, self._records)
+        self._columns.put(slots, records)

@@ -1,24 +1,52 @@
 """Why a search found nothing: what in a filter was probably mistyped."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 
 from simsearch.index import filters
-from simsearch.index import record as record_lib
+from simsearch.index.record import FIELDS, Hit, Record
 
 
-def of_filter(tree: filters.Filter, records: Iterable[record_lib.Record]) -> str | None:
+def of_nothing(
+    tree: filters.Filter | None,
+    sample: Sequence[Record | Hit],
+    *,
+    count: int,
+    hidden: Collection[str] = (),
+) -> str:
+    """Returns why a search found nothing, in words.
+
+    Args:
+        tree: Its filter; None: none.
+        sample: Some of the images that were searched.
+        count: How many images there are.
+        hidden: Fields that who asked may not search by.
+    """
+    if not count:
+        return "the index is empty"
+    reason = tree and of_filter(tree, sample, hidden=hidden)
+    if reason and len(sample) < count:
+        reason = f"judging by {len(sample)} of the {count} images, {reason}"
+    return reason or f"none of the {count} images passes the filter"
+
+
+def of_filter(
+    tree: filters.Filter, records: Iterable[Record | Hit], *, hidden: Collection[str] = ()
+) -> str | None:
     """Returns why a filter that let nothing through was probably mistyped; None: no idea.
 
     Args:
         tree: The filter.
         records: What it was asked of, or some of them.
+        hidden: Fields that are neither listed nor suggested.
     """
-    kinds: dict[str, set[str]] = {name: set() for name in record_lib.FIELDS}
+    kinds = {name: {"number" if name == "size" else "text"} for name in FIELDS}
     for record in records:
-        for name in (*record_lib.FIELDS, *record.metadata):
-            if (value := record_lib.field(record, name)) is not None:
+        for name, value in record.metadata.items():
+            if value is not None:
                 kinds.setdefault(name, set()).add(filters.kind(value))
+    for name in hidden:
+        kinds.pop(name, None)
     for leaf in filters.leaves(tree):
         if leaf.field not in kinds:
             close = difflib.get_close_matches(leaf.field, kinds, n=1)

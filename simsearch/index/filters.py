@@ -9,60 +9,26 @@ turns that into true. Numbers compare as float64, text by code points.
 import math
 import re
 from collections.abc import Callable, Iterator, Sequence
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from simsearch import errors
-from simsearch.index import filter_tokens
+from simsearch.index import filter_tokens, filter_tree
 from simsearch.index import record as record_lib
+from simsearch.index.filter_tree import And as And
+from simsearch.index.filter_tree import Compare as Compare
+from simsearch.index.filter_tree import Constant as Constant
+from simsearch.index.filter_tree import Exists as Exists
+from simsearch.index.filter_tree import Filter as Filter
+from simsearch.index.filter_tree import In as In
+from simsearch.index.filter_tree import Not as Not
+from simsearch.index.filter_tree import Or as Or
 from simsearch.index.record import FIELDS as FIELDS
 
-Constant = str | float | int | bool
-Operator = Literal["=", "!=", "<", "<=", ">", ">="]
-
 _MAX_DEPTH = 50
+# Of a tree that was built by hand: more than any text gives, and less than Python's stack holds.
+_MAX_TREE_DEPTH = 4 * _MAX_DEPTH
 _SAME = {"==": "=", "<>": "!="}
 
-
-class Compare(NamedTuple):
-    """`field operator value`; an order holds between two numbers or two texts only."""
-
-    field: str
-    operator: Operator
-    value: Constant
-
-
-class In(NamedTuple):
-    """`field in (values)`."""
-
-    field: str
-    values: tuple[Constant, ...]
-
-
-class Exists(NamedTuple):
-    """`field is not null`: the image has a value there."""
-
-    field: str
-
-
-class And(NamedTuple):
-    """All of the parts."""
-
-    parts: tuple["Filter", ...]
-
-
-class Or(NamedTuple):
-    """Any of the parts."""
-
-    parts: tuple["Filter", ...]
-
-
-class Not(NamedTuple):
-    """Whatever the part does not let through."""
-
-    part: "Filter"
-
-
-Filter = Compare | In | Exists | And | Or | Not
 Where = str | Filter | None  # As a caller gives it: text, a tree, or none.
 
 
@@ -81,37 +47,58 @@ def parse(text: str) -> Filter:
 
 
 def resolve(where: Where) -> Filter | None:
-    """Returns the tree of a filter given as text or as a tree; None for none or empty text."""
+    """Returns the tree of a filter given as text or as a tree; None for none or empty text.
+
+    Raises:
+        UsageError: Where it cannot be read, or is deeper than every engine takes.
+    """
     if where is None or (isinstance(where, str) and not where.strip()):
         return None
     if isinstance(where, str):
-        return parse(where)
-    if isinstance(where, Filter):
+        where = parse(where)
+    else:
         _check(where)
-        return where
-    raise errors.UsageError(f"a filter must be text or a tree of filters, not {where!r}")
+    # Also where the exact view answers, that a filter goes on working when the index grows.
+    filter_tree.normal_form(where)
+    return where
 
 
-def _check(tree: Filter) -> None:
+def _check(tree: Filter, *, depth: int = 0) -> None:
     """Raises UsageError where a tree that was built by hand could not have been parsed."""
+    if depth > _MAX_TREE_DEPTH:
+        raise errors.UsageError(f"a filter's tree is more than {_MAX_TREE_DEPTH} levels deep")
     match tree:
         case And(parts) | Or(parts):
             if not parts:
                 raise errors.UsageError("a filter's And or Or must have parts, and one has none")
             for part in parts:
-                _check(part)
+                _check(part, depth=depth + 1)
         case Not(part):
-            _check(part)
-        case _:
+            _check(part, depth=depth + 1)
+        case Compare() | In() | Exists():
             if not re.fullmatch(r"[^\W\d]\w*", tree.field):
                 raise errors.UsageError(f"a filter's field must be a name, not {tree.field!r}")
             values = tree.values if isinstance(tree, In) else ()
             for value in (tree.value,) if isinstance(tree, Compare) else values:
-                is_number = isinstance(value, int | float)
-                if not isinstance(value, str) and not (is_number and math.isfinite(value)):
+                if not isinstance(value, str) and not _is_finite(value):
                     raise errors.UsageError(
-                        f"a filter compares with text, finite numbers and booleans, not {value!r}"
+                        "a filter compares with text, booleans and finite numbers that a float64 "
+                        f"holds, not {_shown(value)}"
                     )
+        case _:
+            raise errors.UsageError(f"a filter must be text or a tree of filters, not {tree!r}")
+
+
+def _is_finite(value: object) -> bool:
+    try:
+        return isinstance(value, int | float) and math.isfinite(value)
+    except OverflowError:  # An integer beyond a float64.
+        return False
+
+
+def _shown(value: object) -> str:
+    # Python refuses to write integers of many digits.
+    return "a greater one" if isinstance(value, int) else repr(value)
 
 
 def matches(tree: Filter, record: record_lib.Record) -> bool:

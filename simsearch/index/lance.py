@@ -105,6 +105,7 @@ class LanceEngine:
         self, vectors: np.ndarray, *, top_k: int, where: filters.Filter | None
     ) -> list[list[Found]]:
         answers = []
+        sql = None if where is None else self._sql(where)
         for vector in vectors:
             query = self._table.search(vector, vector_column_name="vector")
             query = (
@@ -113,16 +114,18 @@ class LanceEngine:
             # Enough of an IVF's lists and of a graph's candidates for a recall near the exact; a
             # graph must hold as many candidates as are refined.
             query = query.nprobes(32).refine_factor(_REFINE).ef(max(128, _REFINE * top_k))
-            if where is not None:
-                query = query.where(self._sql(where), prefilter=True)
-            table = query.to_arrow()
+            if sql is not None:
+                query = query.where(sql, prefilter=True)
+            with _planning(where):
+                table = query.to_arrow()
             scores = 1.0 - table["_distance"].to_numpy()
             found = zip(lance_rows.to_records(table), scores.tolist(), strict=True)
             answers.append([Found(record, score) for record, score in found])
         return answers
 
     def count(self, where: filters.Filter | None = None) -> int:
-        return self._table.count_rows(None if where is None else self._sql(where))
+        with _planning(where):
+            return self._table.count_rows(None if where is None else self._sql(where))
 
     def get(self, ids: Sequence[str], *, vectors: bool = False) -> Batch:
         if not ids:
@@ -140,8 +143,9 @@ class LanceEngine:
     def scan(
         self, where: filters.Filter | None = None, *, vectors: bool = False
     ) -> Iterator[Batch]:
-        for part in self._select(where, vectors=vectors).to_batches(batch_size=_SCAN_ROWS):
-            yield Batch(lance_rows.to_records(part), self._vectors(part) if vectors else None)
+        with _planning(where):
+            for part in self._select(where, vectors=vectors).to_batches(batch_size=_SCAN_ROWS):
+                yield Batch(lance_rows.to_records(part), self._vectors(part) if vectors else None)
 
     def version(self) -> Hashable:
         return self._table.version
@@ -257,6 +261,20 @@ class LanceEngine:
         self._writes += 1
         if self._writes >= _WRITES_BEFORE_COMPACTION:
             self.optimize()
+
+
+@contextlib.contextmanager
+def _planning(where: filters.Filter | None) -> Iterator[None]:
+    """Tells in one line what LanceDB says of a filter that it cannot plan."""
+    try:
+        yield
+    except errors.UsageError:
+        raise  # It tells in one line already, and is a ValueError itself.
+    except ValueError as error:
+        if where is None:
+            raise
+        said = " ".join(str(error).split())[:200]
+        raise errors.UsageError(f"--filter: LanceDB cannot read it: {said}") from error
 
 
 def _library() -> Any:

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 
-from simsearch.index import filters
+from simsearch.index import filter_tree, filters
 
 # A metadata column exists once for each type, so that no image's value changes another's type.
 PREFIXES = {"text": "s_", "number": "n_", "boolean": "b_"}
@@ -20,14 +20,21 @@ def render(tree: filters.Filter, columns: Collection[str], *, fields: Collection
         tree: The filter.
         columns: All columns that the table has.
         fields: The fields that are columns themselves, under their own names.
+
+    Raises:
+        UsageError: Where it is deeper than LanceDB takes.
     """
+    return _render(filter_tree.normal_form(tree), columns, fields)
+
+
+def _render(tree: filters.Filter, columns: Collection[str], fields: Collection[str]) -> str:
     match tree:
         case filters.And(parts):
-            return "(" + " AND ".join(render(p, columns, fields=fields) for p in parts) + ")"
+            return "(" + " AND ".join(_render(p, columns, fields) for p in parts) + ")"
         case filters.Or(parts):
-            return "(" + " OR ".join(render(p, columns, fields=fields) for p in parts) + ")"
+            return "(" + " OR ".join(_render(p, columns, fields) for p in parts) + ")"
         case filters.Not(part):
-            return f"(NOT {render(part, columns, fields=fields)})"
+            return f"(NOT {_render(part, columns, fields)})"
         case filters.Exists(field):
             names = [field] if field in fields else [column(field, k) for k in PREFIXES]
             there = [f"{_quoted(name)} IS NOT NULL" for name in names if name in columns]

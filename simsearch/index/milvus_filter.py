@@ -1,6 +1,6 @@
 """Filters in Milvus's expressions: every name and value is written by this file."""
 
-from simsearch.index import filters
+from simsearch.index import filter_tree, filters
 
 # A row's metadata is one JSON field with a key for each name and type: what is missing or of
 # another type would otherwise pass some comparisons.
@@ -19,14 +19,21 @@ def render(tree: filters.Filter) -> str:
     """Returns a filter as a Milvus expression.
 
     The fields id, path, label, size (a double) and source are fields of the collection.
+
+    Raises:
+        UsageError: Where it is deeper than engines take.
     """
+    return _render(filter_tree.normal_form(tree))
+
+
+def _render(tree: filters.Filter) -> str:
     match tree:
         case filters.And(parts):
-            return "(" + " and ".join(map(render, parts)) + ")"
+            return "(" + " and ".join(map(_render, parts)) + ")"
         case filters.Or(parts):
-            return "(" + " or ".join(map(render, parts)) + ")"
+            return "(" + " or ".join(map(_render, parts)) + ")"
         case filters.Not(part):
-            return f"(not {render(part)})"
+            return f"(not {_render(part)})"
         case filters.Exists(field):
             if field == "label":
                 return '(label != "")'

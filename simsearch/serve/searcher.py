@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from simsearch import config_serving, errors, index, parallel, progress
 from simsearch.data import fetch, views
 from simsearch.data import images as images_lib
-from simsearch.index import filters, queries
+from simsearch.index import explanation, filters, queries
 from simsearch.serve import batching, intake
 
 # Fields of a stored image that tell of the server's own disk: no filter may feel for them.
@@ -24,6 +24,8 @@ _MAX_COMPARISONS = 200  # Of a filter; each makes a mask of all images.
 # Results are searched in a few numbers, whatever is asked for: one program for each is compiled.
 _FEW = 32
 _MAX_FETCHES = 8  # Addresses that are read at a time.
+# Images that are looked at to say why a filter let nothing through.
+_NUM_EXPLAINED = 1_000
 
 
 class _Wanted(NamedTuple):
@@ -73,7 +75,8 @@ class Searcher:
         # A stored image's search needs no model, and so no whole batch for it.
         for size in batching.batch_sizes(self._config.max_batch):
             for level in self._levels:
-                self._search([_Wanted(vectors[0], level, "")] * size)
+                for answer in self._search([_Wanted(vectors[0], level, "")] * size):
+                    _checked(answer)
 
     def close(self) -> None:
         """Answers what still waits, and ends the threads."""
@@ -116,12 +119,22 @@ class Searcher:
                 (answer,) = await self._batched(self._searching, [_Wanted(vector, level, where)])
         except TimeoutError as error:
             raise _busy() from error
+        answer = _checked(answer)
         # Who searches by a stored image knows that one already.
         hits = [hit for hit in answer.hits if hit.id not in asked][:top_k]
         is_match = answer.is_match and bool(hits)
         if hits and answer.threshold is not None:
             is_match = hits[0].score >= answer.threshold
         return answer._replace(hits=hits, is_match=is_match)
+
+    def why_nothing(self, filter_text: str | None) -> str:
+        """Returns why a search found nothing, in words that name no private field."""
+        return explanation.of_nothing(
+            filters.resolve(filter_text),
+            self._index.sample(_NUM_EXPLAINED),
+            count=self._index.count(),
+            hidden=_PRIVATE_FIELDS,
+        )
 
     async def decode(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """Runs what decodes an image; as many at a time as there are cores."""
@@ -204,14 +217,20 @@ class Searcher:
         size = next(size for size in self._sizes if size >= len(pixels))
         return self._index.embedder.embed(np.stack(pixels), batch_size=size)
 
-    def _search(self, wanted: Sequence[_Wanted]) -> list[index.Answer]:
-        """Returns the answers to a batch; those with the same filter are searched together."""
-        answers: list[index.Answer | None] = [None] * len(wanted)
+    def _search(self, wanted: Sequence[_Wanted]) -> list[index.Answer | Exception]:
+        """Returns the answers to a batch; those with the same filter are searched together.
+
+        One that fails is its error, so that it fails for nobody else of the batch.
+        """
+        answers: list[index.Answer | Exception | None] = [None] * len(wanted)
         key = lambda i: (wanted[i].level, wanted[i].filter)  # noqa: E731
         for (level, where), group in itertools.groupby(sorted(range(len(wanted)), key=key), key):
             rows = list(group)
             vectors = np.stack([wanted[i].vector for i in rows])
-            found = self._index.search_vectors(vectors, top_k=level, filter=where or None)
+            try:
+                found = self._index.search_vectors(vectors, top_k=level, filter=where or None)
+            except Exception as error:  # Raised again for each of those who asked for it.
+                found = [error] * len(rows)
             for i, answer in zip(rows, found, strict=True):
                 answers[i] = answer
         return answers
@@ -226,7 +245,7 @@ def checked_filter(text: str | None) -> str:
     try:
         tree = filters.resolve(text)
     except errors.UsageError as error:
-        raise HTTPException(400, f"filter: {str(error).removeprefix('--filter: ')}") from error
+        raise _bad_filter(error) from error
     if tree is None:
         return ""
     if private := filters.field_names(tree) & _PRIVATE_FIELDS:
@@ -236,6 +255,19 @@ def checked_filter(text: str | None) -> str:
     if compared > _MAX_COMPARISONS:
         raise HTTPException(422, f"filter: at most {_MAX_COMPARISONS} values are compared with")
     return text or ""
+
+
+def _checked(answer: index.Answer | Exception) -> index.Answer:
+    """Returns an answer of a batch; raises what took its place."""
+    if isinstance(answer, errors.UsageError):
+        raise _bad_filter(answer) from answer
+    if isinstance(answer, Exception):
+        raise answer
+    return answer
+
+
+def _bad_filter(error: errors.UsageError) -> HTTPException:
+    return HTTPException(400, f"filter: {str(error).removeprefix('--filter: ')}")
 
 
 def _busy() -> HTTPException:

@@ -99,7 +99,7 @@ class Service:
 
     async def why_nothing(self, filter_text: str | None) -> str:
         """Returns why a search found nothing, in words."""
-        return await asyncio.to_thread(self._index.explain_nothing, filter_text or None)
+        return await asyncio.to_thread(self.searcher.why_nothing, filter_text)
 
     async def get(self, id_: str) -> models.StoredImage:
         """Returns what is known of a stored image."""

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from simsearch.index import engines, exact, filters
+from simsearch import errors
+from simsearch.index import engines, exact, filters, lance_sql
 from tests.index import model, stores
 
 
@@ -147,6 +148,55 @@ def test_filters_mean_the_same_everywhere(engine):
         expected = {r.record.id for r in rows if filters.matches(tree, r.record)}
         assert records(engine, tree).keys() == expected, tree
     assert len(different) > 10, "the trees must let through some and not others"
+
+
+DEEP_LEAVES = [
+    "not price in (1, 'x', true)",
+    "price is null",
+    "not price is null",
+    "label != 'cookie'",
+    "size not between 1 and 2",
+    "unknown = 1",
+]
+
+
+@pytest.mark.parametrize("leaf", DEEP_LEAVES)
+def test_a_filter_may_be_as_deep_as_is_allowed(engine, leaf):
+    rows = stores.collection(np.random.default_rng(4), 40)
+    engine.upsert(rows)
+    query = model.unit_vectors(np.random.default_rng(5), 1)
+    # Of the rules of the language itself, 50 levels of not and parentheses are the most.
+    nested = [f"not (size = {i} {('and', 'or')[i % 2]} not (" for i in range(12)]
+    texts = [
+        "not " * 48 + leaf,
+        "not (label = 'x' or " * 16 + leaf + ")" * 16,
+        "".join(nested) + leaf + "))" * 12,
+        "".join(f"({leaf} {('and', 'or')[i % 2]} " for i in range(15)) + leaf + ")" * 15,
+        "(" * 15 + leaf + "".join(f" {('and', 'or')[i % 2]} {leaf})" for i in range(15)),
+    ]
+    for text in texts:
+        tree = filters.resolve(text)
+        expected = {row.record.id for row in rows if filters.matches(tree, row.record)}
+        assert engine.count(tree) == len(expected), text
+        (found,) = engine.search(query, top_k=len(rows), where=tree)
+        assert {each.record.id for each in found} == expected, text
+
+
+def test_what_lancedb_cannot_plan_is_told_in_one_line(tmp_path, monkeypatch):
+    engine = stores.connect(f"lance:{tmp_path / 'store'}")
+    engine.upsert([stores.row(1)])
+    monkeypatch.setattr(lance_sql, "render", lambda *_, **__: "(label = 'a'\nOR (")
+    where = filters.parse("label = 'a'")
+    query = model.unit_vectors(np.random.default_rng(0), 1)
+    for act in (
+        lambda: engine.count(where),
+        lambda: engine.search(query, top_k=1, where=where),
+        lambda: list(engine.scan(where)),
+    ):
+        with pytest.raises(errors.UsageError, match="--filter: LanceDB cannot read it") as caught:
+            act()
+        assert "\n" not in str(caught.value)
+    engine.close()
 
 
 def test_other_processes_see_changes(engine, url):

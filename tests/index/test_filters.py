@@ -138,3 +138,21 @@ def test_a_filter_that_was_mistyped_is_explained(text, reason):
     records = [stores.row("a", metadata={"price": 2.5}, label="1").record]
     found = explanation.of_filter(filters.parse(text), records)
     assert found is None if reason is None else found.startswith(reason)
+
+
+def test_a_field_that_must_not_be_named_is_not_suggested():
+    records = [stores.row("a", metadata={"price": 2.5}).record]
+    tree = filters.parse("sources = 'a'")
+    assert "did you mean source? " in explanation.of_filter(tree, records)
+    found = explanation.of_filter(tree, records, hidden={"source"})
+    assert found == "no image has a field sources; there are id, path, label, size, price"
+
+
+def test_why_nothing_was_found_says_how_many_images_were_looked_at():
+    sample = [stores.row("a", metadata={"price": 2.5}).record]
+    tree = filters.parse("prize = 1")
+    told = explanation.of_nothing(tree, sample, count=7)
+    assert told.startswith("judging by 1 of the 7 images, no image has a field prize; did you")
+    assert explanation.of_nothing(tree, sample, count=1).startswith("no image has a field prize")
+    assert explanation.of_nothing(tree, [], count=0) == "the index is empty"
+    assert explanation.of_nothing(None, sample, count=1) == "none of the 1 images passes the filter"

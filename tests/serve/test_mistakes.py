@@ -1,11 +1,16 @@
 """What a client gets wrong is told to it in one line, and never counted as the server's failure."""
 
 import asyncio
+import copy
+import dataclasses
 import socket
 import threading
 
 import pytest
 
+from simsearch import errors
+from simsearch.index import Answer
+from simsearch.serve import searcher as searcher_lib
 from tests.index import model
 from tests.serve import conftest, live
 
@@ -133,3 +138,53 @@ def test_addresses_that_are_slow_hold_up_nothing_else(server, plum, monkeypatch)
         for thread in threads:
             thread.join()
     assert [reply.status for reply in replies] == [200] * 40
+
+
+def test_a_field_that_is_refused_is_not_suggested(server, plum):
+    for name in ("sources", "soruce"):
+        note = server.search(plum, filter=f"{name} is not null").json["note"]
+        assert note.startswith(f"no image has a field {name}; ") and "size" in note
+        assert "source" not in note.replace(name, "")
+
+
+def test_nots_without_end_are_answered_whatever_searches(server, plum):
+    config = dataclasses.replace(server.index.embedder.config.index, exact_limit=0)
+    embedder = copy.copy(server.index.embedder)
+    embedder.config = dataclasses.replace(embedder.config, index=config)
+    some = {
+        "not " * 48 + "label = 'lime'": 8,
+        "not " * 49 + "label = 'lime'": 16,
+        "not (size = 1 or " * 16 + "label = 'lime'" + ")" * 16: 8,
+    }
+    deep = "(size = 1 or (size = 2 and " * 9 + "size = 3" + "))" * 9
+    with live.serving(server.index.info.url, embedder=embedder) as approximate:
+        assert not approximate.index.info.is_exact
+        for one in (server, approximate):
+            for text, count in some.items():
+                assert len(one.search(plum, filter=text, top_k=30).json["hits"]) == count, text
+            reply = one.search(plum, filter=deep)
+            assert reply.status == 400 and reply.json["detail"].startswith("filter: `and` and `or`")
+
+
+def test_a_filter_that_an_engine_refuses_fails_for_nobody_else(server, monkeypatch):
+    searcher, real = server.service.searcher, server.index.search_vectors
+
+    def search_vectors(vectors, top_k, filter=None):  # noqa: A002 - as in the index
+        if filter == "size = 1":
+            raise errors.UsageError("--filter: the engine cannot read it")
+        if filter == "size = 2":
+            raise RuntimeError("the engine fails")
+        return real(vectors, top_k, filter)
+
+    monkeypatch.setattr(server.index, "search_vectors", search_vectors)
+    id_ = server.index.ids()[0]
+    vector, level = server.index.vector(id_), searcher._levels[0]
+    texts = ["size = 1", "", "size = 2", "size > 0", "size = 1"]
+    answers = searcher._search([searcher_lib._Wanted(vector, level, text) for text in texts])
+    assert [type(answer) for answer in answers] == [
+        errors.UsageError, Answer, RuntimeError, Answer, errors.UsageError
+    ]  # fmt: skip
+    assert answers[1].hits and answers[3].hits
+    reply = server.search(id=id_, filter="size = 1")
+    assert (reply.status, reply.json["detail"]) == (400, "filter: the engine cannot read it")
+    assert server.search(id=id_, filter="size = 3").status == 200
