@@ -70,6 +70,9 @@ class Engine(Protocol):
     ) -> Iterator[Batch]:
         """Yields all rows that pass a filter."""
 
+    def revisions(self) -> dict[str, str]:
+        """Returns the revision of every row by its id: much less to read than a scan."""
+
     def version(self) -> Hashable:
         """Returns what is another value after any process changed the table."""
 

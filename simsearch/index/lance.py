@@ -147,6 +147,10 @@ class LanceEngine:
             for part in self._select(where, vectors=vectors).to_batches(batch_size=_SCAN_ROWS):
                 yield Batch(lance_rows.to_records(part), self._vectors(part) if vectors else None)
 
+    def revisions(self) -> dict[str, str]:
+        table = self._table.search().select(["id", "revision"]).to_arrow()
+        return dict(zip(table["id"].to_pylist(), table["revision"].to_pylist(), strict=True))
+
     def version(self) -> Hashable:
         return self._table.version
 

@@ -158,15 +158,12 @@ class MilvusEngine:
     def scan(
         self, where: filters.Filter | None = None, *, vectors: bool = False
     ) -> Iterator[Batch]:
-        fields = [*milvus_rows.RECORD, *(["vector"] if vectors else [])]
-        parts = [
-            part if where is None else filters.And((part, where))
-            for part in milvus_rows.ranges_of_ids(self.count(where))
-        ]
-        # Each strongly consistent read waits for the server's next tick: better side by side.
-        with futures.ThreadPoolExecutor(_SCAN_THREADS) as pool:
-            for rows in pool.map(lambda part: self._query(part, fields), parts):
-                yield self._batch(rows, vectors=vectors)
+        for rows in self._parts(where, [*milvus_rows.RECORD, *(["vector"] if vectors else [])]):
+            yield self._batch(rows, vectors=vectors)
+
+    def revisions(self) -> dict[str, str]:
+        parts = self._parts(None, ["id", "revision"])
+        return {row["id"]: row["revision"] for rows in parts for row in rows}
 
     def version(self) -> Hashable:
         looked, version = self._seen
@@ -203,6 +200,18 @@ class MilvusEngine:
             expression = milvus_filter.render(filters.In("id", (self._writer,)))
             self._call("delete", self._about, filter=expression)
         self._client.close()
+
+    def _parts(
+        self, where: filters.Filter | None, fields: list[str]
+    ) -> Iterator[list[dict[str, Any]]]:
+        """Yields fields of all rows that pass a filter, some thousand rows at a time."""
+        parts = [
+            part if where is None else filters.And((part, where))
+            for part in milvus_rows.ranges_of_ids(self.count(where))
+        ]
+        # Each strongly consistent read waits for the server's next tick: better side by side.
+        with futures.ThreadPoolExecutor(_SCAN_THREADS) as pool:
+            yield from pool.map(lambda part: self._query(part, fields), parts)
 
     def _call(self, method: str, *arguments: Any, **options: Any) -> Any:
         """Calls the client; a failure is told in one line."""

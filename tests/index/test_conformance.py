@@ -210,6 +210,7 @@ def test_other_processes_see_changes(engine, url):
     view.refresh()
     assert [record.path for record in view.records()] == ["2"]
     assert records(other) == records(engine)
+    assert other.revisions() == {id_: found.revision for id_, found in records(engine).items()}
     assert other.count(filters.parse("fresh = 'yes'")) == 1
     other.close()
 

@@ -157,7 +157,7 @@ def test_own_writes_need_no_second_look(tmp_path):
     new = numbered([1, 2], 0)
     engine.upsert(new)
     view.upsert([row.record for row in new], np.stack([row.vector for row in new]))
-    engine.scan = None  # A refresh that looks would fail.
+    engine.scan = engine.revisions = None  # A refresh that looks would fail.
     view.refresh()
     assert len(view) == 2
 
