@@ -28,8 +28,16 @@ _HEADERS = {
 # IPv6 addresses that carry an IPv4 address in their last 32 bits: NAT64, and the old compatible
 # form. Mapped, 6to4 and Teredo addresses are unwrapped by the ipaddress module.
 _CARRIERS = (ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("::/96"))
-# Local translators' (RFC 8215, RFC 7915) and documentation's, which not every Python's table knows.
-_LOCAL = tuple(map(ipaddress.ip_network, ("64:ff9b:1::/48", "::ffff:0:0:0/96", "3fff::/20")))
+# What not every Python's table knows: local translators (RFC 8215, RFC 7915), documentation,
+# providers' own segments (RFC 9602), dummies (RFC 9780), what once led to 6to4 (RFC 7526), and a
+# block of single services on one's own way (RFC 6890).
+_LOCAL = tuple(
+    map(
+        ipaddress.ip_network,
+        """64:ff9b:1::/48 ::ffff:0:0:0/96 3fff::/20 5f00::/16 100:0:0:1::/64
+        192.88.99.0/24 192.0.0.0/24""".split(),
+    )
+)
 
 
 class RefusedUrl(errors.UsageError):
@@ -91,18 +99,19 @@ def is_public(address: str) -> bool:
         return False
     inner = [parsed]
     if isinstance(parsed, ipaddress.IPv6Address):
-        if any(parsed in network for network in _LOCAL):
-            return False
         inner += [parsed.ipv4_mapped, parsed.sixtofour, *(parsed.teredo or ())]
         if any(parsed in network for network in _CARRIERS):
             inner.append(ipaddress.IPv4Address(int(parsed) & 0xFFFFFFFF))
         if parsed.ipv4_mapped or parsed in _CARRIERS[0]:
             inner.remove(parsed)  # The carrier itself is reserved; what counts is inside.
-    return all(
-        one.is_global and not one.is_multicast and not getattr(one, "is_site_local", False)
-        for one in inner
-        if one is not None
-    )
+    return all(map(_is_global, filter(None, inner)))
+
+
+def _is_global(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    if any(address in network for network in _LOCAL):
+        return False
+    is_site_local = getattr(address, "is_site_local", False)
+    return address.is_global and not address.is_multicast and not is_site_local
 
 
 def _joined(url: str, redirect: str) -> str:

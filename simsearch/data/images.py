@@ -12,7 +12,7 @@ from typing import Literal, TypeVar
 import numpy as np
 from PIL import Image
 
-from simsearch.data import jpeg_scans
+from simsearch.data import containers
 
 ResizeMode = Literal["squash", "short_side"]
 Interpolation = Literal["bilinear", "bicubic"]
@@ -37,6 +37,12 @@ _EXTENSIONS = (
 # A longer side beyond this many shorter sides is cropped before it is resized, so that a
 # 10,000 x 1 image does not become a strip of millions of pixels.
 _MAX_ASPECT = 4
+# PIL decodes these in Python, a microsecond for each sample: PNM of numbers that are written out
+# or end at neither 255 nor 65,535, and BMP of runs, which takes no bytes for it.
+_SLOW_DECODERS = ("ppm_plain", "ppm", "bmp_rle")
+_MAX_SLOW_SAMPLES = 6_000_000
+# Metadata beyond this is not looked at for an orientation: PIL would make a million objects of it.
+_EXIF, _MAX_EXIF_BYTES = ("exif", "Raw profile type exif"), 2**20
 # PIL lets libjpeg shrink a photo while it decodes; it stays this many times larger than asked.
 DRAFT_GAP = 2
 _ORIENTATION_TAG = 0x0112
@@ -93,7 +99,8 @@ def decode(
         uint8 [H, W, 3]; H = W = resize_size for "squash", min(H, W) = resize_size otherwise.
 
     Raises:
-        CorruptImage: The bytes are no image, or one that is truncated, damaged or too large.
+        CorruptImage: The bytes are no image, or one that is truncated, damaged, too large or
+            made to keep a decoder busy.
     """
     resampling = _FILTERS[interpolation]
     return opened(
@@ -183,8 +190,8 @@ def opened(encoded: bytes, max_pixels: int, read: Callable[[Image.Image], Result
     """
     if not encoded:
         raise CorruptImage("the file is empty")
-    if sniff(encoded) == "jpg" and jpeg_scans.are_too_many(encoded):
-        raise CorruptImage(f"it has more than {jpeg_scans.MOST} scans")
+    if complaint := containers.complaint(encoded):
+        raise CorruptImage(complaint)
     _silence_pil()
     try:
         with Image.open(io.BytesIO(encoded), formats=_FORMATS) as image:
@@ -192,6 +199,7 @@ def opened(encoded: bytes, max_pixels: int, read: Callable[[Image.Image], Result
                 raise CorruptImage(
                     f"{image.width} x {image.height} pixels are more than {max_pixels}"
                 )
+            _check_speed(image)
             return read(image)
     except (CorruptImage, MemoryError):
         raise
@@ -201,6 +209,13 @@ def opened(encoded: bytes, max_pixels: int, read: Callable[[Image.Image], Result
     except Exception as error:
         reason = " ".join(str(error).split())[:120]
         raise CorruptImage(reason or type(error).__name__) from error
+
+
+def _check_speed(image: Image.Image) -> None:
+    samples = image.width * image.height * len(image.getbands())
+    if samples > _MAX_SLOW_SAMPLES and any(tile[0] in _SLOW_DECODERS for tile in image.tile):
+        shape = f"{image.width} x {image.height}"
+        raise CorruptImage(f"{shape} pixels are too many for its way of storing them; use PNG")
 
 
 def upright(image: Image.Image) -> Image.Image:
@@ -257,8 +272,10 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 
 def _orientation(image: Image.Image) -> int:
-    """Returns the EXIF orientation, 1 to 8; 1 where the metadata is missing or damaged."""
+    """Returns the EXIF orientation, 1 to 8; 1 where there is none, damaged or too much."""
     try:
+        if any(len(image.info.get(name, "")) > _MAX_EXIF_BYTES for name in _EXIF):
+            return 1
         return image.getexif().get(_ORIENTATION_TAG, 1)
     except Exception:  # Damaged metadata fails in as many ways as damaged pixels, and harms less.
         return 1

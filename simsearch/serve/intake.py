@@ -21,6 +21,8 @@ _MAX_JSON_BYTES = 2**16  # What is wrong is told for each of its parts, and take
 _TEXT_FIELDS = ("url", "id", "filter", "top_k")
 _LIST_FIELDS = ("ids", "unlike", "exclude")
 _MAX_FIELDS = 300
+_MAX_LETTERS = 300  # Of a path or a label.
+_CROP = "must be x,y,width,height in pixels, or as fractions up to 1"
 _SHORT = 60  # Letters of a file's name in a message.
 
 
@@ -92,6 +94,8 @@ async def read_addition(request: Request) -> Addition:
             raise HTTPException(
                 422, f"{len(uploads)} images came with {len(values)} fields named {name}"
             )
+    if any(len(label) > _MAX_LETTERS for label in labels):
+        raise HTTPException(422, f"label: at most {_MAX_LETTERS} characters")
     if len(labels) == 1:
         labels *= len(uploads)
     return Addition(uploads, labels, [_safe_path(path) for path in paths])
@@ -187,7 +191,7 @@ async def _uploads(form: FormData) -> list[Upload]:
 def _safe_path(path: str) -> str:
     """Returns a name to show: no folders above, no control characters, never opened as a file."""
     parts = re.sub(r"[\x00-\x1f\x7f]", "", path).replace("\\", "/").split("/")
-    return "/".join(part for part in parts if part not in ("", ".", ".."))[:300] or "image"
+    return "/".join(part for part in parts if part not in ("", ".", ".."))[:_MAX_LETTERS] or "image"
 
 
 def _checked(validate: Callable[[Any], models.SearchRequest], values: Any) -> models.SearchRequest:
@@ -202,5 +206,9 @@ def one_line(problems: list[dict[str, Any]]) -> str:
     parts = []
     for problem in problems[:3]:
         place = ".".join(str(part) for part in problem["loc"] if part not in ("body", "query"))
-        parts.append(f"{place}: {problem['msg']}" if place else problem["msg"])
-    return "; ".join(parts)[:300]
+        message = problem["msg"]
+        # One sentence for all of its four numbers, rather than which of them is none or missing.
+        if place.split(".")[0] == "crop" and problem["type"] != "finite_number":
+            place, message = "crop", _CROP
+        parts.append(f"{place}: {message}" if place else message)
+    return "; ".join(dict.fromkeys(parts))[:300]

@@ -147,12 +147,15 @@ PRIVATE = """
 ::ffff:127.0.0.1 ::ffff:10.0.0.1 ::ffff:169.254.169.254 64:ff9b::7f00:1 64:ff9b::10.0.0.1
 ::127.0.0.1 2002:7f00:1::1 2002:a00:1::1 2001:0:7f00:1::1
 64:ff9b:1::7f00:1 64:ff9b:1::8.8.8.8 ::ffff:0:7f00:1 ::ffff:0:a9fe:a9fe 3fff::1
+5f00::1 5f00:ffff::8.8.8.8 100:0:0:1::1 192.88.99.1 192.0.0.8 192.0.0.9 192.0.0.170
+::ffff:192.88.99.1 64:ff9b::192.0.0.8 2002:c058:6301::1
 """.split()
 
 
 def test_only_public_addresses_are_public():
     assert [address for address in PRIVATE if fetch.is_public(address)] == []
     public = ["8.8.8.8", "2606:4700::1111", "::ffff:8.8.8.8", "64:ff9b::8.8.8.8"]
+    public += ["192.88.98.1", "192.0.1.1"]
     assert all(map(fetch.is_public, public))
 
 

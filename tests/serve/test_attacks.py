@@ -16,7 +16,7 @@ import pytest
 
 from simsearch.data import fetch
 from simsearch.serve import security
-from tests.data import scans
+from tests.data import bombs, scans
 from tests.serve import conftest, live
 
 WITH_KEY = {"X-API-Key": conftest.KEY}
@@ -70,6 +70,10 @@ BAD_IMAGES = {
     "bomb": (bomb(12_000), 422, "12000 x 12000 pixels are more than 4000000"),
     "scan bomb": (scans.repeated(5_000), 422, "it has more than 50 scans"),
     "giant bomb": (bomb(30_000), 422, "exceeds limit"),
+    "exif bomb": (bombs.jpeg_of_exif(900_000), 422, "it has more than 16 Exif segments"),
+    "comment bomb": (b"P2 99 99 255 1 " + b"#\n" * 400_000, 422, "more than 4000 comments"),
+    "chunk bomb": (bombs.png(bombs.chunk(b"abCd") * 70_000), 422, "besides its pixels"),
+    "gif bomb": (bombs.gif(b"!\xfe\1a\0" * 180_000), 422, "more than 1000 extensions"),
 }
 
 

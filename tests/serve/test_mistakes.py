@@ -46,6 +46,32 @@ def test_a_region_of_no_numbers_is_refused(server, plum):
         assert reply.status == 422 and "finite number" in reply.json["detail"], reply.body
 
 
+@pytest.mark.parametrize("region", ["1,2,3", "1,2,3,4,5", "a,b,c,d", "1;2;3;4", ","])
+def test_a_region_of_another_form_is_told_which_it_should_have(server, plum, region):
+    parts = region.split(",")
+    for reply in (server.search(plum, crop=region), server.search(id="0" * 32, crop=parts)):
+        assert (reply.status, reply.json["detail"]) == (
+            422,
+            "crop: must be x,y,width,height in pixels, or as fractions up to 1",
+        )
+    assert server.search(plum, crop="0, 0, 0.5,0.5").status == 200
+
+
+def test_a_label_is_as_long_as_a_path_may_be(server, plum):
+    def add(*labels):
+        images = [("image", (f"{i}.jpg", plum)) for i in range(len(labels))]
+        form = images + [("label", label) for label in labels]
+        return server.ask("/images", form=form, headers=WITH_KEY)
+
+    for labels in (["é" * 301], ["fine", "x" * 100_000]):
+        reply = add(*labels)
+        assert (reply.status, reply.json["detail"]) == (422, "label: at most 300 characters")
+    assert server.index.count() == 24
+    (id_,) = add("é" * 300).json["ids"]
+    assert server.index.get(id_).label == "é" * 300
+    assert server.ask(f"/images/{id_}", method="DELETE", headers=WITH_KEY).status == 200
+
+
 @pytest.mark.parametrize("name", ["crop", "filter", "top_k", "id", "ids", "unlike", "url"])
 def test_a_file_in_the_place_of_a_text_is_refused(server, plum, name):
     form = [("image", ("a.jpg", plum)), (name, ("b.txt", b"0,0,1,1"))]
