@@ -13,6 +13,8 @@ from simsearch.retrieval import all_pairs, neighbors
 
 # How many of each query's nearest are kept, for pictures and calibration.
 NUM_KEPT = 10
+# Neighbours among which the first right one is looked for, where all come at once.
+_NUM_LOOKED_AT = 100
 
 
 class RetrievalScores(NamedTuple):
@@ -71,10 +73,12 @@ def leave_one_out(
     """
     collected = _Collected(np.asarray(labels))
     depths = collected.depths
-    if block_size is None and all_pairs.pays(len(labels), k=int(depths.max())):
-        found = all_pairs.top_k(embeddings, k=int(depths.max()))
-        for query, depth in enumerate(depths):
-            collected.add(query, found.rows[query, :depth], found.scores[query])
+    # Those beyond R spare some queries the search for their first right one.
+    k = min(max(int(depths.max()), _NUM_LOOKED_AT), len(labels) - 1)
+    if block_size is None and all_pairs.pays(len(labels), k=k):
+        found = all_pairs.top_k(embeddings, k=k)
+        for query in range(len(labels)):
+            collected.add(query, found.rows[query], found.scores[query])
         far = collected.without_first()
         for block in neighbors.blocks(embeddings[far], embeddings, exclude=far):
             for i, row in enumerate(block.scores):
@@ -114,7 +118,7 @@ class _Collected:
         self._shares = np.zeros((num_images, 4), np.float32)
 
     def add(self, query: int, order: np.ndarray, scores: np.ndarray) -> bool:
-        """Takes the nearest of a query, `depths` of them; returns whether one is of its class."""
+        """Takes a query's nearest, `depths` or more; returns whether one is of its class."""
         self._nearest[query] = order[: self._num_kept]
         self._nearest_scores[query] = scores[: self._num_kept]
         ranks = np.flatnonzero(self._labels[order] == self._labels[query]) + 1
