@@ -80,7 +80,7 @@ def draw_all(
     worst, mistakes = sheet.worst_mistakes()[:_PAGE_ROWS], directory / "worst_mistakes.png"
     mistakes.unlink(missing_ok=True)
     if worst:
-        title = f"the {len(worst)} mistakes of {figures.num_queries} queries with the widest lead"
+        title = f"the {len(worst)} mistakes furthest from right, of {figures.num_queries} queries"
         rows = [sheet.row(row) for row in worst]
         paths.append(neighbors_plot.draw_page(mistakes, rows, title=title))
     if any(record["split"] == "train" for record in records):  # An average was not trained.
