@@ -73,7 +73,7 @@ class Store:
         except ValueError as error:  # A step's metrics are no JSON.
             raise errors.RunError(
                 f"the checkpoints in {self._directory} could not be read: {_one_line(error)}; one "
-                "of the steps is damaged: delete its folder, or restore it from a copy"
+                "of the steps is damaged: move its folder away, or restore it from a copy"
             ) from error
 
     def save(
@@ -191,15 +191,15 @@ class Store:
                 shapes = self._saved_shapes(step, name) if like is None else like
                 args[name] = ocp.args.StandardRestore(jax.tree.map(_on_first_device, shapes))
             return self._manager.restore(step, args=ocp.args.Composite(**args))
-        except errors.UsageError:
+        except (errors.UsageError, MemoryError):
             raise
         except Exception as error:  # TensorStore raises it bare.
-            others = [other for other in self._manager.all_steps() if other != step]
-            advice = f"; delete that folder to use checkpoint {max(others)}" if others else ""
-            raise errors.RunError(
+            message = (
                 f"checkpoint {step} in {self._directory} could not be read: {_one_line(error)}"
-                f"{advice}"
-            ) from error
+            )
+            if others := [other for other in self._manager.all_steps() if other != step]:
+                message += f"; if it is damaged, move its folder away to use step {max(others)}"
+            raise errors.RunError(message) from error
 
     def _saved_shapes(self, step: int, name: str) -> Any:
         saved = ocp.StandardCheckpointHandler().metadata(self._directory / str(step) / name)
@@ -259,7 +259,7 @@ def open_to_read(directory: str | os.PathLike, *, monitor: str) -> Store:
 
 
 def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:300]
+    return " ".join(str(error).split())[:300] or type(error).__name__
 
 
 def _on_first_device(leaf: Any) -> jax.ShapeDtypeStruct:

@@ -141,6 +141,19 @@ def test_a_damaged_checkpoint_is_one_line_that_says_what_to_do(tmp_path):
             np.testing.assert_array_equal(found["params"]["a"], np.full((2, 3), 1))
         except errors.RunError as error:
             told += 1
-            assert "could not be read" in str(error) and "delete" in str(error)
+            assert "could not be read" in str(error) and "away" in str(error)
             assert "\n" not in str(error)
     assert told >= 3
+
+
+def test_what_the_machine_lacks_is_not_called_damage(tmp_path, monkeypatch):
+    store = checkpoints.Store(tmp_path, monitor="map_at_r")
+    save(store, 1)
+    store.wait()
+
+    def failing(*_, **__):
+        raise MemoryError
+
+    monkeypatch.setattr(store._manager, "restore", failing)
+    with pytest.raises(MemoryError):
+        store.restore_variables(1)

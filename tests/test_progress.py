@@ -33,6 +33,20 @@ def test_the_time_of_the_first_step_says_nothing_of_the_rest(monkeypatch):
     assert "7 of 12, 00:10 left,  2.00s/step" in str(bar)
 
 
+def test_a_training_needs_no_bar(tmp_path):
+    done = subprocess.run(
+        [
+            *(sys.executable, "main.py", "--config", "demo", f"--workdir={tmp_path}"),
+            *("--config.train.num_steps=1", f"--config.data.cache_dir={tmp_path}"),
+        ],
+        capture_output=True,
+        text=True,
+        env=cli.environment(TQDM_DISABLE="1"),
+        cwd=cli.ROOT,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_the_package_gives_its_messages_a_place():
     done = subprocess.run(
         [

@@ -20,6 +20,10 @@ EVAL_FIELDS = (
 )
 
 
+# Of a class with fewer images no fractions give two to each of three splits.
+_LEAST_TO_SPLIT = 6
+
+
 def start_devices(config: Config) -> None:
     """Turns the compilation cache on, and says what computes."""
     hardware.enable_compilation_cache(os.path.join(wiring.cache_dir(config), "compiled"))
@@ -75,10 +79,14 @@ def check_new_queries(splits: Mapping[str, sources.Split], config: Config) -> No
     total = sum(
         np.bincount(split.labels, minlength=len(split.class_names)) for split in splits.values()
     )
-    # What gives two images of the largest class to each.
-    needed = min(0.4, math.ceil(200 / max(2, int(np.max(total)))) / 100)
-    more = f"={needed:g} ".join(fields) + f"={needed:g}" if not kind else " and ".join(fields)
-    advice = f"add images, or hold more of them out with {more}"
+    advice = "add images"
+    if kind:
+        advice += f", or hold more classes out with {' and '.join(fields)}"
+    elif (largest := int(np.max(total))) >= _LEAST_TO_SPLIT:
+        # What gives two images of the largest class to each split that the source does not have.
+        needed = math.ceil(200 / largest) / 100
+        given = " ".join(f"{field}={needed:g}" for field in fields)
+        advice += f", or hold more of them out, where the source has not split them, with {given}"
     if problem := _query_problem(splits["validation"], "validation"):
         raise errors.UsageError(f"{problem}; {advice}")
     if problem := _query_problem(splits["test"], "test"):

@@ -38,9 +38,10 @@ _EXTENSIONS = (
 # 10,000 x 1 image does not become a strip of millions of pixels.
 _MAX_ASPECT = 4
 # PIL decodes these in Python, a microsecond for each sample: PNM of numbers that are written out
-# or end at neither 255 nor 65,535, and BMP of runs, which takes no bytes for it.
+# or end at neither 255 nor 65,535, and BMP of runs, which takes no bytes for it. They may have so
+# many times fewer samples than another image pixels.
 _SLOW_DECODERS = ("ppm_plain", "ppm", "bmp_rle")
-_MAX_SLOW_SAMPLES = 6_000_000
+_SLOWNESS = 8
 # Metadata beyond this is not looked at for an orientation: PIL would make a million objects of it.
 _EXIF, _MAX_EXIF_BYTES = ("exif", "Raw profile type exif"), 2**20
 # PIL lets libjpeg shrink a photo while it decodes; it stays this many times larger than asked.
@@ -199,7 +200,7 @@ def opened(encoded: bytes, max_pixels: int, read: Callable[[Image.Image], Result
                 raise CorruptImage(
                     f"{image.width} x {image.height} pixels are more than {max_pixels}"
                 )
-            _check_speed(image)
+            _check_speed(image, max_pixels)
             return read(image)
     except (CorruptImage, MemoryError):
         raise
@@ -211,9 +212,10 @@ def opened(encoded: bytes, max_pixels: int, read: Callable[[Image.Image], Result
         raise CorruptImage(reason or type(error).__name__) from error
 
 
-def _check_speed(image: Image.Image) -> None:
+def _check_speed(image: Image.Image, max_pixels: int) -> None:
     samples = image.width * image.height * len(image.getbands())
-    if samples > _MAX_SLOW_SAMPLES and any(tile[0] in _SLOW_DECODERS for tile in image.tile):
+    is_slow = any(tile[0] in _SLOW_DECODERS for tile in image.tile)
+    if is_slow and samples > max_pixels // _SLOWNESS:
         shape = f"{image.width} x {image.height}"
         raise CorruptImage(f"{shape} pixels are too many for its way of storing them; use PNG")
 

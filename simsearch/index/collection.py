@@ -79,19 +79,18 @@ class Index:
                 another model.
             RunError: Where the engine does not answer.
         """
-        opened = opening.open_store(
-            url,
-            version=version,
-            workdir=workdir,
-            embedder=embedder,
-            create=create,
-            overrides=overrides,
-        )
+        given: dict[str, Any] = {"version": version, "workdir": workdir, "embedder": embedder}
+        given |= {"create": create, "overrides": overrides}
+        opened = opening.open_store(url, **given)
         try:
             return cls(opened)
-        except BaseException:
+        except BaseException as error:
+            # Perhaps another model's index took this one's place while its rows were read.
+            is_replaced = isinstance(error, Exception) and opened.is_replaced()
             opened.engine.close()
-            raise
+            if not is_replaced:
+                raise
+        return cls(opening.open_store(url, **given))
 
     def __enter__(self) -> Index:
         return self

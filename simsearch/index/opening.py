@@ -29,6 +29,10 @@ class Opened(NamedTuple):
     takeover: takeover.Takeover | None
     judge: answers.Judge
 
+    def is_replaced(self) -> bool:
+        """Returns whether another model's index took the place of this one since."""
+        return self.takeover is None and takeover.successor(self.engine, self.about) is not None
+
 
 def open_store(
     url: str,

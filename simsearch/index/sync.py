@@ -92,6 +92,9 @@ def run(
     # A row whose file the disk would not give keeps what it says: its metadata is nowhere else.
     lost = [file.id for file in bad if not unread[file.path].may_pass]
     tools.delete(lost)
+    kept = [_labelled(stored[f.id], f, labels) for f in bad if unread[f.path].may_pass]
+    _rewrite([record for record in kept if record != stored[record.id]], tools)
+    _check_inherited([file for file in plan.new if file.id in inherited], unread)
     seconds = time.perf_counter() - start
     said_anew = sum(_said(record) != _said(stored[record.id]) for record in relabelled)
     return SyncReport(
@@ -117,6 +120,17 @@ def _check_labels(labels: Mapping[str, Labels], found: Sequence[files.File]) -> 
             "the table has %s of no image in the folder: %s",
             wording.counted(len(strangers), "row"),
             wording.listed(strangers),
+        )
+
+
+def _check_inherited(new: Sequence[files.File], unread: Mapping[str, _Unread]) -> None:
+    """Raises RunError where the index whose place this one takes knows more than the disk gives."""
+    waiting = [file.path for file in new if file.path in unread and unread[file.path].may_pass]
+    if waiting:
+        raise errors.RunError(
+            f"{wording.counted(len(waiting), 'image')} of the index whose place this one takes "
+            f"{unread[waiting[0]].reason}: {wording.listed(waiting)}; the old one stays and goes "
+            "on answering; run this again when they can be read, or remove them"
         )
 
 

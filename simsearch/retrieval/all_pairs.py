@@ -14,10 +14,11 @@ from simsearch.retrieval import neighbors
 _SAMPLING = 16
 # An image with so many times more candidates than were looked for is left to the plain search.
 _MAX_CANDIDATES = 2
-# From so many images on half of the product is worth a sample and a sort.
-_MIN_IMAGES = 8192
+# From so many images and numbers in their embeddings on half of the product is worth a sample and a
+# sort: 16,384 of 512 or 65,536 of 128 dimensions.
+_MIN_IMAGES, _MIN_NUMBERS = 2**14, 2**23
 # Neighbours of all images together; each takes about a hundred bytes at its peak.
-_MAX_NEIGHBORS = 2**23
+MAX_NEIGHBORS = 2**23
 
 
 class _Candidates(NamedTuple):
@@ -34,9 +35,11 @@ class _Candidates(NamedTuple):
     scores: np.ndarray
 
 
-def pays(num_images: int, *, k: int) -> bool:
-    """Returns whether this search is the faster one, and has room."""
-    return num_images >= _MIN_IMAGES and num_images * k <= _MAX_NEIGHBORS
+def pays(embeddings: np.ndarray, *, k: int) -> bool:
+    """Returns whether `top_k` is faster than that of `neighbors`, and has room."""
+    num_images = len(embeddings)
+    is_large = num_images >= _MIN_IMAGES and embeddings.size >= _MIN_NUMBERS
+    return is_large and num_images * k <= MAX_NEIGHBORS
 
 
 def top_k(embeddings: np.ndarray, *, k: int) -> neighbors.Neighbors:

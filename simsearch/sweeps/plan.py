@@ -133,7 +133,13 @@ def _combination_problems(plan: Plan) -> list[str]:
     """Returns what is wrong with combinations of values that are each right, each thing once."""
     found: dict[str, None] = {}
     networks = set()
-    for params in itertools.islice(space_lib.probes(plan.space), _MAX_CHECKED):
+    corners = (
+        dict(zip(plan.space, values, strict=True)) for values in space_lib.corners(plan.space)
+    )
+    looked_at = (
+        itertools.islice(points, _MAX_CHECKED) for points in (corners, space_lib.inside(plan.space))
+    )
+    for params in itertools.chain.from_iterable(looked_at):
         try:
             config = plan.configure(params)
             # A backbone that does not exist is told here, not by the trial that draws it.

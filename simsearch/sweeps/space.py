@@ -103,17 +103,12 @@ def corners(space: Space) -> itertools.product:
     return itertools.product(*(part.ends() for part in space.values()))
 
 
-def probes(space: Space) -> Iterator[dict[str, Any]]:
-    """Yields combinations of values by field at which contradictions are looked for.
-
-    First each integer inside an interval, beside one value of the other fields; then the corners.
-    """
+def inside(space: Space) -> Iterator[dict[str, Any]]:
+    """Yields each integer inside an interval, beside the first value of the other fields."""
     first = {name: part.ends()[0] for name, part in space.items()}
     for name, part in space.items():
         if isinstance(part, Interval):
             yield from (first | {name: value} for value in part.between())
-    for values in corners(space):
-        yield dict(zip(space, values, strict=True))
 
 
 def _choices(value: list[Any]) -> Choices | str:

@@ -117,6 +117,7 @@ def fit(
 
     if plan.num_steps == 0 and store.newest_step() is None:
         validate()
+    first_step = done + 1
     with progress.bar(
         total=plan.num_steps, initial=done, description="compiling", unit="step"
     ) as bar:
@@ -124,8 +125,8 @@ def fit(
             state, metrics = train_step(state, batch, keys.stream(key, "step", done))
             done += 1
             window.add(metrics)
-            if bar.n == bar.initial:
-                progress.restart(bar)  # The first step was compiled.
+            if done == first_step:
+                progress.restart(bar)  # That one was compiled.
             bar.update()
             is_validated = plan.is_validated(done, every_epochs=options.eval_every_epochs)
             if is_validated or window.is_due:

@@ -28,6 +28,11 @@ def test_a_small_folder_is_told_what_to_hold_out():
     assert str(caught.value).endswith(
         "--config.data.valid_fraction=0.25 --config.data.test_fraction=0.25"
     )
+    tiny = {"train": split([0] * 3 + [1] * 3)} | {
+        name: EIGHT[name] for name in ("validation", "test")
+    }
+    with pytest.raises(errors.UsageError, match="can be retrieved; add images$"):
+        shared.check_new_queries(tiny, config)
     classes = config_files.load_config("train", {"data.split": "class"})
     with pytest.raises(errors.UsageError, match="valid_class_fraction and .*test_class_fraction"):
         shared.check_new_queries(EIGHT, classes)

@@ -128,9 +128,12 @@ def test_a_changed_file_that_the_disk_would_not_give_keeps_its_row(
         ("a/2.png", "cannot be read: No such file or directory"),
     ]
     assert index.count("label = 'c' and price = 7") == 1
+    table.write_text("path,label,price\na/0.png,c,9\n")
+    index.sync(folder, labels_csv=table)
+    assert index.count("label = 'c' and price = 9") == 1, "its row is said anew all the same"
     monkeypatch.undo()
     assert index.sync(folder)[:4] == (1, 1, 0, 10)
-    assert index.count("label = 'c' and price = 7") == 1
+    assert index.count("label = 'c' and price = 9") == 1
 
 
 def test_names_and_labels_that_are_no_unicode_are_stored_escaped(index, folder, tmp_path):

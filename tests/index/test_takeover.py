@@ -1,10 +1,13 @@
 """A newer model's index takes the place of the old one, and no image is lost without a word."""
 
+import errno
+import pathlib
+
 import pytest
 
 import simsearch
 from simsearch import errors
-from simsearch.index import engines
+from simsearch.index import engines, rows
 from simsearch.index import model as model_lib
 from tests.index import model, stores
 from tests.index.conftest import write_image
@@ -112,3 +115,43 @@ def test_a_table_that_a_kill_left_unmade_goes_too(index, url, folder):
     with open_new(url) as new:
         new.sync(folder)
     assert not leftover.exists()
+
+
+def test_an_index_that_is_replaced_while_its_rows_are_read(index, url, folder, monkeypatch):
+    real = rows.Rows
+
+    def slow(*arguments, **options):
+        monkeypatch.undo()
+        with open_new(url) as new:
+            new.sync(folder)
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(rows, "Rows", slow)
+    with pytest.raises(errors.UsageError, match="cannot search it"):
+        simsearch.Index.open(url, embedder=model.CornerEmbedder())
+
+
+@pytest.mark.parametrize("unread", ["0.png", "png"], ids=["one", "all"])
+def test_the_old_index_stays_while_the_disk_will_not_give_its_images(
+    index, url, folder, tmp_path, monkeypatch, unread
+):
+    table = tmp_path / "labels.csv"
+    table.write_text("path,label,price\na/0.png,cookie,3\n")
+    index.sync(folder, labels_csv=table)
+    real = pathlib.Path.read_bytes
+
+    def read_bytes(path):
+        if path.name.endswith(unread):
+            raise OSError(errno.EIO, "Input/output error")
+        return real(path)
+
+    monkeypatch.setattr(pathlib.Path, "read_bytes", read_bytes)
+    with open_new(url) as new, pytest.raises(errors.RunError, match="old one stays") as caught:
+        new.sync(folder)
+    assert "cannot be read: Input/output error: 'a/0.png'" in str(caught.value)
+    with simsearch.Index.open(url, embedder=model.CornerEmbedder()) as old:
+        assert old.count("label = 'cookie' and price = 3") == 1
+    monkeypatch.undo()
+    with open_new(url) as new:
+        new.sync(folder)
+        assert len(new) == 12 and new.count("label = 'cookie' and price = 3") == 1

@@ -74,8 +74,9 @@ def leave_one_out(
     collected = _Collected(np.asarray(labels))
     depths = collected.depths
     # Those beyond R spare some queries the search for their first right one.
-    k = min(max(int(depths.max()), _NUM_LOOKED_AT), len(labels) - 1)
-    if block_size is None and all_pairs.pays(len(labels), k=k):
+    room = all_pairs.MAX_NEIGHBORS // len(labels)
+    k = min(max(int(depths.max()), min(_NUM_LOOKED_AT, room)), len(labels) - 1)
+    if block_size is None and all_pairs.pays(embeddings, k=k):
         found = all_pairs.top_k(embeddings, k=k)
         for query in range(len(labels)):
             collected.add(query, found.rows[query], found.scores[query])

@@ -23,10 +23,11 @@ def order_of(embeddings, i):
 
 @pytest.mark.parametrize("in_pairs", [False, True])
 @pytest.mark.parametrize(
-    ("num", "classes", "block_size"), [(40, 5, 3), (40, 5, None), (60, 29, 17), (130, 1, None)]
+    ("num", "classes", "block_size"),
+    [(40, 5, 3), (40, 5, None), (60, 29, 17), (130, 1, None), (300, 130, None)],
 )
 def test_leave_one_out_equals_nested_loops(num, classes, block_size, in_pairs, monkeypatch):
-    monkeypatch.setattr(all_pairs, "_MIN_IMAGES", 0 if in_pairs else 10**9)
+    monkeypatch.setattr(all_pairs, "pays", lambda *_, **__: in_pairs)
     embeddings, labels = make(num=num, classes=classes)
     found = ranking.leave_one_out(embeddings, labels, block_size=block_size)
     for i in range(len(labels)):
@@ -101,3 +102,16 @@ def test_recall_per_class_and_confusion_equal_loops():
     assert set(per_class) == {names[i] for i in range(5)}
     for i in range(5):
         assert per_class[names[i]] == pytest.approx(expected[i, i] / expected[i].sum())
+
+
+def test_the_first_right_one_is_sought_where_none_is_near(monkeypatch):
+    monkeypatch.setattr(all_pairs, "pays", lambda *_, **__: True)
+    monkeypatch.setattr(ranking, "_NUM_LOOKED_AT", 1)
+    labels = np.arange(200) % 100
+    x = np.random.default_rng(0).normal(size=(200, 4)).astype(np.float32)
+    x /= np.linalg.norm(x, axis=1, keepdims=True)
+    found = ranking.leave_one_out(x, labels)
+    ranks = [1 + [labels[j] for j in order_of(x, i)].index(labels[i]) for i in range(200)]
+    assert np.median(ranks) > 20, "or nothing is sought"
+    np.testing.assert_allclose(1 / found.mrr, ranks, rtol=1e-5)
+    np.testing.assert_array_equal(found.recall_at_10, np.array(ranks) <= 10)
