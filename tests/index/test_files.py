@@ -113,8 +113,9 @@ def test_a_column_is_of_numbers_only_where_nothing_is_lost(tmp_path, cells, valu
     ("text", "words"),
     [
         ("", "must have a header"),
-        ("name,price\nx,1\n", "one of them named path"),
-        ("path,a,A\nx,1,2\n", "must have different columns"),
+        ("name,price\nx,1\n", "must have a column named path (or file,"),
+        ("path;price\nx;1\n", "with commas between the columns; its columns: path;price"),
+        ("path,a,A\nx,1,2\n", "has the column a more than once"),
         ("path,price\nx\n", "has 1 cells in line 2 and 2 columns"),
         ("path,size\nx,1\n", "a metadata column must be named"),
         ("path,1st\nx,1\n", "a metadata column must be named"),
