@@ -17,7 +17,7 @@ from simsearch import (
     wiring,
     wiring_losses,
 )
-from simsearch.commands import shared, trained_images, training
+from simsearch.commands import measurable, shared, trained_images, training
 from simsearch.config import Config, differences
 from simsearch.data import confusion as confusion_lib
 from simsearch.data import corrupt as corrupt_lib
@@ -104,7 +104,7 @@ def average(
         _check_related(found[0], version, facts[0], own)
     shared.start_devices(config)
     splits = wiring.load_splits(config)
-    shared.check_queries(splits, "validation")
+    measurable.check_queries(splits, "validation")
     if not config.model.freeze_batch_norm:
         progress.log.warning(
             "BatchNorm's statistics were trained (model.freeze_batch_norm=False), and their means "

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from simsearch import config_files, errors, progress, runs, wiring
-from simsearch.commands import calibration, discriminant, shared, trained_images
+from simsearch.commands import calibration, discriminant, measurable, shared, trained_images
 from simsearch.config import Config, differences
 from simsearch.data import corrupt as corrupt_lib
 from simsearch.data import images, sources
@@ -83,7 +83,7 @@ def compare(
     shared.start_devices(configs[0])
     splits = [wiring.load_splits(config) for config in configs]
     _check_same_images(found, configs, [parts[split] for parts in splits], split=split)
-    shared.check_queries(splits[0], split)
+    measurable.check_queries(splits[0], split)
     for version, parts in zip(found, splits, strict=True):
         discriminant.warn(version)
         trained_images.warn(version, parts[split], split)
@@ -163,7 +163,7 @@ def _measured(
         name: embed.embed_cached(embedder, parts[name], version.eval_dir / "cache", corrupt=corrupt)
         for name in dict.fromkeys((split, "train"))
     }
-    shared.check_embedded(embedded[split], parts[split], split, corrupt=corrupt)
+    measurable.check_embedded(embedded[split], parts[split], split, corrupt=corrupt)
     side = versus_lib.Side(embedded[split], embedded["train"], parts["train"].labels)
     found = calibration.of(version, embedder, parts, config=config, corrupt=corrupt)
     return _Measured(side, found)

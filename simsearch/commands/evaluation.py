@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from simsearch import config_files, errors, progress, runs, wiring
-from simsearch.commands import calibration, discriminant, shared, trained_images
+from simsearch.commands import calibration, discriminant, measurable, shared, trained_images
 from simsearch.config import Config
 from simsearch.data import corrupt as corrupt_lib
 from simsearch.data import sources
@@ -59,7 +59,7 @@ def evaluate(
     shared.log_origin(found)
     discriminant.warn(found)
     splits = wiring.load_splits(config)
-    shared.check_queries(splits, split)
+    measurable.check_queries(splits, split)
     images = splits[split]
     if query_index is not None and not 0 <= query_index < len(images.labels):
         raise errors.UsageError(
@@ -73,7 +73,7 @@ def evaluate(
         embed.embed_cached(embedder, splits[name], cache, corrupt=corrupt)
         for name in (split, "train")
     )
-    shared.check_embedded(queries, images, split, corrupt=corrupt)
+    measurable.check_embedded(queries, images, split, corrupt=corrupt)
     calibrated = calibration.of(found, embedder, splits, config=config, corrupt=corrupt)
     figures = _figures(
         config,

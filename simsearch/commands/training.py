@@ -17,7 +17,7 @@ from simsearch import (
     runs,
     wiring,
 )
-from simsearch.commands import calibration, discriminant, shared, trained_images
+from simsearch.commands import calibration, discriminant, measurable, shared, trained_images
 from simsearch.config import Config, differences
 from simsearch.data import confusion as confusion_lib
 from simsearch.data import corrupt as corrupt_lib
@@ -136,7 +136,7 @@ def prepare(config: Config) -> dict[str, sources.Split]:
         multiple=3 if config.sampling.mode == "triplets" else 1,
     )
     splits = wiring.load_splits(config, for_training=True)
-    shared.check_new_queries(splits, config)
+    measurable.check_new_queries(splits, config)
     _check_monitor(config, splits)
     wiring.sample_rows(config, splits["train"].labels)(0)
     loop.plan(config, len(splits["train"].labels))
@@ -267,7 +267,7 @@ def validation(
             num_rows=len(split.labels),
         )
         kept = embedded.valid
-        shared.check_embedded(embedded, split, "validation", corrupt=corrupt)
+        measurable.check_embedded(embedded, split, "validation", corrupt=corrupt)
         embeddings, labels = embedded.embeddings[kept], split.labels[kept]
         scores = ranking.leave_one_out(embeddings, labels)
         if config.sampling.mode == "hard_classes":

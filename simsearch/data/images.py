@@ -38,8 +38,8 @@ _EXTENSIONS = (
 # 10,000 x 1 image does not become a strip of millions of pixels.
 _MAX_ASPECT = 4
 # PIL decodes these in Python, a microsecond for each sample: PNM of numbers that are written out
-# or end at neither 255 nor 65,535, and BMP of runs, which takes no bytes for it. They may have so
-# many times fewer samples than another image pixels.
+# or end at neither 255 nor 65,535, and BMP of runs. They may have so many times fewer samples than
+# another image has pixels.
 _SLOW_DECODERS = ("ppm_plain", "ppm", "bmp_rle")
 _SLOWNESS = 8
 # Metadata beyond this is not looked at for an orientation: PIL would make a million objects of it.

@@ -1,0 +1,100 @@
+"""Whether a split of the images can be measured: asked before work starts, and of what was read."""
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+
+from simsearch import errors, progress
+from simsearch.config import Config
+from simsearch.data import corrupt as corrupt_lib
+from simsearch.data import sources
+from simsearch.retrieval import embed
+
+# Of a class with fewer images no fractions give two to each of three splits.
+_LEAST_TO_SPLIT = 6
+
+
+def check_queries(splits: Mapping[str, sources.Split], name: str) -> None:
+    """Raises UsageError where a split of a version's images cannot be measured."""
+    if problem := _query_problem(splits[name], name):
+        raise errors.UsageError(
+            f"{problem}; measure another with --split, or train again with more images in it"
+        )
+
+
+def check_new_queries(splits: Mapping[str, sources.Split], config: Config) -> None:
+    """Says which splits could not be measured before a training begins.
+
+    Raises:
+        UsageError: Where the validation split could not be.
+    """
+    kind = "" if config.data.split == "image" else "class_"
+    fields = [f"--config.data.{part}_{kind}fraction" for part in ("valid", "test")]
+    total = sum(
+        np.bincount(split.labels, minlength=len(split.class_names)) for split in splits.values()
+    )
+    advice = "add images"
+    if kind:
+        advice += f", or hold more classes out with {' and '.join(fields)}"
+    elif (largest := int(np.max(total))) >= _LEAST_TO_SPLIT:
+        # What gives two images of the largest class to each split that the source does not have.
+        needed = math.ceil(200 / largest) / 100
+        given = " ".join(f"{field}={needed:g}" for field in fields)
+        advice += f", or hold more of them out, where the source has not split them, with {given}"
+    if problem := _query_problem(splits["validation"], "validation"):
+        raise errors.UsageError(f"{problem}; {advice}")
+    if problem := _query_problem(splits["test"], "test"):
+        progress.log.warning(
+            "%s: --mode=eval can measure this version with --split=validation alone; %s",
+            problem,
+            advice,
+        )
+
+
+def _query_problem(split: sources.Split, name: str) -> str:
+    """Returns why nothing of a split can be found, or nothing but what is right; or no text.
+
+    A query needs another image of its class to find, and one of another class to be misled by.
+    """
+    counts = np.bincount(split.labels)
+    if not np.any(counts > 1):
+        return (
+            f"the {name} split has {len(split.labels)} images and no class with two of them, so "
+            "nothing can be retrieved"
+        )
+    if np.count_nonzero(counts) < 2:
+        alone = split.class_names[int(np.flatnonzero(counts)[0])]
+        return (
+            f"the {name} split has images of the class {alone!r} alone, so that whatever is "
+            "retrieved is right"
+        )
+    return ""
+
+
+def check_embedded(
+    embedded: embed.Embedded, split: sources.Split, name: str, *, corrupt: corrupt_lib.CorruptLog
+) -> None:
+    """Raises an error where the embeddings of a split cannot be measured.
+
+    Args:
+        embedded: Of all its images.
+        split: The images.
+        name: Of the split.
+        corrupt: The images that could not be read.
+
+    Raises:
+        RunError: Where too few could be read: no class has two of them.
+        NotFiniteError: Where the network's weights are no numbers any more.
+    """
+    labels = split.labels[embedded.valid]
+    if not np.any(np.bincount(labels) > 1):
+        raise errors.RunError(
+            f"{len(labels)} images of the {name} split could be read, no two of them of one class, "
+            f"so that nothing can be retrieved: {corrupt.summary()}"
+        )
+    if not np.isfinite(embedded.embeddings).all():
+        raise errors.NotFiniteError(
+            f"the embeddings of the {name} images are not finite; lower optimizer.learning_rate, "
+            "set optimizer.clip_norm, or, with model.dtype=bfloat16, try float32"
+        )

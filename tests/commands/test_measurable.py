@@ -1,0 +1,53 @@
+import numpy as np
+import pytest
+
+from simsearch import config_files, errors
+from simsearch.commands import measurable
+from simsearch.data import sources
+
+
+def split(labels):
+    return sources.Split(
+        labels=np.array(labels, np.int32),
+        class_names=("a", "b"),
+        names=[str(i) for i in range(len(labels))],
+        read=lambda row: b"",
+        fingerprint="",
+    )
+
+
+EIGHT = {"train": split([0] * 6 + [1] * 6), "validation": split([0, 1]), "test": split([0, 1])}
+ENOUGH = split([0, 0, 1, 1])
+
+
+def test_a_small_folder_is_told_what_to_hold_out():
+    config = config_files.load_config("train")
+    with pytest.raises(errors.UsageError) as caught:
+        measurable.check_new_queries(EIGHT, config)
+    assert "no class with two of them" in str(caught.value)
+    assert str(caught.value).endswith(
+        "--config.data.valid_fraction=0.25 --config.data.test_fraction=0.25"
+    )
+    tiny = {"train": split([0] * 3 + [1] * 3)} | {
+        name: EIGHT[name] for name in ("validation", "test")
+    }
+    with pytest.raises(errors.UsageError, match="can be retrieved; add images$"):
+        measurable.check_new_queries(tiny, config)
+    classes = config_files.load_config("train", {"data.split": "class"})
+    with pytest.raises(errors.UsageError, match="valid_class_fraction and .*test_class_fraction"):
+        measurable.check_new_queries(EIGHT, classes)
+
+
+def test_a_test_split_that_cannot_be_measured_is_told_before_training(caplog):
+    config = config_files.load_config("train")
+    measurable.check_new_queries(dict.fromkeys(EIGHT, ENOUGH), config)
+    assert not caplog.records
+    measurable.check_new_queries(EIGHT | {"validation": ENOUGH}, config)
+    assert "can measure this version with --split=validation alone" in caplog.text
+    with pytest.raises(errors.UsageError, match="measure another with --split, or train again"):
+        measurable.check_queries(EIGHT, "test")
+
+
+def test_images_of_one_class_are_no_queries():
+    with pytest.raises(errors.UsageError, match="of the class 'b' alone"):
+        measurable.check_queries({"test": split([1, 1, 1])}, "test")
