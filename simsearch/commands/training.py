@@ -69,8 +69,11 @@ def train(
         config = preprocessing.resolve(config, weights.preprocessing)
         initial = wiring.initial_variables(config, weights)
         facts = wiring.facts(config, splits, initial.weights)
+        # A version that nobody remembers would be begun again as another one.
+        stop_request.is_deferred = True
         version = runs.create(workdir, config, facts=facts)
         on_version(version)
+        stop_request.end_deferral(outcome=stop_request.outcome)
         progress.log.info("version %d: %s", version.number, version.path)
         shared.log_origin(version)
         return _fit(version, splits, initial, stop_request, after_validation)
