@@ -71,9 +71,10 @@ class Store:
                 item_names=("variables", "proxies", "training", "about"),
             )
         except ValueError as error:  # A step's metrics are no JSON.
+            said = errors.one_line(error)
             raise errors.RunError(
-                f"the checkpoints in {self._directory} could not be read: {_one_line(error)}; one "
-                "of the steps is damaged: move its folder away, or restore it from a copy"
+                f"the checkpoints in {self._directory} could not be read: {said}; one of the steps "
+                "is damaged: move its folder away, or restore it from a copy"
             ) from error
 
     def save(
@@ -194,9 +195,8 @@ class Store:
         except (errors.UsageError, MemoryError):
             raise
         except Exception as error:  # TensorStore raises it bare.
-            message = (
-                f"checkpoint {step} in {self._directory} could not be read: {_one_line(error)}"
-            )
+            said = errors.one_line(error)
+            message = f"checkpoint {step} in {self._directory} could not be read: {said}"
             if others := [other for other in self._manager.all_steps() if other != step]:
                 message += f"; if it is damaged, move its folder away to use step {max(others)}"
             raise errors.RunError(message) from error
@@ -219,7 +219,8 @@ class Store:
             )
 
     def _failed(self, error: Exception) -> errors.RunError:
-        reason = _one_line(error)
+        # Where in a long message it stands is up to the library.
+        reason = " ".join(str(error).split())
         if "No space left" in reason or "RESOURCE_EXHAUSTED" in reason:
             reason = "no space left on the disk; free some and resume with --version"
         return errors.RunError(f"a checkpoint could not be written to {self._directory}: {reason}")
@@ -256,10 +257,6 @@ def open_to_read(directory: str | os.PathLike, *, monitor: str) -> Store:
             f"`python main.py --mode=train {runs.Version(path.parent).flags}`"
         )
     return store
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:300] or type(error).__name__
 
 
 def _on_first_device(leaf: Any) -> jax.ShapeDtypeStruct:

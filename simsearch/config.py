@@ -223,8 +223,8 @@ def differences(old: Config, new: Config) -> list[str]:
 def _contradictions(config: Config) -> Iterator[str]:
     """Yields what is wrong between fields that are each right."""
     data, sampling, train, model = config.data, config.sampling, config.train, config.model
-    has_steps = train.num_epochs or train.num_steps
-    if has_steps and (model.head, model.freeze, model.pooling == "gem") == ("none", "all", False):
+    is_fixed = model.freeze == "all" and model.head == "none" and model.pooling != "gem"
+    if is_fixed and (train.num_epochs or train.num_steps):
         yield "model.freeze=all with model.head=none leaves nothing to train"
     if data.source == "folder" and not data.path:
         yield "data.source=folder needs data.path, the folder of class folders"

@@ -1,4 +1,4 @@
-"""The two failures that a user can cause, each told in one line."""
+"""The failures that a user can cause, each told in one line."""
 
 
 class UsageError(ValueError):
@@ -17,3 +17,15 @@ class RunError(RuntimeError):
 
 class NotFiniteError(RunError):
     """A training whose loss is not a number any more: its own values are the cause."""
+
+    def __init__(self, what: str) -> None:
+        """Says what is not finite, and what helps."""
+        super().__init__(
+            f"{what}; lower optimizer.learning_rate, set optimizer.clip_norm, or, with "
+            "model.dtype=bfloat16, try float32"
+        )
+
+
+def one_line(said: object, *, most: int = 300) -> str:
+    """Returns what a library says as one line of so many characters, its type where it is mute."""
+    return " ".join(str(said).split())[:most] or type(said).__name__

@@ -29,27 +29,32 @@ def check_new_queries(splits: Mapping[str, sources.Split], config: Config) -> No
     Raises:
         UsageError: Where the validation split could not be.
     """
-    kind = "" if config.data.split == "image" else "class_"
-    fields = [f"--config.data.{part}_{kind}fraction" for part in ("valid", "test")]
-    total = sum(
-        np.bincount(split.labels, minlength=len(split.class_names)) for split in splits.values()
-    )
-    advice = "add images"
-    if kind:
-        advice += f", or hold more classes out with {' and '.join(fields)}"
-    elif (largest := int(np.max(total))) >= _LEAST_TO_SPLIT:
-        # What gives two images of the largest class to each split that the source does not have.
-        needed = math.ceil(200 / largest) / 100
-        given = " ".join(f"{field}={needed:g}" for field in fields)
-        advice += f", or hold more of them out, where the source has not split them, with {given}"
     if problem := _query_problem(splits["validation"], "validation"):
-        raise errors.UsageError(f"{problem}; {advice}")
+        raise errors.UsageError(f"{problem}; {_advice(splits, config)}")
     if problem := _query_problem(splits["test"], "test"):
         progress.log.warning(
             "%s: --mode=eval can measure this version with --split=validation alone; %s",
             problem,
-            advice,
+            _advice(splits, config),
         )
+
+
+def _advice(splits: Mapping[str, sources.Split], config: Config) -> str:
+    """Returns what gives a split that was held out more images."""
+    if config.data.split == "class":
+        return (
+            "add images, or hold more classes out with --config.data.valid_class_fraction and "
+            "--config.data.test_class_fraction"
+        )
+    largest = int(np.bincount(np.concatenate([split.labels for split in splits.values()])).max())
+    if largest < _LEAST_TO_SPLIT:
+        return "add images"
+    # Two images of the largest class for each split that the source does not have.
+    needed = math.ceil(200 / largest) / 100
+    return (
+        "add images, or hold more of them out, where the source has not split them, with "
+        f"--config.data.valid_fraction={needed:g} --config.data.test_fraction={needed:g}"
+    )
 
 
 def _query_problem(split: sources.Split, name: str) -> str:
@@ -94,7 +99,4 @@ def check_embedded(
             f"so that nothing can be retrieved: {corrupt.summary()}"
         )
     if not np.isfinite(embedded.embeddings).all():
-        raise errors.NotFiniteError(
-            f"the embeddings of the {name} images are not finite; lower optimizer.learning_rate, "
-            "set optimizer.clip_norm, or, with model.dtype=bfloat16, try float32"
-        )
+        raise errors.NotFiniteError(f"the embeddings of the {name} images are not finite")

@@ -85,9 +85,7 @@ def _box(crop: Sequence[str] | None) -> queries.Box | None:
     try:
         left, top, width, height = map(float, crop)
     except ValueError as error:
-        raise errors.UsageError(
-            f"--crop={','.join(crop)} must be x,y,width,height in pixels, or as fractions up to 1"
-        ) from error
+        raise errors.UsageError(f"--crop={','.join(crop)} {queries.REGION_FORM}") from error
     return left, top, width, height
 
 

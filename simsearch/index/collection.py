@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import pathlib
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -79,18 +79,15 @@ class Index:
                 another model.
             RunError: Where the engine does not answer.
         """
-        given: dict[str, Any] = {"version": version, "workdir": workdir, "embedder": embedder}
-        given |= {"create": create, "overrides": overrides}
-        opened = opening.open_store(url, **given)
-        try:
-            return cls(opened)
-        except BaseException as error:
-            # Perhaps another model's index took this one's place while its rows were read.
-            is_replaced = isinstance(error, Exception) and opened.is_replaced()
-            opened.engine.close()
-            if not is_replaced:
-                raise
-        return cls(opening.open_store(url, **given))
+        return opening.open_as(
+            cls,
+            url,
+            version=version,
+            workdir=workdir,
+            embedder=embedder,
+            create=create,
+            overrides=overrides,
+        )
 
     def __enter__(self) -> Index:
         return self
@@ -305,10 +302,15 @@ class Index:
         """Returns how many images pass a filter; None: how many there are."""
         return self._rows.count(filters.resolve(filter))
 
-    def explain_nothing(self, filter: filters.Where = None) -> str:  # noqa: A002 - as in `search`
-        """Returns why a search found nothing, in words."""
-        sample = self._rows.sample(_NUM_EXPLAINED)
-        return explanation.of_nothing(filters.resolve(filter), sample, count=self.count())
+    def explain_nothing(
+        self,
+        filter: filters.Where = None,  # noqa: A002 - as in `search`
+        *,
+        hidden: Collection[str] = (),
+    ) -> str:
+        """Returns why a search found nothing, in words that name no hidden field."""
+        sample, where = self._rows.sample(_NUM_EXPLAINED), filters.resolve(filter)
+        return explanation.of_nothing(where, sample, count=self.count(), hidden=hidden)
 
     def ids(self, filter: filters.Where = None) -> list[str]:  # noqa: A002 - as in `search`
         """Returns the ids of all images that pass a filter, sorted."""

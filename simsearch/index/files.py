@@ -84,8 +84,7 @@ def find(root: str) -> list[File]:
         raise errors.UsageError(f"expected images below {root}, found none ({extensions})")
     files = []
     for path, (size, modified_ns) in found:
-        relative = os.path.relpath(path, root).replace(os.sep, "/")
-        relative = storable(relative)
+        relative = storable(os.path.relpath(path, root).replace(os.sep, "/"))
         files.append(File(file_id(root, relative), relative, size, modified_ns, path))
     return files
 

@@ -277,7 +277,7 @@ def _planning(where: filters.Filter | None) -> Iterator[None]:
     except ValueError as error:
         if where is None:
             raise
-        said = " ".join(str(error).split())[:200]
+        said = errors.one_line(error, most=200)
         raise errors.UsageError(f"--filter: LanceDB cannot read it: {said}") from error
 
 

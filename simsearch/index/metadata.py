@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from simsearch import errors
+from simsearch.index import files
 from simsearch.index.record import FIELDS, Value
 
 _PATH_COLUMNS = ("path", "file", "filename", "file_name", "image")
@@ -156,16 +157,8 @@ def _can_be_stored(value: Value) -> bool:
     if type(value) is float:
         return math.isfinite(value)
     if type(value) is str:
-        return _is_unicode(value)
+        return files.storable(value) == value
     return type(value) is bool
-
-
-def _is_unicode(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _fits(number: int) -> bool:

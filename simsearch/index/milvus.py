@@ -66,7 +66,7 @@ class MilvusEngine:
             )
         except self._pymilvus.MilvusException as error:
             raise errors.RunError(
-                f"expected a Milvus server at {self.url}, but {_one_line(error)}; start it, or "
+                f"expected a Milvus server at {self.url}, but {_said(error)}; start it, or "
                 "check --index"
             ) from error
 
@@ -219,7 +219,7 @@ class MilvusEngine:
             return getattr(self._client, method)(*arguments, **options)
         except self._pymilvus.MilvusException as error:
             raise errors.RunError(
-                f"Milvus at {self.url} refused {method}: {_one_line(error)}"
+                f"Milvus at {self.url} refused {method}: {_said(error)}"
             ) from error
 
     def _query(self, where: filters.Filter | None, fields: list[str]) -> list[dict[str, Any]]:
@@ -311,6 +311,5 @@ def _library() -> Any:
     return pymilvus
 
 
-def _one_line(error: Exception) -> str:
-    text = " ".join(str(getattr(error, "message", "") or error).split())
-    return text[:300]
+def _said(error: Exception) -> str:
+    return errors.one_line(getattr(error, "message", "") or error)

@@ -2,8 +2,8 @@
 
 import dataclasses
 import os
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, TypeVar
 
 from simsearch import errors
 from simsearch.index import answers, engines, model, takeover
@@ -11,14 +11,17 @@ from simsearch.index import engine as engine_lib
 from simsearch.retrieval import calibration as calibration_lib
 from simsearch.retrieval import embed
 
+Made = TypeVar("Made")
+
 
 class Opened(NamedTuple):
     """A store and its model.
 
     Attributes:
-        engine: Connected, its table open.
+        engine: Connected; its table is open after `open_table`.
         embedder: Of the model that the rows are of.
         about: The note about the index.
+        stored: The note that was found; None where there was none.
         takeover: Of the place of another model's index; None where there is none.
         judge: Of scores, by the model's calibration where it has one.
     """
@@ -26,15 +29,40 @@ class Opened(NamedTuple):
     engine: engine_lib.Engine
     embedder: embed.Embedder
     about: model.About
+    stored: model.About | None
     takeover: takeover.Takeover | None
     judge: answers.Judge
+
+    def open_table(self, *, create: bool) -> None:
+        """Opens the table; makes it, and notes what it holds, where it may."""
+        size = self.about.embedding_size
+        self.engine.open_table(self.about.table, embedding_size=size, create=create)
+        if create and self.takeover is None and self.stored != self.about:
+            self.engine.write_about(dataclasses.asdict(self.about))
 
     def is_replaced(self) -> bool:
         """Returns whether another model's index took the place of this one since."""
         return self.takeover is None and takeover.successor(self.engine, self.about) is not None
 
 
-def open_store(
+def open_as(make: Callable[[Opened], Made], url: str, *, create: bool, **given: Any) -> Made:
+    """Returns what is made of the store at a URL; arguments and errors as for `Index.open`."""
+    opened = _open_store(url, create=create, **given)
+    try:
+        opened.open_table(create=create)
+        return make(opened)
+    except BaseException as error:
+        # Perhaps another model's index took this one's place since the note was read.
+        try:
+            is_replaced = isinstance(error, Exception) and opened.is_replaced()
+        finally:
+            opened.engine.close()
+        if not is_replaced:
+            raise
+    return open_as(make, url, create=create, **given)
+
+
+def _open_store(
     url: str,
     *,
     version: int | None,
@@ -43,8 +71,7 @@ def open_store(
     create: bool,
     overrides: Mapping[str, Any] | None,
 ) -> Opened:
-    """Returns the store at a URL with its model; arguments and errors as for `Index.open`."""
-    given = {"version": version, "embedder": embedder}
+    """Returns the store at a URL with its model, its table not yet open."""
     engine = engines.connect(url)
     try:
         stored = engine.read_about()
@@ -69,18 +96,8 @@ def open_store(
                 version=old.version if about.version is None else about.version,
                 calibration=about.calibration or old.calibration,
             )
-        try:
-            engine.open_table(about.table, embedding_size=about.embedding_size, create=create)
-        except Exception:
-            if engine.read_about() == stored:
-                raise
-            # While the model was loaded another one took the index over.
-            engine.close()
-            return open_store(url, workdir=workdir, create=create, overrides=overrides, **given)
-        if create and not is_other and old != about:
-            engine.write_about(dataclasses.asdict(about))
         over = takeover.Takeover(url, old, about) if is_other else None
-        return Opened(engine, embedder, about, over, _judge(about, embedder))
+        return Opened(engine, embedder, about, old, over, _judge(about, embedder))
     except BaseException:
         engine.close()
         raise

@@ -16,6 +16,8 @@ from simsearch.retrieval import embed
 Query = str | os.PathLike | bytes
 Box = tuple[float, float, float, float]
 
+REGION_FORM = "must be x,y,width,height in pixels, or as fractions up to 1"
+
 _STORED = "id:"
 # How strongly a search turns away from images that it should not be like, Rocchio's gamma; he has
 # 0.75 for beta over alpha 1, and a vector of unit length leaves only the proportion.

@@ -63,7 +63,7 @@ def read_weights(spec: str, backbone: str, *, cache_dir: str | None = None) -> W
         raise
     except (OSError, ValueError, KeyError, EOFError) as error:
         raise errors.UsageError(
-            f"model.weights={spec} could not be read as weights: {_one_line(error)}"
+            f"model.weights={spec} could not be read as weights: {errors.one_line(error, most=200)}"
         ) from error
     if repository == known.imagenet:
         preprocessing = known.preprocessing
@@ -252,7 +252,3 @@ def _from_torch(array: np.ndarray, ndim: int) -> np.ndarray:
         array = array.transpose(2, 3, 1, 0)
         return array[0, 0] if ndim == 2 and array.shape[:2] == (1, 1) else array
     return array.T if array.ndim == 2 else array
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__

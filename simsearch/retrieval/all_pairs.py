@@ -109,19 +109,24 @@ def _candidates(embeddings: np.ndarray, bounds: np.ndarray) -> _Candidates:
         scores = memory[: shape[0] * shape[1]].reshape(shape)
         np.matmul(rows, embeddings[start:].T, out=scores)
         np.fill_diagonal(scores, -np.inf)
-        found: list[list[np.ndarray]] = [[] for _ in rows]
+        # Of each row the columns that it reaches, and those beyond the block that reach it.
+        own = [np.zeros(0, np.int64)] * len(rows)
+        others = list(own)
 
-        def look(i: int, start=start, end=end, scores=scores, found=found) -> None:
+        def look(i, start=start, end=end, scores=scores, own=own, others=others) -> None:
             row = scores[i]
-            own = np.flatnonzero(row >= bounds[start + i])
-            others = np.flatnonzero(row[end - start :] >= bounds[end:]) + (end - start)
-            found[i] = [own, others]
+            own[i] = np.flatnonzero(row >= bounds[start + i])
+            others[i] = np.flatnonzero(row[end - start :] >= bounds[end:]) + (end - start)
 
         neighbors.for_each_row(look, len(rows))
-        for side in (1, 0):
-            columns = np.concatenate([pair[side] for pair in found])
-            at = np.repeat(np.arange(len(rows)), [len(pair[side]) for pair in found])
-            values = scores[at, columns]
-            pair = (np.int32(at + start), np.int32(columns + start))
-            parts.append(_Candidates(*(pair if side == 0 else pair[::-1]), values))
+        at, columns = _flat(others)
+        parts.append(_Candidates(columns + start, at + start, scores[at, columns]))
+        at, columns = _flat(own)
+        parts.append(_Candidates(at + start, columns + start, scores[at, columns]))
     return _Candidates(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
+
+
+def _flat(columns_of: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the row and the column of each of some rows' columns, int32 [M] both."""
+    rows = np.repeat(np.arange(len(columns_of), dtype=np.int32), [len(c) for c in columns_of])
+    return rows, np.concatenate(columns_of).astype(np.int32)

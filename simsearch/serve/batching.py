@@ -100,7 +100,10 @@ class Batcher:
                     one.answer.set_exception(error)
                 continue
             for one, answer in zip(batch, answers, strict=True):
-                one.answer.set_result(answer)
+                if isinstance(answer, Exception):
+                    one.answer.set_exception(answer)
+                else:
+                    one.answer.set_result(answer)
 
     def _take(self) -> list[_Waiting]:
         """Returns the next batch, in the order of arrival; an empty one at the end."""

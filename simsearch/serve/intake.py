@@ -22,7 +22,6 @@ _TEXT_FIELDS = ("url", "id", "filter", "top_k")
 _LIST_FIELDS = ("ids", "unlike", "exclude")
 _MAX_FIELDS = 300
 _MAX_LETTERS = 300  # Of a path or a label.
-_CROP = "must be x,y,width,height in pixels, or as fractions up to 1"
 _SHORT = 60  # Letters of a file's name in a message.
 
 
@@ -206,9 +205,5 @@ def one_line(problems: list[dict[str, Any]]) -> str:
     parts = []
     for problem in problems[:3]:
         place = ".".join(str(part) for part in problem["loc"] if part not in ("body", "query"))
-        message = problem["msg"]
-        # One sentence for all of its four numbers, rather than which of them is none or missing.
-        if place.split(".")[0] == "crop" and problem["type"] != "finite_number":
-            place, message = "crop", _CROP
-        parts.append(f"{place}: {message}" if place else message)
-    return "; ".join(dict.fromkeys(parts))[:300]
+        parts.append(f"{place}: {problem['msg']}" if place else problem["msg"])
+    return "; ".join(parts)[:300]

@@ -1,12 +1,37 @@
 """The shapes of requests and answers, as OpenAPI tells them."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
+from pydantic_core import PydanticCustomError
+
+from simsearch.index import queries
 
 Value = str | float | int | bool | None
 Share = Annotated[float, Field(ge=0, le=1)]
-Region = tuple[FiniteFloat, FiniteFloat, FiniteFloat, FiniteFloat]
+
+
+def _region(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+    """Says one sentence of all four numbers, rather than which of them is none or missing."""
+    try:
+        return handler(value)
+    except ValidationError as error:
+        if all(problem["type"] == "finite_number" for problem in error.errors()):
+            raise
+        raise PydanticCustomError("region", queries.REGION_FORM) from error
+
+
+Region = Annotated[
+    tuple[FiniteFloat, FiniteFloat, FiniteFloat, FiniteFloat], WrapValidator(_region)
+]
 ImageId = Annotated[str, Field(examples=["5f0c1c9ed94ebfa0a1f0e2b9d3c47a18"])]
 FILTER = "Which images may be found, such as `label = 'cookie' and not (path > 'm')`."
 CROP = (

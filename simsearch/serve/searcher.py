@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from simsearch import config_serving, errors, index, parallel, progress
 from simsearch.data import fetch, views
 from simsearch.data import images as images_lib
-from simsearch.index import explanation, filters, queries
+from simsearch.index import filters, queries
 from simsearch.serve import batching, intake
 
 # Fields of a stored image that tell of the server's own disk: no filter may feel for them.
@@ -24,8 +24,6 @@ _MAX_COMPARISONS = 200  # Of a filter; each makes a mask of all images.
 # Results are searched in a few numbers, whatever is asked for: one program for each is compiled.
 _FEW = 32
 _MAX_FETCHES = 8  # Addresses that are read at a time.
-# Images that are looked at to say why a filter let nothing through.
-_NUM_EXPLAINED = 1_000
 
 
 class _Wanted(NamedTuple):
@@ -75,8 +73,9 @@ class Searcher:
         # A stored image's search needs no model, and so no whole batch for it.
         for size in batching.batch_sizes(self._config.max_batch):
             for level in self._levels:
-                for answer in self._search([_Wanted(vectors[0], level, "")] * size):
-                    _checked(answer)
+                answers = self._search([_Wanted(vectors[0], level, "")] * size)
+                if failed := [answer for answer in answers if isinstance(answer, Exception)]:
+                    raise failed[0]
 
     def close(self) -> None:
         """Answers what still waits, and ends the threads."""
@@ -116,10 +115,9 @@ class Searcher:
                 vector, asked = await self._query_vector(query)
                 asked |= set(request.exclude)
                 level = next(level for level in self._levels if level >= top_k + len(asked))
-                (answer,) = await self._batched(self._searching, [_Wanted(vector, level, where)])
+                answer = await self._answer(_Wanted(vector, level, where))
         except TimeoutError as error:
             raise _busy() from error
-        answer = _checked(answer)
         # Who searches by a stored image knows that one already.
         hits = [hit for hit in answer.hits if hit.id not in asked][:top_k]
         is_match = answer.is_match and bool(hits)
@@ -129,12 +127,7 @@ class Searcher:
 
     def why_nothing(self, filter_text: str | None) -> str:
         """Returns why a search found nothing, in words that name no private field."""
-        return explanation.of_nothing(
-            filters.resolve(filter_text),
-            self._index.sample(_NUM_EXPLAINED),
-            count=self._index.count(),
-            hidden=_PRIVATE_FIELDS,
-        )
+        return self._index.explain_nothing(filter_text, hidden=_PRIVATE_FIELDS)
 
     async def decode(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """Runs what decodes an image; as many at a time as there are cores."""
@@ -217,6 +210,14 @@ class Searcher:
         size = next(size for size in self._sizes if size >= len(pixels))
         return self._index.embedder.embed(np.stack(pixels), batch_size=size)
 
+    async def _answer(self, wanted: _Wanted) -> index.Answer:
+        """Returns the answer to a search, of a batch with others'."""
+        try:
+            (answer,) = await self._batched(self._searching, [wanted])
+        except errors.UsageError as error:
+            raise _bad_filter(error) from error
+        return answer
+
     def _search(self, wanted: Sequence[_Wanted]) -> list[index.Answer | Exception]:
         """Returns the answers to a batch; those with the same filter are searched together.
 
@@ -229,7 +230,7 @@ class Searcher:
             vectors = np.stack([wanted[i].vector for i in rows])
             try:
                 found = self._index.search_vectors(vectors, top_k=level, filter=where or None)
-            except Exception as error:  # Raised again for each of those who asked for it.
+            except Exception as error:
                 found = [error] * len(rows)
             for i, answer in zip(rows, found, strict=True):
                 answers[i] = answer
@@ -255,15 +256,6 @@ def checked_filter(text: str | None) -> str:
     if compared > _MAX_COMPARISONS:
         raise HTTPException(422, f"filter: at most {_MAX_COMPARISONS} values are compared with")
     return text or ""
-
-
-def _checked(answer: index.Answer | Exception) -> index.Answer:
-    """Returns an answer of a batch; raises what took its place."""
-    if isinstance(answer, errors.UsageError):
-        raise _bad_filter(answer) from answer
-    if isinstance(answer, Exception):
-        raise answer
-    return answer
 
 
 def _bad_filter(error: errors.UsageError) -> HTTPException:

@@ -74,9 +74,7 @@ class Window:
         bad = np.flatnonzero(~np.isfinite(losses))
         if bad.size:
             raise errors.NotFiniteError(
-                f"the loss of step {first_step + int(bad[0])} is {losses[bad[0]]}, not finite; "
-                "lower optimizer.learning_rate, set optimizer.clip_norm, or, with "
-                "model.dtype=bfloat16, try float32"
+                f"the loss of step {first_step + int(bad[0])} is {losses[bad[0]]}, not finite"
             )
 
     def _warn_of_collapse(self, step: int) -> None:

@@ -55,6 +55,14 @@ def test_sizes_are_few_and_multiples_of_the_devices():
     assert batching.batch_sizes(8, multiple=3) == [3, 6, 12]
 
 
+def test_an_answer_that_is_an_error_fails_for_its_item_alone(make):
+    batcher = make(lambda items: [ValueError(item) if item == 2 else item for item in items])
+    one, two, three = batcher.submit([1, 2, 3])
+    assert (one.result(5), three.result(5)) == (1, 3)
+    with pytest.raises(ValueError, match="2"):
+        two.result(5)
+
+
 def test_a_lone_item_is_answered_without_waiting_for_others(make, gated):
     gated.may_go_on.set()
     assert values(make(gated).submit([3])) == [6]

@@ -92,7 +92,7 @@ def leave_one_out(
         def rank(i: int, block: neighbors.Block = block) -> None:
             row, query = block.scores[i], block.start + i
             order = neighbors.largest(row, int(depths[query]))
-            if not collected.add(query, order, row[order]):
+            if not collected.add(query, order, row[order[:NUM_KEPT]]):
                 collected.add_first(query, row)
 
         neighbors.for_each_row(rank, len(block.scores))
@@ -119,7 +119,11 @@ class _Collected:
         self._shares = np.zeros((num_images, 4), np.float32)
 
     def add(self, query: int, order: np.ndarray, scores: np.ndarray) -> bool:
-        """Takes a query's nearest, `depths` or more; returns whether one is of its class."""
+        """Takes a query's nearest, `depths` or more, and the scores of the first of them.
+
+        Returns:
+            Whether one is of the query's class.
+        """
         self._nearest[query] = order[: self._num_kept]
         self._nearest_scores[query] = scores[: self._num_kept]
         ranks = np.flatnonzero(self._labels[order] == self._labels[query]) + 1
