@@ -20,6 +20,7 @@ RANKS = [
     {"simsearch.sweeps"},
     {
         "simsearch.wiring",
+        "simsearch.wiring_images",
         "simsearch.wiring_losses",
         "simsearch.preprocessing",
         "simsearch.checkpoints",
@@ -58,7 +59,7 @@ DOORS = {
     ],
     "PIL": ["simsearch/data/images.py", "simsearch/data/views.py"],
     "lancedb": ["simsearch/index/lance.py"],
-    "pymilvus": ["simsearch/index/milvus.py"],
+    "pymilvus": ["simsearch/index/milvus_server.py"],
     "tensorboardX": ["simsearch/training/records.py"],
     "fastapi": ["simsearch/serve/"],
     "starlette": ["simsearch/serve/"],

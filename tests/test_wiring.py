@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from simsearch import config_files, errors, wiring
+from simsearch import config_files, errors, wiring, wiring_images
 from simsearch.data import corrupt
 from simsearch.models import resnet
 from simsearch.training import loop, run
@@ -75,20 +75,21 @@ def test_training_and_evaluation_may_look_at_different_sizes(shapes, train_image
         "train.batch_size": 8,
     }
     config = config_files.load_config("train", overrides)
-    split = wiring.load_splits(config)["train"]
+    split = wiring_images.load_splits(config)["train"]
     log = corrupt.CorruptLog()
-    batches = wiring.train_batches(
+    batches = wiring_images.train_batches(
         config,
         split,
-        rows_of_step=wiring.sample_rows(config, split.labels, confusion=None),
+        rows_of_step=wiring_images.sample_rows(config, split.labels, confusion=None),
         start_step=0,
         end_step=1,
-        load=wiring.image_loader(config, split),
+        load=wiring_images.image_loader(config, split),
         corrupt=log,
     )
     batch = next(batches)
     assert batch.images.shape == (8, expected, expected, 3)
-    assert next(wiring.eval_batches(config, split, corrupt=log)).images.shape[1:3] == (24, 24)
+    evaluated = next(wiring_images.eval_batches(config, split, corrupt=log))
+    assert evaluated.images.shape[1:3] == (24, 24)
 
 
 def test_a_training_size_that_nothing_can_be_cropped_to_is_refused():

@@ -15,6 +15,7 @@ from simsearch import (
     progress,
     runs,
     wiring,
+    wiring_images,
     wiring_losses,
 )
 from simsearch.commands import measurable, shared, trained_images, training
@@ -103,7 +104,7 @@ def average(
     for version, own in zip(found[1:], facts[1:], strict=True):
         _check_related(found[0], version, facts[0], own)
     shared.start_devices(config)
-    splits = wiring.load_splits(config)
+    splits = wiring_images.load_splits(config)
     measurable.check_queries(splits, "validation")
     if not config.model.freeze_batch_norm:
         progress.log.warning(

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from simsearch import config_files, errors, progress, runs, wiring
+from simsearch import config_files, errors, progress, runs, wiring_images
 from simsearch.commands import calibration, discriminant, measurable, shared, trained_images
 from simsearch.config import Config, differences
 from simsearch.data import corrupt as corrupt_lib
@@ -81,7 +81,9 @@ def compare(
         for version in found
     ]
     shared.start_devices(configs[0])
-    splits = [wiring.load_splits(config) for config in configs]
+    splits = [wiring_images.load_splits(configs[0])]
+    is_same = configs[1].data == configs[0].data
+    splits.append(splits[0] if is_same else wiring_images.load_splits(configs[1]))
     _check_same_images(found, configs, [parts[split] for parts in splits], split=split)
     measurable.check_queries(splits[0], split)
     for version, parts in zip(found, splits, strict=True):

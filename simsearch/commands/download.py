@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from simsearch import config_files, errors, progress, wiring
+from simsearch import config_files, errors, progress, wiring_images
 from simsearch.commands import shared
 from simsearch.config import Config
 from simsearch.data import corrupt as corrupt_lib
@@ -25,7 +25,7 @@ def download(config: Config, *, output: str | os.PathLike) -> dict[str, int]:
         config: As `load_config` returns it; only its data group is read.
         output: Folder to write to; run again, it goes on where it was.
     """
-    splits = wiring.source_splits(config)
+    splits = wiring_images.source_splits(config)
     corrupt = corrupt_lib.CorruptLog()
     counts = download_lib.download(splits, output, progress=progress.track, corrupt=corrupt)
     shared.log_corrupt(corrupt)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from simsearch import config_files, errors, progress, runs, wiring
+from simsearch import config_files, errors, progress, runs, wiring_images
 from simsearch.commands import calibration, discriminant, measurable, shared, trained_images
 from simsearch.config import Config
 from simsearch.data import corrupt as corrupt_lib
@@ -58,7 +58,7 @@ def evaluate(
     embedder = embed.Embedder.from_version(found, config=config)
     shared.log_origin(found)
     discriminant.warn(found)
-    splits = wiring.load_splits(config)
+    splits = wiring_images.load_splits(config)
     measurable.check_queries(splits, split)
     images = splits[split]
     if query_index is not None and not 0 <= query_index < len(images.labels):

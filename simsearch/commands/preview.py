@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from simsearch import config_files, errors, preprocessing, progress, wiring
+from simsearch import config_files, errors, preprocessing, progress, wiring, wiring_images
 from simsearch.commands import shared
 from simsearch.config import Config
 from simsearch.data import batch as batch_lib
@@ -40,11 +40,11 @@ def preview(config: Config, *, output: str | os.PathLike = OUTPUT) -> pathlib.Pa
     """
     shared.check_output(output)
     config = _with_preprocessing(config)
-    splits = wiring.load_splits(config)
-    progress.log.info("%s", wiring.describe_splits(config, splits))
+    splits = wiring_images.load_splits(config)
+    progress.log.info("%s", wiring_images.describe_splits(config, splits))
     train, corrupt = splits["train"], corrupt_lib.CorruptLog()
     draw = _Drawer(config, train, corrupt)
-    rows = wiring.sample_rows(config, train.labels)(0)
+    rows = wiring_images.sample_rows(config, train.labels)(0)
     batch = draw(lambda step: rows, step=0)
     if not batch.valid.any():
         raise errors.RunError(f"no image of the batch can be read: {corrupt.summary()}")
@@ -65,10 +65,10 @@ class _Drawer:
         self, config: Config, split: sources.Split, corrupt: corrupt_lib.CorruptLog
     ) -> None:
         self._config, self._split, self._corrupt = config, split, corrupt
-        self._load = wiring.image_loader(config, split)
+        self._load = wiring_images.image_loader(config, split)
 
     def __call__(self, rows_of_step: Callable[[int], np.ndarray], *, step: int) -> batch_lib.Batch:
-        batches = wiring.train_batches(
+        batches = wiring_images.train_batches(
             self._config,
             self._split,
             rows_of_step=rows_of_step,
@@ -83,7 +83,7 @@ class _Drawer:
         picked = sources.pick(self._split, rows)
         whole = dataclasses.replace(self._config.eval, batch_size=len(rows))
         config = dataclasses.replace(self._config, eval=whole)
-        return next(iter(wiring.eval_batches(config, picked, corrupt=self._corrupt)))
+        return next(iter(wiring_images.eval_batches(config, picked, corrupt=self._corrupt)))
 
 
 def _triplets(config: Config, batch: batch_lib.Batch) -> list[tuple[int, int | None, int | None]]:
@@ -139,7 +139,7 @@ def _save(
             f"{num_classes} classes",
             f"{_sampling(config, num_classes)}, {side} x {side} pixels from "
             f"{config.data.resize_size} ({config.data.resize_mode}), "
-            f"seed {wiring.sampling_seed(config)}",
+            f"seed {wiring_images.sampling_seed(config)}",
             _augmentation(config),
         ),
     )

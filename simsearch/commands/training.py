@@ -16,6 +16,7 @@ from simsearch import (
     progress,
     runs,
     wiring,
+    wiring_images,
 )
 from simsearch.commands import calibration, discriminant, measurable, shared, trained_images
 from simsearch.config import Config, differences
@@ -138,12 +139,12 @@ def prepare(config: Config) -> dict[str, sources.Split]:
         name="train.batch_size",
         multiple=3 if config.sampling.mode == "triplets" else 1,
     )
-    splits = wiring.load_splits(config, for_training=True)
+    splits = wiring_images.load_splits(config, for_training=True)
     measurable.check_new_queries(splits, config)
     _check_monitor(config, splits)
-    wiring.sample_rows(config, splits["train"].labels)(0)
+    wiring_images.sample_rows(config, splits["train"].labels)(0)
     loop.plan(config, len(splits["train"].labels))
-    progress.log.info("%s", wiring.describe_splits(config, splits))
+    progress.log.info("%s", wiring_images.describe_splits(config, splits))
     return splits
 
 
@@ -238,7 +239,7 @@ def _complete_average(version: runs.Version, origin: Sequence[int]) -> runs.Vers
         )
     shared.start_devices(version.config)
     corrupt = corrupt_lib.CorruptLog()
-    complete(version, wiring.load_splits(version.config), corrupt=corrupt)
+    complete(version, wiring_images.load_splits(version.config), corrupt=corrupt)
     shared.log_corrupt(corrupt)
     progress.log.info(
         "version %d, the mean of versions %s, is whole; there is nothing to train",
@@ -265,7 +266,7 @@ def validation(
         embedded = embed.embed_batches(
             embed_function,
             variables,
-            batches=wiring.eval_batches(config, split, corrupt=corrupt),
+            batches=wiring_images.eval_batches(config, split, corrupt=corrupt),
             devices=devices,
             num_rows=len(split.labels),
         )

@@ -1,11 +1,8 @@
-"""The distributed engine: collections of a Milvus server, through pymilvus."""
+"""The distributed engine: an index as collections of a Milvus server."""
 
 import base64
 import json
-import logging
-import re
 import time
-import urllib.parse
 import uuid
 from collections.abc import Hashable, Iterator, Sequence
 from concurrent import futures
@@ -14,11 +11,10 @@ from typing import Any
 import numpy as np
 
 from simsearch import errors
-from simsearch.index import filters, milvus_filter, milvus_rows
+from simsearch.index import filters, milvus_filter, milvus_rows, milvus_server
 from simsearch.index.engine import Batch
 from simsearch.index.record import Found, Row
 
-_LONGEST = 65_535  # Bytes of a VARCHAR.
 _SCAN_THREADS = 8
 _READ_ROWS = 500
 # Bounded staleness is at most about this long: until then a search must wait for what was written.
@@ -26,7 +22,6 @@ _STALE_SECONDS = 10.0
 # How long other processes' changes may go unseen by the exact view.
 _VERSION_SECONDS = 1.0
 _INDEX_SECONDS = 3_600.0
-_INDEX = {"index_type": "HNSW", "metric_type": "COSINE"}
 
 
 class MilvusEngine:
@@ -39,75 +34,53 @@ class MilvusEngine:
     name = "Milvus"
 
     def __init__(self, url: str) -> None:
-        parts = urllib.parse.urlsplit(url)
-        prefix = parts.path.strip("/") or "simsearch"
-        if not re.fullmatch(r"[A-Za-z_]\w*", prefix, flags=re.ASCII):
-            raise errors.UsageError(
-                f"--index=milvus:{parts.scheme}://{parts.hostname}/{prefix} must end in a "
-                "collection's name, of letters, digits and _"
-            )
-        host = parts.netloc.rpartition("@")[2]
-        self.url = f"milvus:{parts.scheme}://{host}/{prefix}"
-        self._prefix = prefix
-        self._about = f"{prefix}_about"
+        self._server = milvus_server.Server(url)
+        self.url = self._server.url
+        self._about = f"{self._server.prefix}_about"
         self._table, self._size = "", 0
         self._writer = f"writer/{uuid.uuid4().hex}"
         self._num_writes = 0
         self._last_write = -_STALE_SECONDS
         self._seen: tuple[float, Hashable] = (-_VERSION_SECONDS, None)
-        self._pymilvus = _library()
-        token = ""
-        if parts.username:
-            user, password = map(urllib.parse.unquote, (parts.username, parts.password or ""))
-            token = f"{user}:{password}"
-        try:
-            self._client = self._pymilvus.MilvusClient(
-                uri=f"{parts.scheme}://{host}", token=token, timeout=20
-            )
-        except self._pymilvus.MilvusException as error:
-            raise errors.RunError(
-                f"expected a Milvus server at {self.url}, but {_said(error)}; start it, or "
-                "check --index"
-            ) from error
 
     def read_about(self) -> dict[str, Any] | None:
-        if not self._call("has_collection", self._about):
+        if not self._server.call("has_collection", self._about):
             return None
         parts = self._about_rows("about/")
         text = "".join(parts[name] for name in sorted(parts))
         return json.loads(text) if text else None
 
     def write_about(self, about: dict[str, Any]) -> None:
-        self._create_about()
+        self._server.create_texts(self._about)
         text = json.dumps(about)
-        size = _LONGEST // 4  # JSON in ASCII, and room to spare.
+        size = milvus_server.LONGEST // 4  # JSON in ASCII, and room to spare.
         parts = [text[i : i + size] for i in range(0, len(text), size)]
         self._put_about({f"about/{i:04}": part for i, part in enumerate(parts)})
         old = self._about_rows("about/").keys() - {f"about/{i:04}" for i in range(len(parts))}
         if old:
             expression = milvus_filter.render(filters.In("id", tuple(sorted(old))))
-            self._call("delete", self._about, filter=expression)
+            self._server.call("delete", self._about, filter=expression)
 
     def open_table(self, name: str, *, embedding_size: int, create: bool) -> None:
-        self._table, self._size = f"{self._prefix}_{name}", embedding_size
-        if create and not self._call("has_collection", self._table):
-            self._create_about()
-            self._call("create_collection", self._table, **self._options(embedding_size))
-        self._call("load_collection", self._table)
+        self._table, self._size = f"{self._server.prefix}_{name}", embedding_size
+        if create and not self._server.call("has_collection", self._table):
+            self._server.create_texts(self._about)
+            self._server.create_rows(self._table, embedding_size=embedding_size)
+        self._server.call("load_collection", self._table)
 
     def table_names(self) -> list[str]:
         # Of another index whose name only begins alike some come along.
-        start = f"{self._prefix}_"
-        names = self._call("list_collections")
+        start = f"{self._server.prefix}_"
+        names = self._server.call("list_collections")
         return [name.removeprefix(start) for name in names if name.startswith(start)]
 
     def drop_table(self, name: str) -> None:
-        self._call("drop_collection", f"{self._prefix}_{name}")
+        self._server.call("drop_collection", f"{self._server.prefix}_{name}")
 
     def upsert(self, rows: Sequence[Row]) -> None:
         if rows:
             self._announce()
-            self._call("upsert", self._table, [milvus_rows.to_milvus(row) for row in rows])
+            self._server.call("upsert", self._table, [milvus_rows.to_milvus(row) for row in rows])
             self._announce()
 
     def delete(self, ids: Sequence[str]) -> int:
@@ -117,14 +90,14 @@ class MilvusEngine:
         count = self.count(where)  # The server would count the ids that were asked for.
         if count:
             self._announce()
-            self._call("delete", self._table, filter=milvus_filter.render(where))
+            self._server.call("delete", self._table, filter=milvus_filter.render(where))
             self._announce()
         return count
 
     def search(
         self, vectors: np.ndarray, *, top_k: int, where: filters.Filter | None
     ) -> list[list[Found]]:
-        found = self._call(
+        found = self._server.call(
             "search",
             self._table,
             data=[vector.tolist() for vector in vectors],
@@ -181,25 +154,25 @@ class MilvusEngine:
         return True  # The server keeps one from the first row on, of the kind that it has.
 
     def build_index(self, kind: str) -> str:
-        self._call("flush", self._table)
+        self._server.call("flush", self._table)
         deadline = time.monotonic() + _INDEX_SECONDS
         while time.monotonic() < deadline:
-            state = self._call("describe_index", self._table, index_name="vector")
+            state = self._server.call("describe_index", self._table, index_name="vector")
             if state["state"] == "Finished" and not state["pending_index_rows"]:
                 # Searches use a segment's index once it is loaded in place of the raw rows.
-                self._call("refresh_load", self._table)
-                return str(_INDEX["index_type"])
+                self._server.call("refresh_load", self._table)
+                return str(milvus_server.INDEX["index_type"])
             time.sleep(0.5)
         raise errors.RunError(f"Milvus at {self.url} did not finish its index within an hour")
 
     def optimize(self) -> None:
-        self._call("flush", self._table)
+        self._server.call("flush", self._table)
 
     def close(self) -> None:
         if self._num_writes:
             expression = milvus_filter.render(filters.In("id", (self._writer,)))
-            self._call("delete", self._about, filter=expression)
-        self._client.close()
+            self._server.call("delete", self._about, filter=expression)
+        self._server.close()
 
     def _parts(
         self, where: filters.Filter | None, fields: list[str]
@@ -213,18 +186,9 @@ class MilvusEngine:
         with futures.ThreadPoolExecutor(_SCAN_THREADS) as pool:
             yield from pool.map(lambda part: self._query(part, fields), parts)
 
-    def _call(self, method: str, *arguments: Any, **options: Any) -> Any:
-        """Calls the client; a failure is told in one line."""
-        try:
-            return getattr(self._client, method)(*arguments, **options)
-        except self._pymilvus.MilvusException as error:
-            raise errors.RunError(
-                f"Milvus at {self.url} refused {method}: {_said(error)}"
-            ) from error
-
     def _query(self, where: filters.Filter | None, fields: list[str]) -> list[dict[str, Any]]:
         expression = "" if where is None else milvus_filter.render(where)
-        return self._call(
+        return self._server.call(
             "query",
             self._table,
             filter=expression,
@@ -250,7 +214,7 @@ class MilvusEngine:
         self._put_about({self._writer: str(self._num_writes)})
 
     def _about_rows(self, prefix: str) -> dict[str, str]:
-        rows = self._call(
+        rows = self._server.call(
             "query",
             self._about,
             filter=f'id like "{prefix}%"',
@@ -261,55 +225,4 @@ class MilvusEngine:
 
     def _put_about(self, texts: dict[str, str]) -> None:
         rows = [{"id": key, "text": text, "vector": [1.0, 0.0]} for key, text in texts.items()]
-        self._call("upsert", self._about, rows)
-
-    def _create_about(self) -> None:
-        if self._call("has_collection", self._about):
-            return
-        kinds = self._pymilvus.DataType
-        schema = self._client.create_schema(auto_id=False, enable_dynamic_field=False)
-        schema.add_field("id", kinds.VARCHAR, is_primary=True, max_length=256)
-        schema.add_field("text", kinds.VARCHAR, max_length=_LONGEST)
-        # A collection must have a vector.
-        schema.add_field("vector", kinds.FLOAT_VECTOR, dim=2)
-        self._call("create_collection", self._about, **self._with_index(schema))
-
-    def _options(self, embedding_size: int) -> dict[str, Any]:
-        kinds = self._pymilvus.DataType
-        schema = self._client.create_schema(auto_id=False, enable_dynamic_field=False)
-        schema.add_field("id", kinds.VARCHAR, is_primary=True, max_length=256)
-        for name in (*milvus_rows.TEXTS, "thumbnail"):
-            schema.add_field(name, kinds.VARCHAR, max_length=_LONGEST)
-        schema.add_field("size", kinds.DOUBLE)
-        for name in milvus_rows.INTEGERS:
-            schema.add_field(name, kinds.INT64)
-        schema.add_field(milvus_filter.JSON_FIELD, kinds.JSON)
-        schema.add_field("vector", kinds.FLOAT_VECTOR, dim=embedding_size)
-        return self._with_index(schema)
-
-    def _with_index(self, schema: Any) -> dict[str, Any]:
-        parameters = self._client.prepare_index_params()
-        parameters.add_index("vector", params={"M": 16, "efConstruction": 200}, **_INDEX)
-        return {
-            "schema": schema,
-            "index_params": parameters,
-            "num_shards": 1,
-            "consistency_level": "Bounded",
-        }
-
-
-def _library() -> Any:
-    try:
-        import pymilvus
-    except ImportError as error:
-        raise errors.UsageError(
-            "an index at milvus: needs pymilvus; install it with "
-            "`pip install -r requirements-milvus.txt`"
-        ) from error
-    # It prints every refusal with a traceback besides raising it.
-    logging.getLogger("pymilvus").setLevel(logging.CRITICAL)
-    return pymilvus
-
-
-def _said(error: Exception) -> str:
-    return errors.one_line(getattr(error, "message", "") or error)
+        self._server.call("upsert", self._about, rows)

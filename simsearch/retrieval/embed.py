@@ -11,7 +11,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from simsearch import checkpoints, errors, models, parallel, preprocessing, progress, runs, wiring
+from simsearch import (
+    checkpoints,
+    errors,
+    models,
+    parallel,
+    preprocessing,
+    progress,
+    runs,
+    wiring,
+    wiring_images,
+)
 from simsearch.config import Config
 from simsearch.data import batch as batch_lib
 from simsearch.data import corrupt as corrupt_lib
@@ -133,7 +143,7 @@ class Embedder:
             corrupt: Collects the rows that could not be read.
         """
         batches = progress.track(
-            wiring.eval_batches(self.config, split, corrupt=corrupt),
+            wiring_images.eval_batches(self.config, split, corrupt=corrupt),
             total=-(-len(split.labels) // self.config.eval.batch_size),
             description="embedding",
             unit="batch",
@@ -258,7 +268,7 @@ def embed_pixels(
     data = dataclasses.replace(config.data, image_size=size, resize_size=size)
     small = dataclasses.replace(config, data=data)
     rows, valid = [], []
-    for batch in wiring.eval_batches(small, split, corrupt=corrupt):
+    for batch in wiring_images.eval_batches(small, split, corrupt=corrupt):
         rows.append(batch.images.reshape(len(batch.images), -1).astype(np.float32))
         valid.append(batch.valid)
     pixels = np.concatenate(rows)[: len(split.labels)]

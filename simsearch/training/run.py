@@ -9,7 +9,16 @@ from typing import Any
 import jax
 import numpy as np
 
-from simsearch import checkpoints, errors, parallel, progress, runs, wiring, wiring_losses
+from simsearch import (
+    checkpoints,
+    errors,
+    parallel,
+    progress,
+    runs,
+    wiring,
+    wiring_images,
+    wiring_losses,
+)
 from simsearch.config import Config
 from simsearch.data import batch as batch_lib
 from simsearch.data import confusion as confusion_lib
@@ -124,12 +133,13 @@ def _batches(
         periods = plan.periods(start, every_epochs=config.train.eval_every_epochs)
     if start == plan.num_steps:
         return
-    load = wiring.image_loader(config, split)
+    load = wiring_images.image_loader(config, split)
     for first, end in periods:
-        yield wiring.train_batches(
+        rows = wiring_images.sample_rows(config, split.labels, confusion=confusion.counts)
+        yield wiring_images.train_batches(
             config,
             split,
-            rows_of_step=wiring.sample_rows(config, split.labels, confusion=confusion.counts),
+            rows_of_step=rows,
             start_step=first,
             end_step=end,
             load=load,

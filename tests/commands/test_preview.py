@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from simsearch import config_files, errors, wiring
+from simsearch import config_files, errors, wiring_images
 from simsearch.commands import preview
 from simsearch.data import corrupt as corrupt_lib
 from simsearch.retrieval.plots import preview as plot
@@ -33,15 +33,15 @@ def drawn(monkeypatch, tmp_path):
 def test_the_tiles_are_the_first_batch_of_a_training(shapes, tmp_path, drawn, mode):
     settings = config(shapes, tmp_path, sampling__mode=mode, augment__preset="trivial")
     preview.preview(settings, output="x.png")
-    train = wiring.load_splits(settings)["train"]
-    rows = wiring.sample_rows(settings, train.labels)
-    batches = wiring.train_batches(
+    train = wiring_images.load_splits(settings)["train"]
+    rows = wiring_images.sample_rows(settings, train.labels)
+    batches = wiring_images.train_batches(
         settings,
         train,
         rows_of_step=rows,
         start_step=0,
         end_step=1,
-        load=wiring.image_loader(settings, train),
+        load=wiring_images.image_loader(settings, train),
         corrupt=corrupt_lib.CorruptLog(),
     )
     batch = next(iter(batches))

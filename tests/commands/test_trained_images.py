@@ -5,7 +5,7 @@ import shutil
 import pytest
 
 import simsearch
-from simsearch import errors, runs, wiring
+from simsearch import errors, runs, wiring_images
 from simsearch.commands import trained_images
 from tests.commands import tiny
 
@@ -30,12 +30,13 @@ def test_an_evaluation_counts_the_images_that_were_trained_on(trained, tmp_path,
         simsearch.evaluate(version.number, workdir=workdir, seed=0)
     assert "trained on" not in caplog.text
     # Without what was held out for test, others are, down to some that were trained on.
-    before = wiring.load_splits(version.config)
+    before = wiring_images.load_splits(version.config)
     shutil.copytree(images, tmp_path / "images")
     for name in before["test"].names:
         (tmp_path / "images" / name).unlink()
     overrides = {"data.path": str(tmp_path / "images")}
-    now = wiring.load_splits(simsearch.load_config("train", TINY | overrides))["validation"].names
+    config = simsearch.load_config("train", TINY | overrides)
+    now = wiring_images.load_splits(config)["validation"].names
     num_seen = len(set(now) & set(before["train"].names))
     assert num_seen
     with caplog.at_level("WARNING", "simsearch"):
@@ -81,7 +82,7 @@ def test_a_run_does_not_go_on_with_other_images(trained, tmp_path):
 
 def test_a_run_does_not_go_on_with_other_validation_images(trained):
     version, workdir, images = trained
-    held_out = images / wiring.load_splits(version.config)["validation"].names[0]
+    held_out = images / wiring_images.load_splits(version.config)["validation"].names[0]
     content = held_out.read_bytes()
     held_out.write_bytes(content + b" ")
     try:

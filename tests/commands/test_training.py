@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from simsearch import config_files, errors, parallel, preprocessing, wiring
+from simsearch import config_files, errors, parallel, preprocessing, wiring, wiring_images
 from simsearch.commands import training
 from simsearch.data import confusion as confusion_lib
 from simsearch.data import corrupt as corrupt_lib
@@ -38,8 +38,8 @@ def small(shapes, tmp_path_factory):
     fields = tiny.FIELDS | {"data.path": str(shapes), "data.cache_dir": cache}
     config = config_files.load_config("train", fields | {"train.num_devices": 1})
     config = preprocessing.resolve(config)
-    weights = wiring.read_weights(config)
-    return config, wiring.load_splits(config), wiring.initial_variables(config, weights).variables
+    variables = wiring.initial_variables(config, wiring.read_weights(config)).variables
+    return config, wiring_images.load_splits(config), variables
 
 
 def validated(config, splits, variables, corrupt):
@@ -63,4 +63,4 @@ def test_validation_images_of_which_too_few_can_be_read_are_told(small, shapes, 
     data = dataclasses.replace(config.data, path=str(tmp_path / "images"))
     config = dataclasses.replace(config, data=data)
     with pytest.raises(errors.RunError, match="3 images of the validation split could be read"):
-        validated(config, wiring.load_splits(config), variables, corrupt_lib.CorruptLog())
+        validated(config, wiring_images.load_splits(config), variables, corrupt_lib.CorruptLog())

@@ -3,7 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from simsearch import config_files, errors, wiring
+from simsearch import config_files, errors, wiring, wiring_images
 from simsearch.data import class_splits, sources, splits
 
 NAMES = tuple("abcdefghij")
@@ -141,7 +141,7 @@ def test_the_configuration_splits_any_source_by_class(tmp_path):
             "data.cache_dir": str(tmp_path),
         },
     )
-    parts = wiring.load_splits(config)
+    parts = wiring_images.load_splits(config)
     assert classes(parts)["test"] == "049"
     assert len(classes(parts)["validation"]) == 2 and len(classes(parts)["train"]) == 5
     by_image = sources.load("digits")

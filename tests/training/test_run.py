@@ -5,7 +5,7 @@ import numpy as np
 import optax
 import pytest
 
-from simsearch import checkpoints, config_files, errors, runs, wiring, wiring_losses
+from simsearch import checkpoints, config_files, errors, runs, wiring, wiring_images, wiring_losses
 from simsearch.data import confusion as confusion_lib
 from simsearch.data import corrupt as corrupt_lib
 from simsearch.training import run, stop
@@ -97,7 +97,7 @@ def test_hard_classes_resume_bit_for_bit_wherever_the_run_was_killed(tmp_path, m
 def test_batches_after_a_validation_know_its_confusion(tmp_path, monkeypatch):
     fit(tmp_path / "hard", monkeypatch)
     informed = list(FED)
-    real = wiring.sample_rows
+    real = wiring_images.sample_rows
     monkeypatch.setattr(
         wiring, "sample_rows", lambda config, labels, confusion: real(config, labels)
     )
@@ -109,7 +109,7 @@ def test_batches_after_a_validation_know_its_confusion(tmp_path, monkeypatch):
 @pytest.mark.parametrize("mode", ["class_balanced", "classes_by_samples"])
 def test_other_samplers_run_on_without_a_stop_at_validations(tmp_path, monkeypatch, mode):
     made = []
-    real = wiring.train_batches
+    real = wiring_images.train_batches
     monkeypatch.setattr(
         wiring, "train_batches", lambda *args, **k: made.append(k["end_step"]) or real(*args, **k)
     )

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import matplotlib
 import matplotlib.colors
+import numpy as np
 
 from simsearch.retrieval.plots import style
 from simsearch.sweeps import plan, trials
@@ -14,6 +15,10 @@ from simsearch.sweeps import space as space_lib
 
 _LABEL_LENGTH = 22
 _NUM_TICKS = 5
+# Without the palest tenth, which hardly shows on white.
+_COLORS = matplotlib.colors.ListedColormap(
+    matplotlib.colormaps["viridis_r"](np.linspace(0, 0.9, 256))
+)
 
 
 class _Axis(NamedTuple):
@@ -79,9 +84,9 @@ def draw_parallel(
     levels = [_share(value, low, high) for value in figures]
     # The trials that were cut short are grey: the colours are for the others alone.
     finished = [row.value for row in rows if row.state == "finished"] or figures
-    shades = [_share(value, finished[-1], finished[0]) for value in figures]
+    worst, best = finished[-1], finished[0]
+    shades = [_share(value, worst, best) for value in figures]
     axes.append(_figure_axis(monitor, low, high))
-    colors = matplotlib.colormaps["viridis_r"]
     with style.Canvas(1.2 + 1.9 * len(axes), 4.8) as canvas:
         drawn = canvas.figure.add_axes((0.03, 0.04, 0.94, 0.76))
         # The best is drawn last, over the others.
@@ -90,13 +95,16 @@ def draw_parallel(
             drawn.plot(
                 range(len(axes)),
                 [*columns[i], levels[i]],
-                color=colors(0.9 * shades[i]) if is_finished else style.NEUTRAL,
+                color=_COLORS(shades[i]) if is_finished else style.NEUTRAL,
                 linewidth=3.0 if i == 0 else 1.6 if is_finished else 0.8,
                 linestyle="-" if is_finished else ":",
                 alpha=1.0 if is_finished else 0.8,
             )
         for x, axis in enumerate(axes):
             _draw_axis(drawn, x, axis)
+        if worst != best:
+            ends = _share(worst, low, high), _share(best, low, high)
+            _draw_colors(drawn, len(axes) - 1, ends)
         _frame(drawn, len(axes))
         canvas.figure.suptitle(_title(rows, monitor), x=0.03, ha="left", fontsize=11)
         return canvas.save(path)
@@ -193,6 +201,13 @@ def _draw_axis(drawn: Any, x: int, axis: _Axis) -> None:
     for y, part, weight in ((1.13, "".join(group), "normal"), (1.07, field, "bold")):
         text = style.shortened(part, _LABEL_LENGTH)
         drawn.text(x, y, text, ha="center", va="bottom", fontsize=8.5, fontweight=weight)
+
+
+def _draw_colors(drawn: Any, x: int, ends: tuple[float, float]) -> None:
+    """Draws which colour the lines of which figure have, as a strip beside the figure's axis."""
+    shades = np.linspace(0, 1, 256)[:, None]
+    extent = (x - 0.06, x, *ends)
+    drawn.imshow(shades, cmap=_COLORS, extent=extent, origin="lower", aspect="auto", zorder=2.5)
 
 
 def _frame(drawn: Any, count: int) -> None:

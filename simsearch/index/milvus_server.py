@@ -1,0 +1,127 @@
+"""A Milvus server, through pymilvus: what it refuses is told in one line."""
+
+import logging
+import re
+import urllib.parse
+from typing import Any
+
+from simsearch import errors
+from simsearch.index import milvus_filter, milvus_rows
+
+INDEX = {"index_type": "HNSW", "metric_type": "COSINE"}
+LONGEST = 65_535  # Bytes of a VARCHAR.
+
+
+class Server:
+    """A connection to the server that holds an index.
+
+    Attributes:
+        url: The index's, without a password.
+        prefix: What the names of its collections begin with.
+    """
+
+    def __init__(self, url: str) -> None:
+        """Connects.
+
+        Args:
+            url: http://[USER:PASSWORD@]HOST:PORT[/PREFIX].
+
+        Raises:
+            UsageError: Where the prefix cannot begin a name, or pymilvus is not installed.
+            RunError: Where no server answers.
+        """
+        parts = urllib.parse.urlsplit(url)
+        self.prefix = parts.path.strip("/") or "simsearch"
+        if not re.fullmatch(r"[A-Za-z_]\w*", self.prefix, flags=re.ASCII):
+            raise errors.UsageError(
+                f"--index=milvus:{parts.scheme}://{parts.hostname}/{self.prefix} must end in a "
+                "collection's name, of letters, digits and _"
+            )
+        host = parts.netloc.rpartition("@")[2]
+        self.url = f"milvus:{parts.scheme}://{host}/{self.prefix}"
+        self._pymilvus = _library()
+        token = ""
+        if parts.username:
+            user, password = map(urllib.parse.unquote, (parts.username, parts.password or ""))
+            token = f"{user}:{password}"
+        try:
+            self._client = self._pymilvus.MilvusClient(
+                uri=f"{parts.scheme}://{host}", token=token, timeout=20
+            )
+        except self._pymilvus.MilvusException as error:
+            raise errors.RunError(
+                f"expected a Milvus server at {self.url}, but {_said(error)}; start it, or "
+                "check --index"
+            ) from error
+
+    def call(self, method: str, *arguments: Any, **options: Any) -> Any:
+        """Calls the client.
+
+        Raises:
+            RunError: Where the server refuses, in one line.
+        """
+        try:
+            return getattr(self._client, method)(*arguments, **options)
+        except self._pymilvus.MilvusException as error:
+            raise errors.RunError(
+                f"Milvus at {self.url} refused {method}: {_said(error)}"
+            ) from error
+
+    def create_texts(self, collection: str) -> None:
+        """Makes a collection of texts by id, where there is none."""
+        if self.call("has_collection", collection):
+            return
+        kinds = self._pymilvus.DataType
+        schema = self._client.create_schema(auto_id=False, enable_dynamic_field=False)
+        schema.add_field("id", kinds.VARCHAR, is_primary=True, max_length=256)
+        schema.add_field("text", kinds.VARCHAR, max_length=LONGEST)
+        # A collection must have a vector.
+        schema.add_field("vector", kinds.FLOAT_VECTOR, dim=2)
+        self._create(collection, schema)
+
+    def create_rows(self, collection: str, *, embedding_size: int) -> None:
+        """Makes a collection of rows, as `milvus_rows` writes them, with their index."""
+        kinds = self._pymilvus.DataType
+        schema = self._client.create_schema(auto_id=False, enable_dynamic_field=False)
+        schema.add_field("id", kinds.VARCHAR, is_primary=True, max_length=256)
+        for name in (*milvus_rows.TEXTS, "thumbnail"):
+            schema.add_field(name, kinds.VARCHAR, max_length=LONGEST)
+        schema.add_field("size", kinds.DOUBLE)
+        for name in milvus_rows.INTEGERS:
+            schema.add_field(name, kinds.INT64)
+        schema.add_field(milvus_filter.JSON_FIELD, kinds.JSON)
+        schema.add_field("vector", kinds.FLOAT_VECTOR, dim=embedding_size)
+        self._create(collection, schema)
+
+    def close(self) -> None:
+        """Lets go of the connection."""
+        self._client.close()
+
+    def _create(self, collection: str, schema: Any) -> None:
+        parameters = self._client.prepare_index_params()
+        parameters.add_index("vector", params={"M": 16, "efConstruction": 200}, **INDEX)
+        self.call(
+            "create_collection",
+            collection,
+            schema=schema,
+            index_params=parameters,
+            num_shards=1,
+            consistency_level="Bounded",
+        )
+
+
+def _library() -> Any:
+    try:
+        import pymilvus
+    except ImportError as error:
+        raise errors.UsageError(
+            "an index at milvus: needs pymilvus; install it with "
+            "`pip install -r requirements-milvus.txt`"
+        ) from error
+    # It prints every refusal with a traceback besides raising it.
+    logging.getLogger("pymilvus").setLevel(logging.CRITICAL)
+    return pymilvus
+
+
+def _said(error: Exception) -> str:
+    return errors.one_line(getattr(error, "message", "") or error)

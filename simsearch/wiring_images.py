@@ -1,0 +1,186 @@
+"""From a configuration to the images that it names, and to the batches that are made of them."""
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from simsearch import preprocessing, wiring
+from simsearch.config import Config
+from simsearch.data import balanced, class_splits, duplicates, evaluation, sampling, sources
+from simsearch.data import batch as batch_lib
+from simsearch.data import corrupt as corrupt_lib
+
+
+def load_splits(config: Config, *, for_training: bool = False) -> dict[str, sources.Split]:
+    """Returns the splits "train", "validation" and "test" of the configured images.
+
+    Args:
+        config: The run's configuration.
+        for_training: Whether to stop where it may be that others are found the next time.
+
+    Raises:
+        UsageError: Where there are no such images.
+        RunError: Where it stops.
+    """
+    splits = source_splits(config)
+    if not config.data.drop_duplicates:
+        return splits
+    folder = os.path.join(wiring.cache_dir(config), "duplicates")
+    return duplicates.drop_from_train(splits, cache_dir=folder, must_be_final=for_training)
+
+
+def source_splits(config: Config) -> dict[str, sources.Split]:
+    """Returns the same with every image of the source, copies of held-out ones included."""
+    data = config.data
+    found = sources.load(
+        data.source,
+        path=data.path,
+        valid_fraction=data.valid_fraction,
+        test_fraction=data.test_fraction,
+        split_seed=data.split_seed,
+        image_column=data.image_column,
+        label_column=data.label_column,
+        cache_dir=os.path.join(wiring.cache_dir(config), "datasets"),
+    )
+    if data.split == "image":
+        return found
+    return class_splits.by_class(
+        found,
+        valid_class_fraction=data.valid_class_fraction,
+        test_class_fraction=data.test_class_fraction,
+        valid_classes=_names(data.valid_classes),
+        test_classes=_names(data.test_classes),
+        split_seed=data.split_seed,
+    )
+
+
+def describe_splits(config: Config, splits: Mapping[str, sources.Split]) -> str:
+    """Returns one line: images and classes of each split, and whether classes are shared."""
+    return class_splits.describe(splits, config.data.split)
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def sample_rows(
+    config: Config, labels: np.ndarray, *, confusion: np.ndarray | None = None
+) -> Callable[[int], np.ndarray]:
+    """Returns the function from a step to the rows of its batch.
+
+    Args:
+        config: The run's configuration.
+        labels: Classes of the training images, int [N].
+        confusion: Of the last validation, int [C, C]; read by sampling.mode=hard_classes alone.
+    """
+    options = {"seed": sampling_seed(config), "batch_size": config.train.batch_size}
+    per_class = {"samples_per_class": config.sampling.samples_per_class}
+    match config.sampling.mode:
+        case "triplets":
+            return sampling.triplets(labels, **options)
+        case "class_balanced":
+            return balanced.class_balanced(labels, **options)
+        case "hard_classes":
+            hard = {"hard_fraction": config.sampling.hard_fraction, "confusion": confusion}
+            return balanced.hard_classes(labels, **options, **per_class, **hard)
+        case _:
+            return sampling.classes_by_samples(labels, **options, **per_class)
+
+
+def image_loader(config: Config, split: sources.Split) -> Callable[[int], np.ndarray]:
+    """Returns the function from a row to its decoded image, with the configured cache."""
+    # TensorFlow takes seconds to import, and only training needs it.
+    from simsearch.data import pipeline
+
+    data = preprocessing.resolve(config).data
+    return pipeline.loader(
+        split,
+        resize_mode=data.resize_mode,
+        resize_size=data.resize_size,
+        max_pixels=data.max_pixels,
+        interpolation=data.interpolation,
+        cache=data.cache,
+        cache_dir=os.path.join(wiring.cache_dir(config), "images"),
+    )
+
+
+def train_batches(
+    config: Config,
+    split: sources.Split,
+    *,
+    rows_of_step: Callable[[int], np.ndarray],
+    start_step: int,
+    end_step: int,
+    load: Callable[[int], np.ndarray],
+    corrupt: corrupt_lib.CorruptLog,
+) -> Iterator[batch_lib.Batch]:
+    """Yields the augmented batches from `start_step` up to `end_step`, which is none of them.
+
+    Args:
+        config: The run's configuration.
+        split: The training images.
+        rows_of_step: As `sample_rows` returns it.
+        start_step: The first batch.
+        end_step: Where the batches end.
+        load: As `image_loader` returns it.
+        corrupt: Collects the rows that could not be read.
+    """
+    from simsearch.data import pipeline
+
+    data = preprocessing.resolve(config).data
+    return pipeline.train_batches(
+        split,
+        sample_rows=rows_of_step,
+        seed=sampling_seed(config),
+        start_step=start_step,
+        num_steps=end_step - start_step,
+        # Touvron et al., Fixing the Train-Test Resolution Discrepancy, 2019.
+        image_size=data.train_image_size or data.image_size,
+        augmentation=_augmentation(config),
+        load=load,
+        on_corrupt=data.on_corrupt,
+        corrupt=corrupt,
+        mixup_alpha=config.augment.mixup_alpha,
+        prefetch=data.prefetch_batches,
+    )
+
+
+def sampling_seed(config: Config) -> int:
+    """Returns the seed of the batches and the augmentation."""
+    return config.train.seed if config.sampling.seed < 0 else config.sampling.seed
+
+
+def _augmentation(config: Config) -> Any:
+    from simsearch.data import augment, erasing, policies
+
+    values = vars(config.augment)
+
+    def fields(kind: Any, prefix: str = "") -> dict[str, Any]:
+        return {name: values[prefix + name] for name in kind._fields if prefix + name in values}
+
+    parts = {
+        "policy": policies.Policy(name=values["policy"], **fields(policies.Policy, "policy_")),
+        "erasing": erasing.Erasing(**fields(erasing.Erasing, "erase_")),
+    }
+    return augment.Augmentation(**fields(augment.Augmentation) | parts)
+
+
+def eval_batches(
+    config: Config, split: sources.Split, *, corrupt: corrupt_lib.CorruptLog
+) -> Iterator[batch_lib.Batch]:
+    """Yields a split's images in row order, never augmented, the last batch padded."""
+    data = preprocessing.resolve(config).data
+    return evaluation.eval_batches(
+        split,
+        batch_size=config.eval.batch_size,
+        image_size=data.image_size,
+        resize_mode=data.resize_mode,
+        resize_size=data.resize_size,
+        max_pixels=data.max_pixels,
+        on_corrupt=data.on_corrupt,
+        corrupt=corrupt,
+        num_threads=data.num_threads or os.cpu_count() or 1,
+        interpolation=data.interpolation,
+    )
