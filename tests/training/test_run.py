@@ -99,7 +99,7 @@ def test_batches_after_a_validation_know_its_confusion(tmp_path, monkeypatch):
     informed = list(FED)
     real = wiring_images.sample_rows
     monkeypatch.setattr(
-        wiring, "sample_rows", lambda config, labels, confusion: real(config, labels)
+        wiring_images, "sample_rows", lambda config, labels, confusion: real(config, labels)
     )
     fit(tmp_path / "blind", monkeypatch)
     assert all(np.array_equal(a, b) for a, b in zip(informed[:5], FED[:5], strict=True))
@@ -111,7 +111,9 @@ def test_other_samplers_run_on_without_a_stop_at_validations(tmp_path, monkeypat
     made = []
     real = wiring_images.train_batches
     monkeypatch.setattr(
-        wiring, "train_batches", lambda *args, **k: made.append(k["end_step"]) or real(*args, **k)
+        wiring_images,
+        "train_batches",
+        lambda *args, **k: made.append(k["end_step"]) or real(*args, **k),
     )
     assert fit(tmp_path / "run", monkeypatch, **{"sampling.mode": mode})[0] == 15
     assert made == [15]
