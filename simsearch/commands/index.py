@@ -36,8 +36,8 @@ def main(
     """
     if not images:
         raise errors.UsageError("--mode=index needs --images=DIR, the folder of images to index")
-    # A wrong path is told before the model is loaded.
-    files.root_of(images)
+    # A wrong path is told before the model is loaded, and before an index is made.
+    files.check(files.root_of(images))
     if labels is not None:
         metadata_lib.read_csv(labels)
     with Index.open(

@@ -8,6 +8,7 @@ text says, since a stranger would make use of the difference.
 
 from __future__ import annotations
 
+import math
 import re
 
 from simsearch.data import jpeg_markers
@@ -28,6 +29,9 @@ MOST_COMMENTS = 4000
 # Of a TIFF: entries of its directory, and numbers in them; a strip of pixels takes two.
 MOST_TAGS = 4096
 MOST_VALUES = 2**17
+# Pixels of a tile, which is decoded whole however small the image is; writers have 128 to 1,024
+# squared.
+MOST_TILE_PIXELS = 2**24
 
 _PIXELS, _END = (b"IDAT", b"fdAT", b"fcTL"), b"IEND"
 _CHUNK_NAME = re.compile(rb"\w{4}")
@@ -39,6 +43,9 @@ _PNM_HEADER = {count: re.compile(rb"P\w+" + count * _PNM_NUMBER + rb"\s") for co
 # Types of TIFF whose values become Python objects one by one, and the tags whose always do.
 _NUMBER_TYPES = (3, 4, 5, 6, 8, 9, 10, 11, 12, 13, 16)
 _OFFSET_TAGS = (273, 324)
+# The sides of a tile, and the bytes of the types that they may have.
+_TILE_TAGS = (322, 323)
+_SIDE_BYTES = {3: 2, 4: 4, 16: 8}
 
 
 def complaint(encoded: bytes) -> str:
@@ -159,12 +166,20 @@ def _tiff(encoded: bytes) -> str:
     if count > MOST_TAGS:
         return f"it has more than {MOST_TAGS} tags"
     values = 0
+    sides = dict.fromkeys(_TILE_TAGS, 0)
     for i in range(count):
         place = start + i * tag_bytes
-        if number(place + 2, 2) in _NUMBER_TYPES or number(place, 2) in _OFFSET_TAGS:
-            amount = number(place + 4, wide)
+        tag, kind, amount = number(place, 2), number(place + 2, 2), number(place + 4, wide)
+        if tag in sides:
+            if kind not in _SIDE_BYTES or amount != 1:
+                return "a side of its tiles is no whole number"
+            # Which of several counts is left open here.
+            sides[tag] = max(sides[tag], number(place + 4 + wide, _SIDE_BYTES[kind]))
+        if kind in _NUMBER_TYPES or tag in _OFFSET_TAGS:
             # PIL skips what is larger than the file, such as a damaged count.
             values += amount if amount <= len(encoded) else 0
+    if math.prod(sides.values()) > MOST_TILE_PIXELS:
+        return f"its tiles have more than {MOST_TILE_PIXELS} pixels"
     return f"it has more than {MOST_VALUES} numbers in its tags" if values > MOST_VALUES else ""
 
 

@@ -125,6 +125,7 @@ def _parts(url: str) -> urllib.parse.SplitResult:
     try:
         parts = urllib.parse.urlsplit(url.strip())
         _ = parts.port  # Parsed here: a port that is no number raises.
+        url.encode()  # As does a byte of the command line that is no UTF-8.
     except ValueError as error:
         raise RefusedUrl(f"this is no URL: {error}") from error
     if parts.scheme not in _PORTS:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Literal, TypeVar
 
 import numpy as np
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from simsearch.data import containers
 
@@ -56,6 +56,8 @@ _TRANSPOSES = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+# Colour profiles and XMP of some megabytes are in use; PIL reads one. `containers` bounds how many.
+PngImagePlugin.MAX_TEXT_CHUNK = 2**24
 _PIL_WARNINGS = ("ignore", None, Warning, re.compile(r"PIL\."), 0)
 _warnings_lock = threading.Lock()
 

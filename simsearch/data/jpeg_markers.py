@@ -13,6 +13,8 @@ MOST_SCANS = 50
 MOST_SEGMENTS = 4000
 # PIL appends each to those before, by copying. One is usual.
 MOST_EXIF = 16
+# Of Photoshop's blocks, each of which PIL makes objects of; a file has under a hundred.
+MOST_BLOCKS = 20_000
 # Bytes between segments, which PIL reads one by one. Cameras align with a few kilobytes.
 MOST_FILLERS = 2**18
 
@@ -23,13 +25,13 @@ MOST_FILLERS = 2**18
 _MARKER = re.compile(rb"\xff([\xc0-\xcf\xd8-\xfe])")
 # PIL takes these for markers without a length, and libjpeg for an error.
 _BARE = frozenset(b"\xc8\xd8\xd9" + bytes(range(0xF0, 0xFE)))
-_START_OF_SCAN, _END, _APP1 = 0xDA, 0xD9, 0xE1
+_START_OF_SCAN, _END, _APP1, _APP13 = 0xDA, 0xD9, 0xE1, 0xED
 
 
 def complaint(encoded: bytes) -> str:
     """Returns what a JPEG has more of than a photo could want, "" where there is nothing."""
     has_few_scans = encoded.count(bytes([0xFF, _START_OF_SCAN])) <= MOST_SCANS
-    scans = exif = fillers = 0
+    scans = exif = blocks = fillers = 0
     place = 2
     for _ in range(MOST_SEGMENTS + 1):
         # In a scan anything goes on as long as it likes.
@@ -52,4 +54,8 @@ def complaint(encoded: bytes) -> str:
         place = found.end()
         if kind not in _BARE:
             place += max(2, int.from_bytes(encoded[place : place + 2]))
+        if kind == _APP13:
+            blocks += encoded.count(b"8BIM", found.end(), place)
+        if blocks > MOST_BLOCKS:
+            return f"it has more than {MOST_BLOCKS} of Photoshop's blocks"
     return f"it has more than {MOST_SEGMENTS} segments"

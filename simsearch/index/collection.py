@@ -171,7 +171,7 @@ class Index:
 
     def add(
         self,
-        images: Sequence[str | os.PathLike | bytes],
+        images: queries.Query | Sequence[queries.Query],
         *,
         labels: Sequence[str | None] | None = None,
         paths: Sequence[str | None] | None = None,
@@ -182,22 +182,24 @@ class Index:
         An image with the same content as one that was added before takes its place.
 
         Args:
-            images: Paths, or encoded bytes.
+            images: Paths, or encoded bytes; or a single one.
             labels: Class of each; None: none.
             paths: Name of each; None: the file's name, or the id.
             metadata: Further columns of each.
 
         Raises:
             CorruptImage: Where one cannot be read; none is added then.
-            UsageError: Where a file is not there, or metadata cannot be stored.
+            UsageError: Where a file is not there, metadata cannot be stored, or there are more or
+                fewer labels than images.
         """
-        rows = incoming.rows(images, self.embedder, labels=labels, paths=paths, metadata=metadata)
+        columns = {"labels": labels, "paths": paths, "metadata": metadata}
+        rows = incoming.rows(queries.as_list(images), self.embedder, columns)
         self._rows.upsert(list({row.record.id: row for row in rows}.values()))
         return [row.record.id for row in rows]
 
-    def remove(self, ids: Sequence[str]) -> int:
+    def remove(self, ids: str | Sequence[str]) -> int:
         """Removes images by id and returns how many there were; no search finds them any more."""
-        return self._rows.delete(list(dict.fromkeys(ids)))
+        return self._rows.delete(list(dict.fromkeys([ids] if isinstance(ids, str) else ids)))
 
     def search(
         self,
@@ -228,6 +230,7 @@ class Index:
         liked, unliked = queries.as_list(query), queries.as_list(unlike)
         if not liked:
             raise errors.UsageError("a search needs at least one query")
+        rows_lib.check_top_k(top_k)  # Here, since more are looked for below.
         where = filters.resolve(filter)
         options: dict[str, Any] = {
             "embed_images": self.embed_queries,
@@ -243,7 +246,7 @@ class Index:
         (found,) = self._rows.nearest(vector[None], top_k=top_k + len(asked), where=where)
         return self._judge.answer([hit for hit in found if hit.record.id not in asked][:top_k])
 
-    def embed_queries(self, images: Sequence[str | os.PathLike | bytes | np.ndarray]) -> np.ndarray:
+    def embed_queries(self, images: Sequence[queries.Query | np.ndarray]) -> np.ndarray:
         """Returns the embeddings of query images, float32 [N, D].
 
         Args:

@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from simsearch import errors
@@ -64,6 +64,12 @@ def root_of(images_dir: str | os.PathLike) -> str:
     return root
 
 
+def check(root: str) -> None:
+    """Raises what `find` would, without going through the whole folder."""
+    if next(_images_below(root), None) is None:
+        raise _none_below(root)
+
+
 def find(root: str) -> list[File]:
     """Returns the images below a folder, sorted by path; none is opened.
 
@@ -72,21 +78,29 @@ def find(root: str) -> list[File]:
         UsageError: Where there is no image: more likely a disk that is not there than the wish
             to empty an index.
     """
-    try:
-        found = sorted(folder_lib.images_below(root))
-    except OSError as error:
-        raise errors.RunError(
-            f"expected to list the images below {root}, but {error.strerror}: {error.filename}; "
-            "check its permissions"
-        ) from error
+    found = sorted(_images_below(root))
     if not found:
-        extensions = ", ".join(sorted(folder_lib.EXTENSIONS))
-        raise errors.UsageError(f"expected images below {root}, found none ({extensions})")
+        raise _none_below(root)
     files = []
     for path, (size, modified_ns) in found:
         relative = storable(os.path.relpath(path, root).replace(os.sep, "/"))
         files.append(File(file_id(root, relative), relative, size, modified_ns, path))
     return files
+
+
+def _images_below(root: str) -> Iterator[tuple[str, tuple[int, int]]]:
+    try:
+        yield from folder_lib.images_below(root)
+    except OSError as error:
+        raise errors.RunError(
+            f"expected to list the images below {root}, but {error.strerror}: {error.filename}; "
+            "check its permissions"
+        ) from error
+
+
+def _none_below(root: str) -> errors.UsageError:
+    extensions = ", ".join(sorted(folder_lib.EXTENSIONS))
+    return errors.UsageError(f"expected images below {root}, found none ({extensions})")
 
 
 def storable(text: str) -> str:

@@ -9,7 +9,7 @@ turns that into true. Numbers compare as float64, text by code points.
 import math
 import re
 from collections.abc import Callable, Iterator, Sequence
-from typing import Literal
+from typing import Literal, get_args
 
 from simsearch import errors
 from simsearch.index import filter_tokens, filter_tree
@@ -27,6 +27,7 @@ from simsearch.index.record import FIELDS as FIELDS
 _MAX_DEPTH = 50
 # Of a tree that was built by hand: more than any text gives, and less than Python's stack holds.
 _MAX_TREE_DEPTH = 4 * _MAX_DEPTH
+_OPERATORS = get_args(filter_tree.Operator)
 _SAME = {"==": "=", "<>": "!="}
 
 Where = str | Filter | None  # As a caller gives it: text, a tree, or none.
@@ -78,6 +79,10 @@ def _check(tree: Filter, *, depth: int = 0) -> None:
         case Compare() | In() | Exists():
             if not re.fullmatch(r"[^\W\d]\w*", tree.field):
                 raise errors.UsageError(f"a filter's field must be a name, not {tree.field!r}")
+            if isinstance(tree, Compare) and tree.operator not in _OPERATORS:
+                raise errors.UsageError(
+                    f"a filter compares with one of {' '.join(_OPERATORS)}, not {tree.operator!r}"
+                )
             values = tree.values if isinstance(tree, In) else ()
             for value in (tree.value,) if isinstance(tree, Compare) else values:
                 if not isinstance(value, str) and not _is_finite(value):

@@ -1,9 +1,8 @@
 """From the bytes of an image to what an index stores of it."""
 
-import os
 import pathlib
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -37,30 +36,35 @@ def load(encoded: bytes, embedder: embed.Embedder) -> Loaded:
 
 
 def rows(
-    images: Sequence[str | os.PathLike | bytes],
+    images: Sequence[queries.Query],
     embedder: embed.Embedder,
-    *,
-    labels: Sequence[str | None] | None,
-    paths: Sequence[str | None] | None,
-    metadata: Sequence[Mapping[str, Value] | None] | None,
+    columns: Mapping[str, Sequence[Any] | None],
 ) -> list[Row]:
-    """Returns the rows of images that come without a folder; arguments as for `Index.add`.
+    """Returns the rows of images that come without a folder.
+
+    Args:
+        images: Paths, or encoded.
+        embedder: What embeds them.
+        columns: labels, paths and metadata, as `Index.add` takes them.
 
     Raises:
         CorruptImage: Where one cannot be read.
-        UsageError: Where a file is not there, or metadata cannot be stored.
+        UsageError: Where a file is not there, metadata cannot be stored, or a column is not of one
+            value for each image.
     """
     count = len(images)
-    columns = []
-    for name, column in (("labels", labels), ("paths", paths), ("metadata", metadata)):
+    filled = []
+    for name, column in columns.items():
+        if isinstance(column, str | Mapping):
+            raise errors.UsageError(f"{name} must be a list, of one for each image")
         if column is not None and len(column) != count:
             raise errors.UsageError(f"{count} images came with {len(column)} {name}")
-        columns.append([None] * count if column is None else column)
+        filled.append([None] * count if column is None else column)
     max_pixels = embedder.config.data.max_pixels
     encoded = [queries.read(image, crop=None, max_pixels=max_pixels) for image in images]
     vectors = queries.embed_encoded(embedder, encoded)
     made = []
-    for i, (label, path, extra) in enumerate(zip(*columns, strict=True)):
+    for i, (label, path, extra) in enumerate(zip(*filled, strict=True)):
         name = None if isinstance(images[i], bytes) else pathlib.Path(images[i]).name
         made.append(
             _row(encoded[i], vectors[i], embedder, path=path or name, label=label, extra=extra)

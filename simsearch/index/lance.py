@@ -111,9 +111,11 @@ class LanceEngine:
             query = (
                 query.distance_type("cosine").limit(top_k).select([*lance_rows.RECORD, "_distance"])
             )
-            # Enough of an IVF's lists and of a graph's candidates for a recall near the exact; a
-            # graph must hold as many candidates as are refined.
-            query = query.nprobes(32).refine_factor(_REFINE).ef(max(128, _REFINE * top_k))
+            # Enough of an IVF's lists and of a graph's candidates for a recall near the exact, and
+            # more lists (0: without a bound) where a filter leaves too few rows in those; a graph
+            # must hold as many candidates as are refined.
+            query = query.minimum_nprobes(32).maximum_nprobes(0)
+            query = query.refine_factor(_REFINE).ef(max(128, _REFINE * top_k))
             if sql is not None:
                 query = query.where(sql, prefilter=True)
             with _planning(where):
@@ -228,6 +230,12 @@ class LanceEngine:
             raise errors.RunError(
                 f"the index {self._path} must be a folder that can be written: "
                 f"{error.strerror or error}"
+            ) from error
+        except RuntimeError as error:
+            if "No space left on device" not in str(error):
+                raise
+            raise errors.RunError(
+                f"the disk of the index {self._path} is full; free some of it and run this again"
             ) from error
 
     def _sql(self, where: filters.Filter) -> str:

@@ -6,6 +6,7 @@ from simsearch.index import filter_tree, filters
 
 # A metadata column exists once for each type, so that no image's value changes another's type.
 PREFIXES = {"text": "s_", "number": "n_", "boolean": "b_"}
+_NEVER = "(1 = 0)"
 
 
 def column(name: str, kind: str) -> str:
@@ -38,13 +39,13 @@ def _render(tree: filters.Filter, columns: Collection[str], fields: Collection[s
         case filters.Exists(field):
             names = [field] if field in fields else [column(field, k) for k in PREFIXES]
             there = [f"{_quoted(name)} IS NOT NULL" for name in names if name in columns]
-            return f"({' OR '.join(there)})" if there else "(1 = 0)"
+            return f"({' OR '.join(there)})" if there else _NEVER
         case filters.In(field, values):
             by_kind: dict[str, list[filters.Constant]] = {}
             for value in values:
                 by_kind.setdefault(filters.kind(value), []).append(value)
             parts = [_in(field, k, v, columns, fields) for k, v in by_kind.items()]
-            return f"({' OR '.join(parts)})"
+            return f"({' OR '.join(parts)})" if parts else _NEVER
         case filters.Compare(field, operator, value):
             return _compare(field, operator, value, columns, fields)
 
@@ -59,7 +60,7 @@ def _compare(
     name = _column(field, filters.kind(value), columns, fields)
     is_order = operator not in ("=", "!=")
     if name is None or (is_order and isinstance(value, bool)):
-        return "(1 = 0)"
+        return _NEVER
     return f"({_quoted(name)} IS NOT NULL AND {_quoted(name)} {operator} {_constant(value)})"
 
 
@@ -72,7 +73,7 @@ def _in(
 ) -> str:
     name = _column(field, kind, columns, fields)
     if name is None:
-        return "(1 = 0)"
+        return _NEVER
     listed = ", ".join(map(_constant, values))
     return f"({_quoted(name)} IS NOT NULL AND {_quoted(name)} IN ({listed}))"
 

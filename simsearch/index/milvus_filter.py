@@ -46,7 +46,7 @@ def _render(tree: filters.Filter) -> str:
             for value in values:
                 by_kind.setdefault(filters.kind(value), []).append(value)
             parts = [_guarded(field, k, f"in [{_listed(v)}]") for k, v in by_kind.items()]
-            return f"({' or '.join(parts)})"
+            return f"({' or '.join(parts)})" if parts else _NEVER
         case filters.Compare(field, operator, value):
             kind = filters.kind(value)
             if kind == "boolean" and operator not in ("=", "!="):

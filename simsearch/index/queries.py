@@ -58,6 +58,8 @@ def read(query: Query, *, crop: Box | None, max_pixels: int) -> bytes:
         UsageError: Where there is no such file, or nothing of it lies in the region.
         CorruptImage: Where it has to be cropped and cannot be read.
     """
+    if crop is not None and len(crop) != 4:
+        raise errors.UsageError(f"--crop {REGION_FORM}")
     try:
         encoded = query if isinstance(query, bytes) else pathlib.Path(query).read_bytes()
         return encoded if crop is None else views.crop(encoded, crop, max_pixels=max_pixels)

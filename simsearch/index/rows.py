@@ -19,6 +19,12 @@ _CHANGED_SHARE = 0.2
 _FEWEST_TO_INDEX = 1_000
 
 
+def check_top_k(top_k: int) -> None:
+    """Raises UsageError where no results are asked for."""
+    if top_k < 1:
+        raise errors.UsageError(f"top_k={top_k} must be at least 1")
+
+
 class Rows:
     """Writes to the engine and the view alike; threads may share it."""
 
@@ -102,8 +108,7 @@ class Rows:
         self, vectors: np.ndarray, *, top_k: int, where: filters.Filter | None
     ) -> list[list[Found]]:
         """Returns the rows most similar to each of vectors, float32 [Q, D], best first."""
-        if top_k < 1:
-            raise errors.UsageError(f"top_k={top_k} must be at least 1")
+        check_top_k(top_k)
         with self._lock:
             if self._view is None:
                 return self.engine.search(vectors, top_k=top_k, where=where)

@@ -9,6 +9,7 @@ from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
+from simsearch import errors, progress
 from simsearch.serve import intake
 from simsearch.serve.service import Service
 
@@ -20,7 +21,7 @@ def add(application: fastapi.FastAPI, service: Service) -> None:
     application.add_exception_handler(HTTPException, _refused)
     application.add_exception_handler(exceptions.RequestValidationError, _invalid)
     application.add_exception_handler(ClientDisconnect, _gone)
-    application.add_exception_handler(RuntimeError, _taken_over(service))
+    application.add_exception_handler(RuntimeError, _without_index(service))
     application.add_exception_handler(Exception, _failed)
 
 
@@ -37,16 +38,27 @@ async def _gone(_: fastapi.Request, __: ClientDisconnect) -> Response:
     return Response(status_code=_CLIENT_GONE)
 
 
-def _taken_over(service: Service) -> Callable[..., Any]:
-    """Returns what answers where the index is gone since another model's took its place."""
+def _without_index(service: Service) -> Callable[..., Any]:
+    """Returns what answers where the index is gone or refuses.
 
-    async def taken_over(_: fastapi.Request, error: Exception) -> JSONResponse:
-        successor = await service.successor()
-        if successor is None:
+    Another model's may have taken its place, its disk be full or its server be down.
+    """
+
+    async def without_index(_: fastapi.Request, error: Exception) -> JSONResponse:
+        try:
+            successor = await service.successor()
+        except errors.RunError:
+            successor = None  # What refused before refuses this too.
+        if successor is not None:
+            words = f"the index is now of {successor}; restart the server"
+        elif isinstance(error, errors.RunError):
+            progress.log.error("%s", error)
+            words = "the index refuses this at the moment; the server's own messages say why"
+        else:
             raise error
-        return JSONResponse({"detail": f"the index is now of {successor}; restart the server"}, 503)
+        return JSONResponse({"detail": words}, 503)
 
-    return taken_over
+    return without_index
 
 
 async def _failed(_: fastapi.Request, error: Exception) -> JSONResponse:

@@ -81,6 +81,16 @@ def tiff(tags, *, values=b"", is_big=False):
     return (head + body).ljust(1000, b"\0") + values
 
 
+def tiles(width, height):
+    """Returns a TIFF of 100 grey pixels a side in one tile of another size, as it is stored."""
+    tags = [(256, 4, 1, 100), (257, 4, 1, 100), (258, 3, 1, 8), (259, 3, 1, 1), (262, 3, 1, 1)]
+    tags += [(277, 3, 1, 1), (322, 3, 1, width), (323, 3, 1, height), (324, 4, 1, 1000)]
+    tags += [(325, 4, 1, width * height)]
+    head = b"II*\0" + struct.pack("<LH", 8, len(tags))
+    body = b"".join(struct.pack("<HHLL", *tag) for tag in tags) + bytes(4)
+    return (head + body).ljust(1000, b"\0") + b"\x80" * width * height
+
+
 def bmp_of_runs(width, height, data):
     """Returns a BMP whose pixels are runs."""
     head = struct.pack("<IiiHHIIIIII", 40, width, height, 1, 8, 1, len(data), 0, 0, 256, 0)

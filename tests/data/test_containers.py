@@ -90,6 +90,24 @@ BOMBS = {
         lambda: b"II+\0" + struct.pack("<HHQQ", 8, 0, 16, 50_000) + bytes(20 * 50_000),
         "more than 4096 tags",
     ),
+    "tiff of a large tile around a small image": (
+        lambda: bombs.tiff([(322, 4, 1, 46_000), (323, 3, 1, 4096), (324, 4, 1, 8)]),
+        "its tiles have more than 16777216 pixels",
+    ),
+    "bigtiff of the same": (
+        lambda: bombs.tiff([(322, 16, 1, 2**32), (323, 4, 1, 1), (324, 4, 1, 8)], is_big=True),
+        "its tiles have more than 16777216 pixels",
+    ),
+    "tiff of a tile with a side of another type": (
+        lambda: bombs.tiff([(322, 9, 1, 46_000), (323, 4, 1, 46_000), (324, 4, 1, 8)]),
+        "no whole number",
+    ),
+    "jpeg of tiny blocks": (
+        lambda: bombs.jpeg(
+            bombs.segment(0xED, b"Photoshop 3.0\0" + (b"8BIM\0\1" + bytes(6)) * 5_000), 6
+        ),
+        "more than 20000 of Photoshop's blocks",
+    ),
     "jpeg of fillers": (lambda: bombs.jpeg(b"\xff", 1_000_000), "262144 bytes of filling"),
     "jpeg of nothing": (
         lambda: bombs.jpeg(b"\xff\xef\0\2" + bytes(1_000_000)),
@@ -233,6 +251,14 @@ ORDINARY = {
         *(bombs.chunk(b"tEXt", b"word\0many more") for _ in range(300)),
         bombs.chunk(b"iCCP", b"sRGB\0\0" + zlib.compress(bytes(3000))),
     ),
+    "large profile and text": lambda: bombs.png(
+        bombs.chunk(b"iCCP", b"printer\0\0" + zlib.compress(bytes(3_000_000))),
+        bombs.chunk(b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0" + zlib.compress(bytes(3_000_000))),
+    ),
+    "blocks of an editor": lambda: bombs.jpeg(
+        bombs.segment(0xED, b"Photoshop 3.0\0" + (b"8BIM\4\4" + bytes(6)) * 60)
+    ),
+    "tiles": lambda: bombs.tiles(128, 256),
     "gif with words": gif_with_words,
     "gif with loops": lambda: encode(photo(), "GIF", loop=0, duration=10),
     "tiff of a strip a row": lambda: encode(photo(), "TIFF", tiffinfo={278: 1}),

@@ -132,6 +132,7 @@ def test_a_server_that_drips_is_cut_off_at_the_time_limit(site):
         "http://user:secret@example.org/",
         "http://example.org:port/",
         "http://[::1/",
+        "http://127.0.0.1/\udcff",
     ],
 )
 def test_what_is_no_plain_web_address_is_refused(url):

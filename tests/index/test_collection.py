@@ -178,6 +178,12 @@ def test_adds_and_removals_are_seen_at_once_and_by_other_processes(index, folder
             assert id_ not in [hit.id for hit in one.search(tmp_path / "x.png", top_k=20).hits]
 
 
+def test_one_image_needs_no_list(index, folder, tmp_path):
+    (id_,) = index.add(str(folder / "a" / "0.png"), labels=["x"])
+    assert index.count("label = 'x'") == 1 and len(index) == 13
+    assert index.remove(id_) == 1 and len(index) == 12
+
+
 def test_stored_images_are_queries_and_not_their_own_results(index, folder, embedder):
     ids = index.ids("label = 'a'")
     answer = index.search([f"id:{ids[0]}", f"id:{ids[1]}"], top_k=20, unlike=f"id:{ids[2]}")
@@ -229,10 +235,14 @@ def test_mistakes_are_told_in_one_line(index, folder, tmp_path):
         (lambda: index.sync(tmp_path / "missing"), "does not exist"),
         (lambda: index.search("no.png"), "the query no.png must be an image file"),
         (lambda: index.search([]), "at least one query"),
-        (lambda: index.search(b"x", top_k=0), "not an image"),
+        (lambda: index.search(b"x"), "not an image"),
         (lambda: index.search(folder / "a" / "0.png", filter="label ="), "expected a number"),
         (lambda: index.add([folder / "a" / "0.png"], metadata=[{"path": 1}]), "metadata column"),
         (lambda: index.add([folder / "a" / "0.png"], labels=[]), "1 images came with 0 labels"),
+        (lambda: index.add(folder / "a" / "0.png", labels="a"), "labels must be a list"),
+        (lambda: index.search(b"x", top_k=0), "top_k=0 must be at least 1"),
+        (lambda: index.search(f"id:{index.ids()[0]}", top_k=0), "top_k=0 must be at least 1"),
+        (lambda: index.search(folder / "a" / "0.png", crop=(0, 0, 1)), "x,y,width,height"),
         (lambda: simsearch.Index.open("pickle:x"), "names no engine"),
     ]
     for act, message in mistakes:

@@ -100,6 +100,10 @@ def test_indexing_says_what_changed_and_how_to_go_on(workdir, shapes, tmp_path, 
     with pytest.raises(errors.RunError, match="the index is empty: no image below"):
         run_index(tmp_path / "unreadable", f"lance:{tmp_path / 'empty'}", workdir)
     assert "search it" not in printed()
+    (tmp_path / "nothing").mkdir()
+    with pytest.raises(errors.UsageError, match="expected images below"):
+        run_index(tmp_path / "nothing", f"lance:{tmp_path / 'none'}", workdir)
+    assert not (tmp_path / "none").exists(), "no index is made of nothing"
     for flags, words in (
         ({"images": tmp_path / "none"}, "does not exist"),
         ({"labels": tmp_path / "none.csv"}, "must be a CSV file"),

@@ -105,6 +105,18 @@ def test_an_approximate_index_gives_as_many_as_are_asked_for(engine, kind):
         assert len(found) == top_k and found[0].record.path == "0"
 
 
+@pytest.mark.parametrize("kind", ["hnsw", "ivf_pq"])
+def test_an_approximate_index_finds_all_of_the_few_that_pass_a_filter(engine, kind):
+    # More lists than are looked at without a filter.
+    vectors = model.unit_vectors(np.random.default_rng(0), 4000)
+    engine.upsert(
+        [stores.row(i, label=f"label {i % 200}", vector=v) for i, v in enumerate(vectors)]
+    )
+    engine.build_index(kind)
+    (found,) = engine.search(vectors[:1], top_k=30, where=filters.parse("label = 'label 7'"))
+    assert sorted(int(hit.record.path) for hit in found) == list(range(7, 4000, 200))
+
+
 def random_tree(rng, depth=0):
     """Returns a filter over the fields of `stores.collection`, some of them unknown."""
     sort = rng.integers(0, 7 if depth < 3 else 4)
@@ -115,7 +127,7 @@ def random_tree(rng, depth=0):
     if sort == 0:
         return filters.Exists(field)
     if sort == 1:
-        return filters.In(field, tuple(random_value(rng) for _ in range(rng.integers(1, 5))))
+        return filters.In(field, tuple(random_value(rng) for _ in range(rng.integers(0, 5))))
     operator = str(rng.choice(["=", "!=", "<", "<=", ">", ">="]))
     return filters.Compare(field, operator, random_value(rng))
 

@@ -79,12 +79,16 @@ def test_nothing_is_no_filter_and_nonsense_is_refused():
         Compare("a b", "=", 1),
         Compare("a`", "=", "x"),
         Compare("a", "=", float("nan")),
+        Compare("a", "==", 1),
+        Compare("a", "like", "x"),
         In("a", (None,)),
         And(()),
         Not(Exists("")),
     ):
         with pytest.raises(errors.UsageError):
             filters.resolve(tree)
+    record = stores.row("x").record
+    assert not filters.matches(filters.resolve(In("path", ())), record)
 
 
 def test_comparisons_need_a_value_of_the_same_kind():

@@ -214,3 +214,22 @@ def test_a_filter_that_an_engine_refuses_fails_for_nobody_else(server, monkeypat
     reply = server.search(id=id_, filter="size = 1")
     assert (reply.status, reply.json["detail"]) == (400, "filter: the engine cannot read it")
     assert server.search(id=id_, filter="size = 3").status == 200
+
+
+def test_an_index_that_cannot_be_written_refuses_in_one_line(server, plum, monkeypatch, caplog):
+    def fail(*_, **__):
+        raise RuntimeError("lance error: LanceError(IO): No space left on device (os error 28)")
+
+    table = server.index._rows.engine._table
+    monkeypatch.setattr(type(table), "merge_insert", fail)
+    monkeypatch.setattr(type(table), "delete", fail)
+    words = "the index refuses this at the moment; the server's own messages say why"
+    id_ = server.index.ids()[0]
+    for reply in (
+        server.ask("/images", form=[("image", ("a.jpg", plum))], headers=WITH_KEY),
+        server.ask(f"/images/{id_}", method="DELETE", headers=WITH_KEY),
+    ):
+        assert (reply.status, reply.json) == (503, {"detail": words})
+    assert caplog.text.count("is full; free some of it") == 2
+    assert "Traceback" not in caplog.text
+    assert server.search(id=id_).status == 200
