@@ -1,0 +1,155 @@
+"""A real browser on the page of a real server over a real index, and what every test does with it.
+
+A test module takes the fixtures by `FIXTURES`; it is skipped where there is no browser.
+
+Screenshots go to the folder SIMSEARCH_SCREENSHOTS, or else to pytest's temporary one.
+"""
+
+import os
+import pathlib
+import re
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from simsearch.index import answers
+from tests.serve import conftest, live
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
+if CHROMIUM is None:
+    pytest.skip("no Chromium is installed: apt-get install chromium", allow_module_level=True)
+expect = sync_api.expect
+expect.set_options(timeout=20_000)
+FLAGS = """--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking
+    --disable-component-update --disable-sync --disable-default-apps""".split()
+ASKED = []  # What the server understood of each search.
+# What Chromium itself says where a test asks for a refusal or takes the server away.
+REFUSED = re.compile(
+    r"Failed to load resource: (the server responded with a status of 4\d\d|net::ERR_INTERNET_DIS)"
+)
+
+
+@pytest.fixture(scope="module")
+def server(quick_url, embedder):
+    with live.serving(quick_url, embedder=embedder, allow_url_queries=True) as running:
+        running.index._judge = answers.Judge(conftest.CALIBRATION, threshold=0.998)
+        real = running.service.searcher.search
+
+        async def noting(query):
+            ASKED.append(query.request)
+            return await real(query)
+
+        running.service.searcher.search = noting
+        yield running
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with sync_api.sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield opened
+        opened.close()
+
+
+@pytest.fixture(scope="module")
+def screenshots(tmp_path_factory):
+    folder = os.environ.get("SIMSEARCH_SCREENSHOTS")
+    path = pathlib.Path(folder) if folder else tmp_path_factory.mktemp("screenshots")
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+class Watched:
+    """A page, and what must not happen on it."""
+
+    def __init__(self, browser, server, **options):
+        settings = {"viewport": {"width": 1280, "height": 860}} | options
+        self.context = browser.new_context(**settings)
+        self.context.grant_permissions(["clipboard-read", "clipboard-write"], origin=server.url)
+        self.page = self.context.new_page()
+        self.page.set_default_timeout(20_000)
+        self.said, self.asked = [], []
+        self.page.on("console", lambda message: self.said.append(f"{message.type}: {message.text}"))
+        self.page.on("pageerror", lambda error: self.said.append(str(error)))
+        self.page.on("request", lambda request: self.asked.append(request.url))
+
+    def close(self, server):
+        self.context.close()
+        assert [words for words in self.said if not REFUSED.search(words)] == []
+        own = (server.url + "/", f"blob:{server.url}/", "data:")
+        assert [url for url in self.asked if not url.startswith(own)] == []
+
+
+@pytest.fixture
+def watch(browser, server):
+    """Returns the function that opens a page; what happened on it is looked at in the end."""
+    opened = []
+
+    def call(path="/", **options):
+        opened.append(Watched(browser, server, **options))
+        opened[-1].page.goto(server.url + path)
+        if path == "/":
+            expect(opened[-1].page.locator(".card")).to_have_count(24)
+        return opened[-1].page
+
+    yield call
+    for one in opened:
+        one.close(server)
+
+
+@pytest.fixture
+def page(watch):
+    return watch()
+
+
+@pytest.fixture(scope="module")
+def cherry(photos):
+    return photos / "cherry" / "00.jpg"
+
+
+@pytest.fixture
+def noise(tmp_path):
+    pixels = np.random.default_rng(3).integers(0, 256, (64, 64, 3), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "noise.png")
+    return tmp_path / "noise.png"
+
+
+def ask(page, file):
+    """Searches by a file and waits for the answer."""
+    with page.expect_response("**/search") as answered:
+        page.set_input_files("#file", file)
+    settle(page)
+    return answered.value.json()
+
+
+def settle(page):
+    expect(page.locator("#results")).to_have_attribute("aria-busy", "false")
+
+
+def again(page, act):
+    """Does something that searches, and returns what the server understood and answered."""
+    with page.expect_response("**/search") as answered:
+        act()
+    settle(page)
+    return ASKED[-1], answered.value.json()
+
+
+def paths(page):
+    return page.locator(".card .path").all_text_contents()
+
+
+def drag(page, start, *stops):
+    page.mouse.move(*start)
+    page.mouse.down()
+    for stop in stops:
+        page.mouse.move(*stop)
+    page.mouse.up()
+
+
+# A module binds these names: a fixture is found by the name that it has there.
+FIXTURES = (server, browser, watch, page, screenshots, cherry, noise)

@@ -1,0 +1,43 @@
+"""The page in light and dark, on small screens and to a screen reader; the API's page."""
+
+from tests.serve import browsing
+
+server, browser, watch, page, screenshots, cherry, noise = browsing.FIXTURES
+expect = browsing.expect
+
+
+def test_it_is_light_or_dark_as_the_system_or_as_chosen(watch, cherry, screenshots):
+    def paper(page):
+        return page.evaluate("getComputedStyle(document.body).backgroundColor")
+
+    light, dark = watch(color_scheme="light"), watch(color_scheme="dark")
+    assert paper(light) != paper(dark)
+    browsing.ask(dark, cherry)
+    dark.screenshot(path=screenshots / "dark.png")
+    button = dark.locator("#theme")
+    button.click()
+    expect(button).to_have_attribute("aria-label", "Colours: light")
+    assert paper(dark) == paper(light)
+    dark.reload()
+    expect(dark.locator("#theme")).to_have_attribute("aria-label", "Colours: light")
+    assert paper(dark) == paper(light)
+
+
+def test_everything_that_can_be_pressed_has_a_name(page, cherry):
+    browsing.ask(page, cherry)
+    nameless = page.evaluate(
+        """() => [...document.querySelectorAll("button, a, input, select")].filter((one) =>
+            !one.getAttribute("aria-label") && !one.textContent.trim() && !one.labels?.length
+        ).map((one) => one.outerHTML)"""
+    )
+    assert nameless == []
+
+
+def test_the_api_page_works_without_the_web(watch, screenshots):
+    page = watch("/docs")
+    expect(page.get_by_text("/search", exact=True)).to_be_visible()
+    page.locator("#operations-server-healthz_healthz_get button").first.click()
+    page.get_by_role("button", name="Try it out").click()
+    page.get_by_role("button", name="Execute").click()
+    expect(page.locator(".live-responses-table")).to_contain_text('"ok"')
+    page.screenshot(path=screenshots / "api.png")

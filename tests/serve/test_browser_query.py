@@ -1,0 +1,109 @@
+"""How an image gets in: chosen, dropped, pasted, or by its address."""
+
+import base64
+import re
+import threading
+
+from PIL import Image
+
+from simsearch.data import fetch
+from tests.serve import browsing, conftest
+from tests.serve.test_attacks import Site, http
+
+server, browser, watch, page, screenshots, cherry, noise = browsing.FIXTURES
+expect = browsing.expect
+
+
+def test_the_page_says_what_answers_and_offers_a_start(page, screenshots):
+    expect(page.locator("#facts")).to_contain_text("24 images")
+    expect(page.locator("#facts")).to_contain_text("LanceDB index “fruits”")
+    expect(page.locator("#facts")).to_contain_text("resnet18")
+    expect(page.get_by_role("heading", name="Or start from one of these")).to_be_visible()
+    page.screenshot(path=screenshots / "welcome.png")
+
+
+def test_a_chosen_file_gives_a_grid_with_score_probability_label_and_path(
+    page, cherry, screenshots
+):
+    with page.expect_file_chooser() as chooser:
+        page.get_by_role("button", name="Choose an image").click()
+    with page.expect_response("**/search") as answered:
+        chooser.value.set_files(cherry)
+    expect(page.get_by_role("heading", name=re.compile(r"^\d+ similar image"))).to_be_visible()
+    first = page.locator(".card").first
+    hit = answered.value.json()["hits"][0]
+    expect(first.locator(".path")).to_have_text("cherry/00.jpg")
+    expect(first.locator(".label")).to_have_text("cherry")
+    expect(first.locator(".score")).to_have_text(f"{hit['score']:.3f}")
+    expect(first.locator(".probability")).to_have_text("98 %")
+    expect(page.locator("#query-name")).to_have_text("00.jpg")
+    expect(page.locator(".card img").nth(5)).to_have_js_property("complete", True)
+    page.screenshot(path=screenshots / "results.png")
+
+
+def test_a_dropped_image_is_searched_by(page, cherry):
+    data = base64.b64encode(cherry.read_bytes()).decode()
+    transfer = page.evaluate_handle(
+        """(data) => {
+            const bytes = Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0));
+            const transfer = new DataTransfer();
+            transfer.items.add(new File([bytes], "dropped.jpg", { type: "image/jpeg" }));
+            return transfer;
+        }""",
+        data,
+    )
+    page.dispatch_event("body", "dragenter", {"dataTransfer": transfer})
+    expect(page.locator("#curtain")).to_be_visible()
+    page.dispatch_event("body", "dragover", {"dataTransfer": transfer})
+    _, answer = browsing.again(
+        page, lambda: page.dispatch_event("body", "drop", {"dataTransfer": transfer})
+    )
+    expect(page.locator("#curtain")).to_be_hidden()
+    assert answer["hits"][0]["path"] == "cherry/00.jpg"
+    expect(page.locator("#query-name")).to_have_text("dropped.jpg")
+
+
+def test_a_pasted_image_is_searched_by(page, cherry):
+    png = base64.b64encode(conftest.encoded(Image.open(cherry))).decode()
+    page.evaluate(
+        """async (data) => {
+            const bytes = Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0));
+            const image = new Blob([bytes], { type: "image/png" });
+            await navigator.clipboard.write([new ClipboardItem({ "image/png": image })]);
+        }""",
+        png,
+    )
+    _, answer = browsing.again(page, lambda: page.keyboard.press("Control+V"))
+    assert answer["hits"][0]["path"] == "cherry/00.jpg"
+
+
+def test_an_address_is_searched_by_and_a_private_one_refused(page, cherry, monkeypatch):
+    web = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Site)
+    web.seen, Site.image = [], cherry.read_bytes()
+    thread = threading.Thread(target=web.serve_forever, args=(0.01,))
+    thread.start()
+    try:
+        page.get_by_label("Address of an image").fill(f"http://127.0.0.1:{web.server_port}/image")
+        page.get_by_label("Address of an image").press("Enter")
+        expect(page.get_by_role("alert")).to_contain_text("private network")
+        monkeypatch.setattr(fetch, "is_public", lambda address: True)
+        _, answer = browsing.again(
+            page, lambda: page.get_by_role("button", name="Search", exact=True).click()
+        )
+        assert answer["hits"][0]["path"] == "cherry/00.jpg"
+        expect(page.get_by_role("alert")).to_be_hidden()
+    finally:
+        web.shutdown()
+        thread.join()
+        web.server_close()
+
+
+def test_what_cannot_be_read_is_said_in_one_line(page, tmp_path, cherry):
+    (tmp_path / "notes.png").write_text("these are notes")
+    page.set_input_files("#file", tmp_path / "notes.png")
+    expect(page.get_by_role("alert")).to_contain_text("This is no image that is read")
+    (tmp_path / "large.png").write_bytes(bytes(1_100_000))
+    page.set_input_files("#file", tmp_path / "large.png")
+    expect(page.get_by_role("alert")).to_have_text("The file has 1.1 MB; up to 1 MB are taken.")
+    browsing.ask(page, cherry)
+    expect(page.get_by_role("alert")).to_be_hidden()

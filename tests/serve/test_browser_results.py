@@ -1,0 +1,94 @@
+"""What an answer is worth in words, and the way among its results."""
+
+from tests.serve import browsing
+
+server, browser, watch, page, screenshots, cherry, noise = browsing.FIXTURES
+expect = browsing.expect
+
+
+def test_everything_is_reached_by_keyboard(page, screenshots):
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Skip to the results")).to_be_focused()
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    expect(page.locator(".card .hit").first).to_be_focused()
+    columns = page.evaluate(
+        "() => { const cards = [...document.querySelectorAll('.card')];"
+        "return cards.filter((card) => card.offsetTop === cards[0].offsetTop).length; }"
+    )
+    for key, index in (("ArrowRight", 1), ("ArrowDown", 1 + columns), ("End", 23), ("Home", 0)):
+        page.keyboard.press(key)
+        expect(page.locator(".card .hit").nth(index)).to_be_focused()
+    page.screenshot(path=screenshots / "keyboard.png")
+    page.keyboard.press("+")
+    expect(page.locator(".card").first).to_have_attribute("data-mark", "more")
+    page.keyboard.press("-")
+    expect(page.locator(".card").first).to_have_attribute("data-mark", "less")
+    expect(page.locator("#marks-search")).to_be_disabled()
+    page.keyboard.press("Space")
+    expect(page.get_by_role("dialog")).to_be_visible()
+    page.keyboard.press("Escape")
+    browsing.again(page, lambda: page.keyboard.press("Enter"))
+    expect(page.locator(".card")).to_have_count(12)
+
+
+def test_nothing_similar_is_said_where_nothing_is(page, noise, screenshots):
+    answer = browsing.ask(page, noise)
+    assert not answer["is_match"]
+    expect(page.get_by_role("heading", name="Nothing similar here")).to_be_visible()
+    expect(page.locator("#verdict")).to_contain_text(
+        "Similar means a score of 0.998 or more, which at most 0.1 % of the validation pairs of "
+        "different classes reach."
+    )
+    expect(page.locator(".card.weak")).to_have_count(12)
+    page.screenshot(path=screenshots / "nothing.png")
+
+
+def test_only_what_reaches_the_threshold_counts_as_similar(page, cherry, server, screenshots):
+    scores = [hit.score for hit in server.index.search(cherry, top_k=12).hits]
+    middle = (scores[6] + scores[7]) / 2
+    usual = server.index._judge
+    server.index._judge = usual._replace(threshold=middle)
+    try:
+        browsing.ask(page, cherry)
+    finally:
+        server.index._judge = usual
+    expect(page.get_by_role("heading")).to_have_text("7 similar images, 5 less similar")
+    weak = page.locator(".card").evaluate_all("all => all.map((one) => one.matches('.weak'))")
+    assert weak == [False] * 7 + [True] * 5
+    colors = page.locator(".card .probability").evaluate_all(
+        "all => all.map((one) => getComputedStyle(one).color)"
+    )
+    assert len(set(colors[:7])) == len(set(colors[7:])) == 1 and colors[0] != colors[-1]
+    expect(page.locator(".card img").nth(11)).to_have_js_property("complete", True)
+    page.screenshot(path=screenshots / "mixed.png", full_page=True)
+
+
+def test_what_rounds_to_none_or_all_is_said_to_be_less_or_more(page):
+    found = page.evaluate(
+        """async () => {
+            const { percent } = await import(new URL("page/grid.js", location.href));
+            return [0, 0.004, 0.006, 0.9437, 0.994, 0.996, 1].map(percent);
+        }"""
+    )
+    assert found == ["<1 %", "<1 %", "1 %", "94 %", "99 %", ">99 %", ">99 %"]
+
+
+def test_the_only_image_of_an_index_has_no_other(page, cherry, server, monkeypatch):
+    real, count = server.index.search_vectors, 1
+
+    def fewer(*arguments, **options):
+        found = real(*arguments, **options)
+        return [answer._replace(hits=answer.hits[:count]) for answer in found]
+
+    monkeypatch.setattr(server.index, "search_vectors", fewer)
+    browsing.again(page, lambda: page.locator(".card .hit").first.click())
+    expect(page.get_by_role("heading")).to_have_text("No image to compare with")
+    expect(page.locator("#verdict p")).to_have_text("The collection holds no other image.")
+    count, said = 0, page.locator("#verdict p")
+    browsing.again(page, lambda: page.get_by_label("Only with the label").fill("lime"))
+    expect(said).to_have_text("No other image of the collection has this label.")
+    browsing.ask(page, cherry)
+    expect(said).to_have_text("No image of the collection has this label.")
+    browsing.again(page, lambda: page.get_by_role("button", name="Remove the label lime").click())
+    expect(said).to_have_text("The index is empty.")
