@@ -171,9 +171,10 @@ class LanceEngine:
 
         count, size = self.count(), self._embedding_size()
         options = {"distance_type": "cosine", "sample_rate": 256}
-        # Lists of about sqrt(N) rows for product quantisation; a graph's may be far longer.
+        # Lists of about sqrt(N) rows for product quantisation, and of 256 at least, without which
+        # LanceDB warns and makes fewer; a graph's may be far longer.
         if kind == "ivf_pq":
-            parts = {"num_partitions": max(1, int(count**0.5))}
+            parts = {"num_partitions": max(1, min(int(count**0.5), count // 256))}
             config = index.IvfPq(num_sub_vectors=_divisor(size, size // 4), **parts, **options)
         else:
             config = index.HnswSq(num_partitions=max(1, count // 1_000_000), **options)

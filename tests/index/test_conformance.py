@@ -107,14 +107,14 @@ def test_an_approximate_index_gives_as_many_as_are_asked_for(engine, kind):
 
 @pytest.mark.parametrize("kind", ["hnsw", "ivf_pq"])
 def test_an_approximate_index_finds_all_of_the_few_that_pass_a_filter(engine, kind):
-    # More lists than are looked at without a filter.
-    vectors = model.unit_vectors(np.random.default_rng(0), 4000)
-    engine.upsert(
-        [stores.row(i, label=f"label {i % 200}", vector=v) for i, v in enumerate(vectors)]
-    )
+    # LanceDB makes a list of 256 rows at least: more lists than are looked at without a filter.
+    vectors = model.unit_vectors(np.random.default_rng(0), 10_000)
+    rows = [stores.row(i, label=f"label {i % 500}", vector=v) for i, v in enumerate(vectors)]
+    for start in range(0, len(rows), 2000):
+        engine.upsert(rows[start : start + 2000])
     engine.build_index(kind)
     (found,) = engine.search(vectors[:1], top_k=30, where=filters.parse("label = 'label 7'"))
-    assert sorted(int(hit.record.path) for hit in found) == list(range(7, 4000, 200))
+    assert sorted(int(hit.record.path) for hit in found) == list(range(7, 10_000, 500))
 
 
 def random_tree(rng, depth=0):
