@@ -115,6 +115,7 @@ def create(service: Service, *, api_key: str, bound_host: str) -> security.Appli
 def _search_routes(service: Service, *, can_change: bool) -> fastapi.APIRouter:
     router = fastapi.APIRouter()
 
+    @router.head("/", include_in_schema=False)
     @router.get("/", include_in_schema=False)
     async def page() -> FileResponse:
         return FileResponse(_PAGE / "index.html", headers={"Cache-Control": "no-cache"})
@@ -231,6 +232,7 @@ def _change_routes(service: Service, with_key: Callable[..., Any]) -> fastapi.AP
 def _machine_routes(service: Service, figures: metrics.Metrics) -> fastapi.APIRouter:
     router = fastapi.APIRouter(tags=["server"])
 
+    @router.head("/healthz", include_in_schema=False)
     @router.get(
         "/healthz",
         summary="Tell whether it takes requests",

@@ -1,6 +1,7 @@
 """What stands between the network and the application: who may ask, how much, and as whom."""
 
 import asyncio
+import contextlib
 import hashlib
 import hmac
 import ipaddress
@@ -79,7 +80,8 @@ class Guard:
         Args:
             application: What is guarded.
             hosts: Names that requests may be addressed to; None: any.
-            max_bytes: Of a request's body; a larger one is refused unread.
+            max_bytes: Of a request's body; a larger one is answered at once, and what still comes
+                of it thrown away.
             body_timeout: Seconds within which the body must have come.
         """
         self._application = application
@@ -92,7 +94,7 @@ class Guard:
         if scope["type"] != "http":
             await self._application(scope, receive, send)
             return
-        send = _with_headers(send)
+        send = _with_headers(self._lingering(send, receive))
         refusal = self._refusal(scope["method"], Headers(scope=scope))
         if refusal is not None:
             await _answer(send, *refusal)
@@ -136,6 +138,29 @@ class Guard:
             return message
 
         return limited
+
+    def _lingering(self, send: Send, receive: Receive) -> Send:
+        """Returns `send` that reads on after it has refused a body for its length.
+
+        A connection that is closed while bytes come is reset, and most clients, browsers among
+        them, then never see the answer.
+        """
+        is_refused = False
+
+        async def lingering(message: Message) -> None:
+            nonlocal is_refused
+            if message["type"] == "http.response.start":
+                is_refused = message["status"] == 413
+            elif is_refused and not message.get("more_body", False):
+                await send({**message, "more_body": True})
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(self._body_timeout):
+                        while (await receive()).get("more_body", False):
+                            pass
+                message = {"type": "http.response.body", "body": b""}
+            await send(message)
+
+        return lingering
 
     def _too_large(self) -> str:
         return f"the request is larger than {self._max_bytes / 1e6:g} MB"

@@ -269,6 +269,7 @@ def test_a_full_server_says_when_to_come_again(server, cherry, monkeypatch):
     reply = server.search(cherry)
     assert reply.status == 503 and reply.headers["retry-after"] == "1"
     assert server.ask("/healthz").json == {"status": "ok", "num_images": 24}
+    assert [server.ask(path, method="HEAD").status for path in ("/", "/healthz")] == [200, 200]
     assert server.ask("/images", form=[("image", ("a", cherry))], headers=WITH_KEY).status == 503
     monkeypatch.undo()
     assert server.search(cherry).status == 200

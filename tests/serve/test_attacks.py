@@ -159,6 +159,19 @@ def test_an_upload_of_unknown_length_is_cut_at_the_limit(server):
         assert (status, detail) == (413, "the request is larger than 1 MB")
 
 
+@pytest.mark.parametrize("length", ["Content-Length: 20000000", "Transfer-Encoding: chunked"])
+def test_a_client_that_reads_only_when_all_is_sent_sees_the_refusal(server, length):
+    head = f"POST /search HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n{length}"
+    part = b"[" * 20_000_000
+    body = part if "Length" in length else b"%x\r\n%s\r\n0\r\n\r\n" % (len(part), part)
+    with socket.create_connection((live.HOST, server.port), timeout=10) as connection:
+        connection.sendall(head.encode() + b"\r\n\r\n" + body)
+        answer = http.client.HTTPResponse(connection)
+        answer.begin()
+        assert answer.status == 413
+        assert json.loads(answer.read()) == {"detail": "the request is larger than 1 MB"}
+
+
 def test_a_request_that_drips_is_given_up(server, monkeypatch):
     # As long as the server waits, a place for a request is taken.
     with live.serving(

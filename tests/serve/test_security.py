@@ -22,6 +22,7 @@ class Asked:
 
     def __init__(self, *, method="POST", headers=None, parts=(b"",), pause=0.0, **options):
         self.parts_read, self.status, self.headers, self.body = 0, None, {}, b""
+        self.read_when_answered = None
         self._parts, self._pause = list(parts), pause
         settings = {"hosts": None, "max_bytes": 100, "body_timeout": 5.0} | options
         guard = security.Guard(application, **settings)
@@ -51,6 +52,8 @@ class Asked:
             self.headers = {k.decode().lower(): v.decode() for k, v in message["headers"]}
         else:
             self.body += message["body"]
+            if message["body"]:
+                self.read_when_answered = self.parts_read
 
 
 def test_a_body_within_the_limit_passes_with_all_headers():
@@ -63,9 +66,10 @@ def test_a_body_within_the_limit_passes_with_all_headers():
     assert not any(name.startswith("access-control") for name in asked.headers)
 
 
-def test_an_announced_length_over_the_limit_is_refused_unread():
-    asked = Asked(parts=[b"x" * 200], headers={"content-length": "101"})
-    assert asked.status == 413 and asked.parts_read == 0
+def test_an_announced_length_over_the_limit_is_refused_before_anything_is_read():
+    asked = Asked(parts=[b"x" * 50] * 4, headers={"content-length": "101"})
+    assert (asked.status, asked.read_when_answered) == (413, 0)
+    assert asked.parts_read == 4, "thrown away, or the connection is reset"
     assert json.loads(asked.body) == {"detail": "the request is larger than 0.0001 MB"}
     assert asked.headers["connection"] == "close"
     assert asked.headers["x-content-type-options"] == "nosniff"
@@ -74,6 +78,13 @@ def test_an_announced_length_over_the_limit_is_refused_unread():
 def test_a_length_that_nobody_announced_is_refused_as_soon_as_it_is_known():
     asked = Asked(parts=[b"x" * 60] * 1000)
     assert asked.error.status_code == 413 and asked.parts_read == 2
+
+
+def test_the_rest_of_a_refused_body_is_not_waited_for_without_end():
+    asked = Asked(
+        parts=[b"x"] * 1000, headers={"content-length": "1000"}, pause=0.02, body_timeout=0.1
+    )
+    assert (asked.status, asked.read_when_answered) == (413, 0) and asked.parts_read < 20
 
 
 def test_a_length_that_is_no_number_is_refused():
