@@ -144,6 +144,11 @@ def create(
         ) from error
 
 
+def exists(workdir: str | os.PathLike, number: int) -> bool:
+    """Returns whether a folder has a version of this number."""
+    return number in _numbers(pathlib.Path(workdir))
+
+
 def find(workdir: str | os.PathLike, number: int | None = None) -> Version:
     """Returns a version by number, the newest where no number is given.
 

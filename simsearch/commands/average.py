@@ -97,7 +97,7 @@ def average(
     if len(set(versions)) < max(2, len(versions)):
         raise errors.UsageError(f"two or more different versions are needed, not {list(versions)}")
     found = [runs.find(workdir, number) for number in versions]
-    config = training.with_absolute_paths(
+    config = shared.with_absolute_paths(
         config_files.override(found[0].config, overrides or {}, allowed=shared.EVAL_FIELDS)
     )
     facts = [version.read_facts() for version in found]

@@ -1,12 +1,14 @@
 """What several modes do before and after their work."""
 
+import dataclasses
 import os
 import pathlib
 from collections.abc import Sequence
 
 from simsearch import errors, hardware, preprocessing, progress, runs, wiring
-from simsearch.config import Config
+from simsearch.config import Config, differences
 from simsearch.data import corrupt as corrupt_lib
+from simsearch.models import pretrained
 
 # What a mode that measures may change without making another model of the version.
 EVAL_FIELDS = (
@@ -68,3 +70,28 @@ def log_corrupt(corrupt: corrupt_lib.CorruptLog) -> None:
     """Names and counts the images that could not be read, where there were any."""
     if len(corrupt):
         progress.log.warning("%s", corrupt.summary())
+
+
+def changes(own: Config, expected: Config) -> list[str]:
+    """Returns one text for each field in which a version's own configuration is not as expected.
+
+    Args:
+        own: The version's.
+        expected: What it should be; what this leaves to the weights is taken to be the version's.
+    """
+    expected = preprocessing.resolve_as(with_absolute_paths(expected), own)
+    # What was a folder then can be a link to it today, in both.
+    return differences(with_absolute_paths(own), expected)
+
+
+def with_absolute_paths(config: Config) -> Config:
+    """Returns the configuration with paths that mean the same from every working directory."""
+    data = dataclasses.replace(
+        config.data,
+        path=wiring.absolute(config.data.path),
+        cache_dir=wiring.absolute(config.data.cache_dir),
+    )
+    model = config.model
+    if pretrained.is_file(model.weights):
+        model = dataclasses.replace(model, weights=wiring.absolute(model.weights))
+    return dataclasses.replace(config, data=data, model=model)

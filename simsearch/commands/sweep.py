@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from simsearch import errors, monitors, progress, runs
-from simsearch.commands import training
+from simsearch.commands import shared, training
 from simsearch.sweeps import database, trials
 from simsearch.sweeps import plan as plan_lib
 from simsearch.sweeps import study as study_lib
@@ -61,7 +61,7 @@ def sweep(plan: plan_lib.Plan, *, workdir: str | os.PathLike = "runs") -> SweepR
     root = pathlib.Path(workdir)
     monitor = plan.base.train.monitor
     directory = root / f"sweep_{plan.settings.study}"
-    with stop.on_signals():
+    with stop.on_signals() as stop_request:
         images = training.prepare(plan.base)["train"]
         _make(directory, workdir)
         opened = database.open_study(
@@ -73,14 +73,14 @@ def sweep(plan: plan_lib.Plan, *, workdir: str | os.PathLike = "runs") -> SweepR
         )
         with opened as study:
             try:
-                _run_trials(study, plan, root)
+                _run_trials(study, plan, root, stop_request)
+                rows = study.rows()
+                importances = study.importances(seed=plan.settings.seed)
             except stop.Stopped as stopped:
                 flags = " ".join([plan.flags, *runs.workdir_flags(root)])
                 raise stopped.with_advice(
                     f"go on with `python main.py --mode=sweep {flags}`"
                 ) from None
-            rows = study.rows()
-            importances = study.importances(seed=plan.settings.seed)
     return _finish(plan, rows, importances, directory=directory, root=root)
 
 
@@ -99,9 +99,27 @@ def _num_validations(plan: plan_lib.Plan, num_images: int) -> int:
     return -(-steps.num_steps // every)
 
 
-def _run_trials(study: study_lib.Study, plan: plan_lib.Plan, workdir: pathlib.Path) -> None:
+def _run_trials(
+    study: study_lib.Study,
+    plan: plan_lib.Plan,
+    workdir: pathlib.Path,
+    stop_request: stop.StopRequest,
+) -> None:
     num_failures = 0
-    while (trial := study.next_trial()) is not None:
+    while True:
+        # Also of a trial that ended by its figures before it looked whether a signal had come.
+        stop_request.end_deferral(outcome="what was trained so far is saved")
+        if (trial := study.next_trial()) is None:
+            return
+        if trial.version is not None and not _find(trial, plan, workdir):
+            progress.log.warning(
+                "trial %d is begun anew: its version %d is gone from %s, or another training's now",
+                trial.number,
+                trial.version,
+                workdir,
+            )
+            study.begin_anew(trial.number)
+            continue
         verb = "begins" if trial.version is None else f"goes on, version {trial.version}"
         progress.log.info(
             "trial %d %s, %d in all: %s",
@@ -111,18 +129,35 @@ def _run_trials(study: study_lib.Study, plan: plan_lib.Plan, workdir: pathlib.Pa
             plan_lib.described(trial.params),
         )
         with trial.alive():
-            error = _run_trial(trial, plan, workdir)
+            error = _run_trial(trial, plan, workdir, stop_request)
         num_failures = num_failures + 1 if error else 0
         if num_failures == _MAX_FAILURES:
             raise errors.RunError(f"{num_failures} trials in a row failed, the last one: {error}")
 
 
-def _run_trial(trial: study_lib.Trial, plan: plan_lib.Plan, workdir: pathlib.Path) -> str:
+def _find(
+    trial: study_lib.Trial | trials.Row, plan: plan_lib.Plan, workdir: pathlib.Path
+) -> runs.Version | None:
+    """Returns a trial's version, None where it was removed, whatever has its number since."""
+    if not runs.exists(workdir, trial.version):
+        return None
+    version = runs.find(workdir, trial.version)
+    changes = shared.changes(version.config, plan.configure(trial.params))
+    is_own = all(change.startswith(database.LOCAL) for change in changes)
+    return version if is_own else None
+
+
+def _run_trial(
+    trial: study_lib.Trial,
+    plan: plan_lib.Plan,
+    workdir: pathlib.Path,
+    stop_request: stop.StopRequest,
+) -> str:
     """Trains a trial's version to its end, and returns why it failed, empty where it did not."""
     monitor = plan.base.train.monitor
     error, pruned, value = "", False, None
     try:
-        version = _train(trial, plan, workdir)
+        version = _train(trial, plan, workdir, stop_request)
         best = patience.standing(
             records_lib.validations(version.metrics_file), monitor=monitor
         ).best
@@ -147,7 +182,12 @@ def _run_trial(trial: study_lib.Trial, plan: plan_lib.Plan, workdir: pathlib.Pat
     return error
 
 
-def _train(trial: study_lib.Trial, plan: plan_lib.Plan, workdir: pathlib.Path) -> runs.Version:
+def _train(
+    trial: study_lib.Trial,
+    plan: plan_lib.Plan,
+    workdir: pathlib.Path,
+    stop_request: stop.StopRequest,
+) -> runs.Version:
     """Trains a trial's version, or goes on with it.
 
     Raises:
@@ -161,18 +201,18 @@ def _train(trial: study_lib.Trial, plan: plan_lib.Plan, workdir: pathlib.Path) -
         if trial.report(len(validations), record[monitor]):
             raise _Pruned
 
+    options = {"workdir": workdir, "after_validation": report, "stop_request": stop_request}
     if trial.version is None:
         return training.train(
             plan.configure(trial.params),
-            workdir=workdir,
             on_version=lambda version: trial.begun(version.number),
-            after_validation=report,
+            **options,
         )
     # What was validated and saved is not validated again, and may not have been reported.
     version = runs.find(workdir, trial.version)
     for record in training.kept_validations(version):
         report(record)
-    return training.resume(trial.version, workdir=workdir, after_validation=report)
+    return training.resume(trial.version, **options)
 
 
 def _finish(
@@ -207,23 +247,24 @@ def _finish(
     if best is None:
         progress.log.warning("no trial went to its end")
     else:
-        _praise(best, monitor, root)
+        _praise(best, plan, root)
     progress.log.info("trials: %s\npictures:", json_path)
     for path in paths:
         progress.log.info("  %s", path)
     return SweepResult(list(rows), best, json_path, paths)
 
 
-def _praise(best: trials.Row, monitor: str, root: pathlib.Path) -> None:
+def _praise(best: trials.Row, plan: plan_lib.Plan, root: pathlib.Path) -> None:
+    version = _find(best, plan, root) if best.is_here else None
+    removed = f", which is no longer in {root}" if version is None else ""
     progress.log.info(
         "best: trial %d, version %d%s: %s %.4f with %s",
         best.number,
         best.version,
-        "" if best.is_here else " of another folder",
-        monitor,
+        removed if best.is_here else " of another folder",
+        plan.base.train.monitor,
         best.value,
         plan_lib.described(best.params),
     )
-    if best.is_here:
-        flags = runs.find(root, best.version).flags
-        progress.log.info("figures and pictures: python main.py --mode=eval %s", flags)
+    if version is not None:
+        progress.log.info("figures and pictures: python main.py --mode=eval %s", version.flags)

@@ -1,6 +1,5 @@
 """`--mode=train`: a new version, or on with one that was stopped."""
 
-import dataclasses
 import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -19,11 +18,10 @@ from simsearch import (
     wiring_images,
 )
 from simsearch.commands import calibration, discriminant, measurable, shared, trained_images
-from simsearch.config import Config, differences
+from simsearch.config import Config
 from simsearch.data import confusion as confusion_lib
 from simsearch.data import corrupt as corrupt_lib
 from simsearch.data import sources
-from simsearch.models import pretrained
 from simsearch.retrieval import classifier, embed
 from simsearch.retrieval.metrics import ranking
 from simsearch.training import loop, run, stop, summary
@@ -49,6 +47,7 @@ def train(
     workdir: str | os.PathLike = "runs",
     on_version: Callable[[runs.Version], None] = lambda version: None,
     after_validation: Callable[[Mapping[str, Any]], None] = lambda record: None,
+    stop_request: stop.StopRequest | None = None,
 ) -> runs.Version:
     """Trains a new version and returns it.
 
@@ -57,13 +56,14 @@ def train(
         workdir: Folder of the versions.
         on_version: Gets the version when its folder is there, before the first step.
         after_validation: Gets each validation's record; what it raises ends the run there.
+        stop_request: Of a caller that listens to signals itself; None: this function does.
 
     Raises:
         UsageError: Where the configuration does not fit the images, the devices or the weights.
         RunError: Where the run could not be finished.
     """
-    config = with_absolute_paths(config)
-    with stop.on_signals() as stop_request:
+    config = shared.with_absolute_paths(config)
+    with stop.on_signals(stop_request) as stop_request:
         wiring.check_model(config)
         splits = prepare(config)
         weights = wiring.read_weights(config)
@@ -87,6 +87,7 @@ def resume(
     config_name: str | None = None,
     overrides: Mapping[str, Any] | None = None,
     after_validation: Callable[[Mapping[str, Any]], None] = lambda record: None,
+    stop_request: stop.StopRequest | None = None,
 ) -> runs.Version:
     """Goes on with a version that was stopped; ends as if it never had been.
 
@@ -96,6 +97,7 @@ def resume(
         config_name: The configuration that the caller has in mind, where it should be checked.
         overrides: Fields of it, likewise.
         after_validation: Gets each validation's record; what it raises ends the run there.
+        stop_request: As of `train`.
 
     Raises:
         UsageError: Where there is no such version, or its own configuration is another one.
@@ -106,7 +108,7 @@ def resume(
         _check_same(found, config_name, overrides or {})
     if origin := found.read_facts().get("average_of"):
         return _complete_average(found, origin)
-    with stop.on_signals() as stop_request:
+    with stop.on_signals(stop_request) as stop_request:
         splits = prepare(found.config)
         return _fit(found, splits, None, stop_request, after_validation)
 
@@ -119,10 +121,7 @@ def _check_same(
         expected = config_files.override(own, overrides)
     else:
         expected = config_files.load_config(config_name, overrides)
-    expected = preprocessing.resolve_as(with_absolute_paths(expected), own)
-    # What was a folder then can be a link to it today, in both.
-    changes = differences(with_absolute_paths(own), expected)
-    if changes:
+    if changes := shared.changes(own, expected):
         raise errors.UsageError(
             f"version {version.number} goes on with its own configuration, and these differ: "
             f"{'; '.join(changes)}; leave them out, or train a new version"
@@ -286,16 +285,3 @@ def validation(
         return means
 
     return validate
-
-
-def with_absolute_paths(config: Config) -> Config:
-    """Returns the configuration with paths that mean the same from every working directory."""
-    data = dataclasses.replace(
-        config.data,
-        path=wiring.absolute(config.data.path),
-        cache_dir=wiring.absolute(config.data.cache_dir),
-    )
-    model = config.model
-    if pretrained.is_file(model.weights):
-        model = dataclasses.replace(model, weights=wiring.absolute(model.weights))
-    return dataclasses.replace(config, data=data, model=model)

@@ -15,7 +15,7 @@ from simsearch.sweeps import search
 from simsearch.sweeps import study as study_lib
 
 # Fields that may differ from machine to machine, and change no trial.
-_LOCAL = ("data.path", "data.cache_dir", "data.num_threads", "data.prefetch_batches")
+LOCAL = ("data.path", "data.cache_dir", "data.num_threads", "data.prefetch_batches")
 # Seconds to wait while another process writes to the same file.
 _SQLITE_TIMEOUT = 60
 
@@ -85,7 +85,7 @@ def _check_same(study: optuna.Study, plan: plan_lib.Plan, shown: str) -> None:
     changes = [
         f"{name}: {before['config'][name]!r} -> {value!r}"
         for name, value in now["config"].items()
-        if name not in _LOCAL and name in before["config"] and before["config"][name] != value
+        if name not in LOCAL and name in before["config"] and before["config"][name] != value
     ]
     changes += [
         f"sweep.space.{name}: {before['space'].get(name)} -> {now['space'].get(name)}"

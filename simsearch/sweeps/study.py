@@ -99,6 +99,11 @@ class Study:
                 left = self._ask()
         return left and Trial(left, self)
 
+    def begin_anew(self, number: int) -> None:
+        """Lets a trial of this process wait to be begun without what came of it so far."""
+        with self._workers.alone():
+            self._begin_anew(self.frozen(number))
+
     def rows(self) -> list[trials.Row]:
         """Returns all trials but those that were begun anew, the best first."""
         direction = 1 if self._study.direction == optuna.study.StudyDirection.MAXIMIZE else -1
@@ -200,11 +205,13 @@ class Study:
             is_foreign = trial.user_attrs.get("home") != self._workers.home
             seen = trial.user_attrs.get("seen", trial.datetime_start.timestamp())
             if is_foreign and time.time() - seen > workers.LOST_SECONDS:
-                self._mark_lost(trial.number)
-                point = {
-                    key: trial.user_attrs[key] for key in ("point",) if key in trial.user_attrs
-                }
-                self._study.enqueue_trial(_params(trial), user_attrs=point)
+                self._begin_anew(trial)
+
+    def _begin_anew(self, trial: optuna.trial.FrozenTrial) -> None:
+        # As another trial: what one has reported cannot be taken back.
+        self._mark_lost(trial.number)
+        point = {key: trial.user_attrs[key] for key in ("point",) if key in trial.user_attrs}
+        self._study.enqueue_trial(_params(trial), user_attrs=point)
 
     def _mark_lost(self, number: int) -> None:
         self._reopened(self.frozen(number)).set_user_attr("lost", True)

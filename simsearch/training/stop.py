@@ -59,19 +59,29 @@ class StopRequest:
 
 
 @contextlib.contextmanager
-def on_signals() -> Iterator[StopRequest]:
-    """Yields a request that turns true on SIGTERM or SIGINT; the old handlers come back after."""
+def on_signals(outer: StopRequest | None = None) -> Iterator[StopRequest]:
+    """Yields a request that turns true on SIGTERM or SIGINT; the old handlers come back after.
+
+    Args:
+        outer: The request of whoever called and listens already; it is yielded, so that a signal
+            that this block leaves unanswered is not lost with it. None: nobody does.
+    """
+    if outer is not None:
+        yield outer
+        return
     request = StopRequest()
     if threading.current_thread() is not threading.main_thread():
         yield request
         return
 
     def ask(number: int, frame: object) -> None:
+        # Noted whatever is raised: Python drops what is raised amid a destructor or a callback of
+        # a weak reference, and whoever looks next finds it here.
+        is_again, request.number = bool(request), request.number or number
         if not request.is_deferred:
             raise Stopped(number, outcome=request.outcome)
-        if request:
+        if is_again:
             raise Stopped(number, outcome="again, at once; the last checkpoint stands")
-        request.number = number
 
     previous = {number: signal.signal(number, ask) for number in (signal.SIGTERM, signal.SIGINT)}
     try:

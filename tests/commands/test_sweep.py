@@ -1,7 +1,9 @@
 """The sweep's command: with a training of nothing but figures, and once as a user runs it."""
 
 import json
+import os
 import re
+import shutil
 import signal
 import subprocess
 import time
@@ -10,7 +12,7 @@ import pytest
 
 import simsearch
 from simsearch import config as config_lib
-from simsearch import errors, runs
+from simsearch import config_files, errors, runs
 from simsearch.commands import training
 from simsearch.sweeps import study
 from simsearch.training import records as records_lib
@@ -46,13 +48,13 @@ def trained(monkeypatch):
             records.close()
         return version
 
-    def train(config, *, workdir, on_version, after_validation):
+    def train(config, *, workdir, on_version, after_validation, stop_request):
         version = runs.create(workdir, config)
         on_version(version)
         asked.append(("train", version.number))
         return fit(version, after_validation, start=0)
 
-    def resume(number, *, workdir, after_validation):
+    def resume(number, *, workdir, after_validation, stop_request):
         version = runs.find(workdir, number)
         asked.append(("resume", number))
         return fit(version, after_validation, start=int((version.path / "step").read_text()))
@@ -97,11 +99,12 @@ def test_each_trial_is_a_version_that_differs_in_the_swept_fields(trained, tmp_p
     assert len(trained) == 6, "what is finished is only told again"
 
 
+class Killed(BaseException):
+    pass
+
+
 @pytest.mark.parametrize("moment", ["begun", "reported", "trained"])
 def test_a_trial_that_was_cut_off_goes_on_and_counts_once(trained, tmp_path, monkeypatch, moment):
-    class Killed(BaseException):
-        pass
-
     name = {"begun": "begun", "reported": "report", "trained": "end"}[moment]
     original = getattr(study.Trial, name)
     calls = []
@@ -134,6 +137,61 @@ def test_a_signal_stops_the_sweep_and_says_how_to_go_on(trained, tmp_path, monke
         str(caught.value),
     )
     assert caught.value.exit_code == 128 + signal.SIGTERM
+
+
+def test_a_signal_amid_a_validation_that_prunes_is_not_lost(trained, tmp_path, monkeypatch):
+    train, report = training.train, study.Trial.report
+
+    def deferring(config, *, stop_request, **options):
+        stop_request.is_deferred = True
+        return train(config, stop_request=stop_request, **options)
+
+    def pruned(trial, *figures):
+        report(trial, *figures)
+        os.kill(os.getpid(), signal.SIGTERM)
+        return True
+
+    monkeypatch.setattr(training, "train", deferring)
+    monkeypatch.setattr(study.Trial, "report", pruned)
+    with pytest.raises(stop.Stopped, match="SIGTERM: what was trained so far is saved; go on with"):
+        simsearch.sweep(plan(), workdir=tmp_path)
+    assert len(list(tmp_path.glob("version_*"))) == 1
+
+
+@pytest.mark.parametrize("others", [0, 1])
+def test_a_trial_whose_version_was_removed_is_begun_anew(
+    trained, tmp_path, monkeypatch, caplog, others
+):
+    report = study.Trial.report
+
+    def killed(trial, index, value):
+        report(trial, index, value)
+        raise Killed
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(study.Trial, "report", killed)
+        simsearch.sweep(plan(), workdir=tmp_path)
+    shutil.rmtree(tmp_path / "version_0")
+    for _ in range(others):
+        # Another training takes the number, with figures that no trial has.
+        other = runs.create(tmp_path, config_files.load_config("demo"))
+        (other.path / "step").write_text("3")
+    result = simsearch.sweep(plan(), workdir=tmp_path)
+    assert "is begun anew: its version 0 is gone" in caplog.text
+    assert trained[1:] == [("train", number) for number in range(others, others + 3)]
+    assert [row.state for row in result.rows] == ["finished"] * 3
+    assert {row.num_validations for row in result.rows} == {3}
+    assert len({tuple(row.params.values()) for row in result.rows}) == 3
+
+
+def test_the_best_trial_is_told_where_its_version_was_removed(trained, tmp_path, caplog):
+    best = simsearch.sweep(plan(), workdir=tmp_path).best
+    shutil.rmtree(tmp_path / f"version_{best.version}")
+    caplog.clear()
+    with caplog.at_level("INFO", "simsearch"):
+        again = simsearch.sweep(plan(), workdir=tmp_path)
+    assert again.best == best and f"version {best.version}, which is no longer in" in caplog.text
+    assert "trials.json" in caplog.text and "--mode=eval" not in caplog.text
 
 
 def test_a_trial_that_diverges_fails_and_the_sweep_goes_on(trained, tmp_path, monkeypatch):

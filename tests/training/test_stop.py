@@ -1,6 +1,7 @@
 import os
 import signal
 import threading
+import weakref
 
 import pytest
 
@@ -30,6 +31,30 @@ def test_what_came_while_it_was_deferred_is_not_forgotten():
         request.end_deferral(outcome="all is saved")
         with pytest.raises(stop.Stopped, match="SIGINT: all is saved"):
             os.kill(os.getpid(), signal.SIGINT)
+
+
+class Something:
+    pass
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_what_python_drops_amid_a_callback_is_not_forgotten():
+    with stop.on_signals() as request:
+        something = Something()
+        dropped = weakref.ref(something, lambda _: os.kill(os.getpid(), signal.SIGINT))
+        del something
+        assert dropped() is None and request.number == signal.SIGINT
+        request.is_deferred = True
+        with pytest.raises(stop.Stopped, match="SIGINT: nothing yet"):
+            request.end_deferral(outcome="nothing yet")
+
+
+def test_a_request_of_the_caller_is_what_a_block_inside_gets():
+    with stop.on_signals() as outer:
+        with stop.on_signals(outer) as request:
+            request.is_deferred = True
+            os.kill(os.getpid(), signal.SIGTERM)
+        assert outer.number == signal.SIGTERM
 
 
 def test_before_the_first_step_a_signal_ends_the_work_at_once():
