@@ -19,7 +19,14 @@ configs/train.py lists them all.
 
 import importlib
 import os
+import signal
 import sys
+
+# Until the libraries are loaded a Ctrl-C ends the process at once: what Python would raise amid
+# their imports comes out as tracebacks. Where it was ignored, as in the background, it stays so.
+ON_INTERRUPT = signal.getsignal(signal.SIGINT)
+if __name__ == "__main__" and ON_INTERRUPT is signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 try:
     from absl import flags
@@ -43,7 +50,7 @@ MODES = {
     "search": ("search", "main", "query version workdir index top_k filter crop output json"),
     "serve": ("serve", "serve", "index host port version workdir"),
     "download": ("download", "main", "config output"),
-    "preview": ("preview", "main", "config output"),
+    "preview": ("preview", "main", "config workdir output"),
     "sweep": ("sweep", "main", "config workdir"),
     "compare": ("compare", "main", "versions workdir split"),
     "average": ("average", "main", "versions workdir"),
@@ -72,12 +79,25 @@ flags.DEFINE_string("host", "127.0.0.1", "serve: address to be reached at; 0.0.0
 flags.DEFINE_integer("port", 8000, "serve: port; 0: any free one.", 0, 65535)
 
 
+def check_flags(mode: str) -> None:
+    """Raises UsageError where a flag was given that the mode does not read."""
+    read = MODES[mode][2].split()
+    given = FLAGS.get_flags_for_module(sys.modules[__name__])
+    for flag in given:
+        if flag.present and flag.name not in ("mode", *read):
+            raise errors.UsageError(
+                f"--{flag.name} is not read by --mode={mode}, which reads "
+                f"{', '.join(f'--{name}' for name in read)} and --config.group.field=value"
+            )
+
+
 def run(argv: list[str]) -> None:
     """Reads the command line and calls the command that it names."""
     overrides, arguments = config_files.split_overrides(argv)
     unexpected = FLAGS(arguments)[1:]
     if unexpected:
         raise errors.UsageError(f"unexpected argument {unexpected[0]!r}; flags begin with --")
+    check_flags(FLAGS.mode)
     # Imported here so that a mistyped flag and --help are answered at once.
     from simsearch import memory, progress
 
@@ -86,21 +106,29 @@ def run(argv: list[str]) -> None:
     progress.log_to_stdout()
     module, function, names = MODES[FLAGS.mode]
     command = getattr(importlib.import_module(f"simsearch.commands.{module}"), function)
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+        signal.signal(signal.SIGINT, ON_INTERRUPT)
     command(**{name: FLAGS[name].value for name in names.split()}, overrides=overrides)
 
 
 def main(argv: list[str]) -> int:
     """Returns the exit code: 0 done, 1 a run that failed, 2 a request that cannot be met."""
-    if {"--help", "-h", "--helpshort", "--helpfull"} & set(argv[1:]):
-        print(f"{__doc__}\nFlags:\n{FLAGS.module_help(sys.modules[__name__])}")
-        return 0
     try:
-        run(argv)
+        if {"--help", "-h", "--helpshort", "--helpfull"} & set(argv[1:]):
+            print(f"{__doc__}\nFlags:\n{FLAGS.module_help(sys.modules[__name__])}")
+        else:
+            run(argv)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read what is printed, such as `head`, has enough. What is left goes nowhere, or
+        # Python would say at its end that it could not be written.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
     except (errors.UsageError, flags.Error, errors.RunError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2 if isinstance(error, errors.UsageError | flags.Error) else 1
     except KeyboardInterrupt as interrupt:
-        print(interrupt or "interrupted", file=sys.stderr)
+        print(str(interrupt) or "interrupted", file=sys.stderr)
         return getattr(interrupt, "exit_code", 130)
     return 0
 

@@ -195,6 +195,8 @@ class Store:
         except (errors.UsageError, MemoryError):
             raise
         except Exception as error:  # TensorStore raises it bare.
+            if interrupt := _interrupt_behind(error):
+                raise interrupt from None
             said = errors.one_line(error)
             message = f"checkpoint {step} in {self._directory} could not be read: {said}"
             if others := [other for other in self._manager.all_steps() if other != step]:
@@ -218,7 +220,9 @@ class Store:
                 f"up to {FORMAT_VERSION}; update simsearch"
             )
 
-    def _failed(self, error: Exception) -> errors.RunError:
+    def _failed(self, error: Exception) -> errors.RunError | KeyboardInterrupt:
+        if interrupt := _interrupt_behind(error):
+            return interrupt
         # Where in a long message it stands is up to the library.
         reason = " ".join(str(error).split())
         if "No space left" in reason or "RESOURCE_EXHAUSTED" in reason:
@@ -257,6 +261,13 @@ def open_to_read(directory: str | os.PathLike, *, monitor: str) -> Store:
             f"`python main.py --mode=train {runs.Version(path.parent).flags}`"
         )
     return store
+
+
+def _interrupt_behind(error: BaseException | None) -> KeyboardInterrupt | None:
+    """Returns the Ctrl-C that a library made an error of its own of, None where it was none."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error
 
 
 def _on_first_device(leaf: Any) -> jax.ShapeDtypeStruct:

@@ -157,3 +157,22 @@ def test_what_the_machine_lacks_is_not_called_damage(tmp_path, monkeypatch):
     monkeypatch.setattr(store._manager, "restore", failing)
     with pytest.raises(MemoryError):
         store.restore_variables(1)
+
+
+def test_ctrl_c_while_a_checkpoint_is_read_is_not_called_damage(tmp_path, monkeypatch):
+    store = checkpoints.Store(tmp_path, monitor="map_at_r")
+    save(store, 1)
+    store.wait()
+
+    def interrupted(*_, **__):
+        try:
+            raise KeyboardInterrupt("Ctrl-C")
+        except KeyboardInterrupt as interrupt:
+            raise Exception("Encountered error while reading array index") from interrupt
+
+    monkeypatch.setattr(store._manager, "restore", interrupted)
+    with pytest.raises(KeyboardInterrupt, match="Ctrl-C"):
+        store.restore_variables(1)
+    monkeypatch.setattr(store._manager, "save", interrupted)
+    with pytest.raises(KeyboardInterrupt, match="Ctrl-C"):
+        save(store, 2)

@@ -1,5 +1,10 @@
 """What a user can do wrong: one line that says what to do, never a traceback."""
 
+import os
+import signal
+import subprocess
+import sys
+
 import pytest
 
 import main
@@ -16,9 +21,8 @@ def run(tmp_path, monkeypatch, capsys, shapes):
 
     def call(*flags):
         main.FLAGS.unparse_flags()
-        for name in main.FLAGS.get_flags_for_module(main):
-            main.FLAGS[name.name].using_default_value = True
-            main.FLAGS[name.name].value = main.FLAGS[name.name].default
+        for flag in main.FLAGS.get_flags_for_module(main):
+            flag.unparse()
         code = main.main(["main.py", *flags])
         return code, capsys.readouterr().err
 
@@ -39,6 +43,9 @@ def folder_flags(path, *more):
         (["--mod=eval"], "Unknown command line flag 'mod'. Did you mean: mode ?"),
         (["eval"], "unexpected argument 'eval'"),
         (["--version=one"], "version"),
+        (["--mode=eval", "--versions=0"], "--versions is not read by --mode=eval, which reads"),
+        (["--images=DIR"], "--images is not read by --mode=train, which reads --config,"),
+        (["--mode=download", "--output=DIR", "--workdir=W"], "reads --config, --output and"),
         (["--num_show_similar=0"], "num_show_similar"),
         (["--config=nothing"], "choose from demo"),
         (["--config.model.backbon=resnet18"], "did you mean model.backbone?"),
@@ -144,6 +151,38 @@ def test_a_stored_configuration_that_was_damaged(run, tmp_path):
     (version.path / "config.json").write_text("{")
     code, message = run("--mode=eval")
     assert code == 2 and "not JSON" in message
+
+
+def test_ctrl_c_is_one_word(run, monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("simsearch.commands.training.train", interrupted)
+    assert run("--config=demo") == (130, "interrupted\n")
+
+
+def test_ctrl_c_while_the_libraries_load_ends_at_once():
+    code = (
+        "import os, runpy, signal, sys\n"
+        "class Finder:\n"
+        "    def find_spec(name, path=None, target=None):\n"
+        "        if name == 'simsearch.commands.evaluation':\n"
+        "            os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Finder)\n"
+        f"runpy.run_path({str(cli.ROOT / 'main.py')!r}, run_name='__main__')"
+    )
+    command = [sys.executable, "-c", code, "--mode=eval"]
+    done = subprocess.run(command, capture_output=True, cwd=cli.ROOT)
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, b"", b"")
+
+
+def test_a_reader_that_has_enough_is_no_error():
+    read, write = os.pipe()
+    os.close(read)
+    command = cli.command("--help")
+    done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, env=cli.environment())
+    os.close(write)
+    assert (done.returncode, done.stderr) == (128 + signal.SIGPIPE, b"")
 
 
 def test_a_full_disk_is_one_line(run, monkeypatch):

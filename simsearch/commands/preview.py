@@ -15,13 +15,21 @@ from simsearch.data import batch as batch_lib
 from simsearch.data import corrupt as corrupt_lib
 from simsearch.data import sources
 
-OUTPUT = "runs/preview.png"
+_NAME = "preview.png"
+OUTPUT = f"runs/{_NAME}"
 _NUM_ROWS, _NUM_AGAIN = 6, 5
 
 
-def main(*, config: str | None, output: str | None, overrides: Mapping[str, Any]) -> pathlib.Path:
+def main(
+    *,
+    config: str | None,
+    workdir: str | os.PathLike,
+    output: str | None,
+    overrides: Mapping[str, Any],
+) -> pathlib.Path:
     """Draws the page of the configuration that is named."""
-    return preview(config_files.load_config(config or "train", overrides), output=output or OUTPUT)
+    loaded = config_files.load_config(config or "train", overrides)
+    return preview(loaded, output=output or os.path.join(workdir, _NAME))
 
 
 def preview(config: Config, *, output: str | os.PathLike = OUTPUT) -> pathlib.Path:

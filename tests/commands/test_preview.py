@@ -104,3 +104,9 @@ def test_a_batch_without_a_readable_image_is_told(tmp_path):
             (folder / f"{i}.png").write_text(f"no image but text {name} {i}")
     with pytest.raises(errors.RunError, match="no image of the batch can be read: skipped"):
         preview.preview(config(tmp_path / "images", tmp_path), output=tmp_path / "x.png")
+
+
+def test_the_page_lies_in_the_folder_of_the_versions(monkeypatch, tmp_path):
+    monkeypatch.setattr(preview, "preview", lambda config, *, output: output)
+    drawn = preview.main(config="demo", workdir=tmp_path, output=None, overrides={})
+    assert drawn == str(tmp_path / "preview.png")
