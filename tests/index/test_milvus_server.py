@@ -3,7 +3,7 @@ import types
 import pytest
 
 from simsearch import errors
-from simsearch.index import milvus
+from simsearch.index import milvus_server
 from simsearch.serve import service
 
 
@@ -14,7 +14,7 @@ def library(monkeypatch):
     found = types.SimpleNamespace(
         MilvusClient=lambda **options: made.append(options), MilvusException=OSError
     )
-    monkeypatch.setattr(milvus, "_library", lambda: found)
+    monkeypatch.setattr(milvus_server, "_library", lambda: found)
     return made
 
 
@@ -27,12 +27,12 @@ def library(monkeypatch):
     ],
 )
 def test_an_index_is_named_by_its_collection_and_without_credentials(library, url, named, name):
-    engine = milvus.MilvusEngine(url)
-    assert engine.url == named and service.index_name(engine.url) == name
+    server = milvus_server.Server(url)
+    assert server.url == named and service.index_name(server.url) == name
     assert library[0]["token"] == ("me:secret" if "@" in url else "")
 
 
 def test_a_collection_has_a_plain_name(library):
     with pytest.raises(errors.UsageError, match="must end in a collection's name"):
-        milvus.MilvusEngine("http://host:19530/a-b")
+        milvus_server.Server("http://host:19530/a-b")
     assert not library
