@@ -30,27 +30,31 @@ def check_new_queries(splits: Mapping[str, sources.Split], config: Config) -> No
         UsageError: Where the validation split could not be.
     """
     if problem := _query_problem(splits["validation"], "validation"):
-        raise errors.UsageError(f"{problem}; {_advice(splits, config)}")
+        advice = _advice(splits, config, config.data.valid_fraction)
+        raise errors.UsageError(f"{problem}; {advice}")
     if problem := _query_problem(splits["test"], "test"):
         progress.log.warning(
             "%s: --mode=eval can measure this version with --split=validation alone; %s",
             problem,
-            _advice(splits, config),
+            _advice(splits, config, config.data.test_fraction),
         )
 
 
-def _advice(splits: Mapping[str, sources.Split], config: Config) -> str:
-    """Returns what gives a split that was held out more images."""
+def _advice(splits: Mapping[str, sources.Split], config: Config, fraction: float) -> str:
+    """Returns what gives a split more images, of which `fraction` of each class was held out."""
     if config.data.split == "class":
         return (
             "add images, or hold more classes out with --config.data.valid_class_fraction and "
             "--config.data.test_class_fraction"
         )
-    largest = int(np.bincount(np.concatenate([split.labels for split in splits.values()])).max())
-    if largest < _LEAST_TO_SPLIT:
+    counts = np.bincount(np.concatenate([split.labels for split in splits.values()]))
+    second, largest = np.sort(counts)[-2:].tolist()
+    if second < _LEAST_TO_SPLIT <= largest:
+        return f"add images of other classes: no other has {_LEAST_TO_SPLIT} to share out"
+    # Two images of the two largest classes for each split that the source does not have.
+    needed = math.ceil(200 / max(second, 1)) / 100
+    if second < _LEAST_TO_SPLIT or needed <= fraction:
         return "add images"
-    # Two images of the largest class for each split that the source does not have.
-    needed = math.ceil(200 / largest) / 100
     return (
         "add images, or hold more of them out, where the source has not split them, with "
         f"--config.data.valid_fraction={needed:g} --config.data.test_fraction={needed:g}"

@@ -12,8 +12,15 @@ from simsearch.data import images, splits, wording
 from simsearch.errors import RunError, UsageError
 
 EXTENSIONS = frozenset(
-    ".jpg .jpeg .jpe .jfif .png .webp .gif .bmp .tif .tiff .ppm .pgm .pnm".split()
+    ".jpg .jpeg .jpe .jfif .png .webp .gif .bmp .tif .tiff .ppm .pgm .pbm .pnm".split()
 )
+# What lies beside images without being one: captions, tables, archives, what a system leaves.
+_COMPANIONS = frozenset(
+    ".txt .csv .tsv .json .jsonl .xml .yaml .yml .md .html .pdf .log .ini .db .npy .npz .mat .pkl"
+    " .parquet .py .zip .tar .gz .tgz .7z".split()
+)
+# As many folders side by side as can be splits.
+_MOST_SPLITS = 3
 _LAYOUT = "expected class folders of images, or train, val and test folders of them"
 
 
@@ -23,7 +30,8 @@ def load(
     """Returns the splits of a folder; no file is opened before it is read.
 
     Args:
-        path: The folder. Hidden files and files without an image's extension are left out.
+        path: The folder. Hidden files are left out, and, with a warning, images in no class folder
+            and files there without an image's extension.
         valid_fraction: Share of each class's train images, where there is no validation folder.
         test_fraction: Share of each class's train images, where there is no test folder.
         split_seed: Chooses those images.
@@ -66,14 +74,48 @@ def _find(root: str) -> dict[str, splits.Split]:
             )
     class_names = tuple(sorted({name for folders in class_folders.values() for name in folders}))
     found = {}
+    left_out = [path for folder in {root, *split_folders.values()} for path in _loose(folder)]
     for name, folders in class_folders.items():
-        found[name] = _scan(root, folders, class_names=class_names, must_fill=name == "train")
+        found[name] = _scan(
+            root, folders, class_names=class_names, must_fill=name == "train", left_out=left_out
+        )
         if not len(found[name].labels):
             raise UsageError(
                 f"expected images in the class folders of {split_folders[name]}, found none: add "
                 "images or remove the folder"
             )
+    if left_out:
+        progress.log.warning(
+            "left out: %s below %s, such as %r; what is read lies in a class folder and ends in %s",
+            wording.counted(len(left_out), "file"),
+            root,
+            os.path.relpath(min(left_out), root),
+            ", ".join(sorted(EXTENSIONS)),
+        )
     return found
+
+
+def _loose(folder: str) -> list[str]:
+    """Returns the visible images that lie in a folder itself."""
+    with os.scandir(folder) as entries:
+        return [entry.path for entry in entries if _is_image(entry)]
+
+
+def _is_image(entry: os.DirEntry) -> bool:
+    is_named_so = os.path.splitext(entry.name)[1].lower() in EXTENSIONS
+    return is_named_so and not entry.name.startswith(".") and os.path.isfile(entry.path)
+
+
+def _check_no_splits(root: str, folders: dict[str, str]) -> None:
+    """Raises UsageError where folders that would be classes look like splits of other names."""
+    inside = [list(_folders(folder)) for folder in folders.values()]
+    is_alike = 1 < len(inside) <= _MOST_SPLITS and all(names == inside[0] for names in inside)
+    if is_alike and len(inside[0]) > 1 and not any(map(_loose, folders.values())):
+        raise UsageError(
+            f"{_LAYOUT}; {wording.listed(folders)} in {root} have the same folders "
+            f"{wording.listed(inside[0])} and look like splits: name them train, val and test, or, "
+            "if they are classes, put their images into them without folders"
+        )
 
 
 def _split_folders(root: str) -> dict[str, str]:
@@ -88,6 +130,7 @@ def _split_folders(root: str) -> dict[str, str]:
                 f"{_LAYOUT}; {root} has {wording.listed(folders)} but no train folder with "
                 "class folders: add one"
             )
+        _check_no_splits(root, folders)
         return {"train": root}
     found: dict[str, str] = {}
     for name, split in named.items():
@@ -122,13 +165,18 @@ def _folders(path: str) -> dict[str, str]:
 
 
 def _scan(
-    root: str, class_folders: dict[str, str], *, class_names: tuple[str, ...], must_fill: bool
+    root: str,
+    class_folders: dict[str, str],
+    *,
+    class_names: tuple[str, ...],
+    must_fill: bool,
+    left_out: list[str],
 ) -> splits.Split:
     labels: list[int] = []
     paths: list[str] = []
     stamps: list[tuple[int, int]] = []
     for class_name, folder in class_folders.items():
-        files = sorted(images_below(folder))
+        files = sorted(images_below(folder, left_out=left_out))
         if must_fill and not files:
             raise UsageError(
                 f"expected images in the class folder {folder}, found none "
@@ -149,13 +197,18 @@ def _scan(
 
 
 def images_below(
-    folder: str, *, seen: set[tuple[int, int]] | None = None
+    folder: str,
+    *,
+    seen: set[tuple[int, int]] | None = None,
+    left_out: list[str] | None = None,
 ) -> Iterator[tuple[str, tuple[int, int]]]:
     """Yields the path and (bytes, modification time in ns) of every image below a folder.
 
     Args:
         folder: Hidden files and files without an image's extension are left out.
         seen: Folders, by device and inode, that are not entered; this ends loops of links.
+        left_out: List to which the path of every visible file is appended that may be an image by
+            another name.
     """
     seen = set() if seen is None else seen
     status = os.stat(folder)
@@ -167,10 +220,17 @@ def images_below(
     for entry in sorted(visible, key=lambda entry: entry.name):
         # os.path answers where entry.is_dir() fails: at a link that leads to itself.
         if os.path.isdir(entry.path):
-            yield from images_below(entry.path, seen=seen)
-        elif os.path.splitext(entry.name)[1].lower() in EXTENSIONS and os.path.isfile(entry.path):
+            yield from images_below(entry.path, seen=seen, left_out=left_out)
+        elif _is_image(entry):
             status = os.stat(entry.path)
             yield entry.path, (status.st_size, status.st_mtime_ns)
+        elif left_out is not None and _may_be_image(entry):
+            left_out.append(entry.path)
+
+
+def _may_be_image(entry: os.DirEntry) -> bool:
+    extension = os.path.splitext(entry.name)[1].lower()
+    return extension not in EXTENSIONS | _COMPANIONS and os.path.isfile(entry.path)
 
 
 def _read(path: str) -> bytes:

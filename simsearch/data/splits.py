@@ -11,9 +11,8 @@ import numpy as np
 from simsearch.errors import UsageError
 
 SPLITS = ("train", "validation", "test")
-_ALIASES = {"train": "train", "test": "test"} | dict.fromkeys(
-    ("val", "valid", "validation", "dev"), "validation"
-)
+_ALIASES = {"train": "train", "training": "train", "test": "test", "testing": "test"}
+_ALIASES |= dict.fromkeys(("val", "valid", "validation", "dev"), "validation")
 _MIN_TRAIN_IMAGES = 2
 
 

@@ -28,6 +28,14 @@ def test_a_small_folder_is_told_what_to_hold_out():
     assert str(caught.value).endswith(
         "--config.data.valid_fraction=0.25 --config.data.test_fraction=0.25"
     )
+    with pytest.raises(errors.UsageError, match="can be retrieved; add images$"):
+        # So many are held out already: the split is the source's own.
+        measurable.check_new_queries(
+            EIGHT, config_files.load_config("train", {"data.valid_fraction": 0.3})
+        )
+    lonely = {"train": split([0] * 10 + [1] * 2), "validation": split([0] * 5), "test": ENOUGH}
+    with pytest.raises(errors.UsageError, match="'a' alone.*; add images of other classes"):
+        measurable.check_new_queries(lonely, config)
     tiny = {"train": split([0] * 3 + [1] * 3)} | {
         name: EIGHT[name] for name in ("validation", "test")
     }

@@ -36,7 +36,12 @@ def pixel(split, i):
 
 @pytest.mark.parametrize(
     ("train", "valid", "test"),
-    [("train", "val", "test"), ("Train", "Validation", "TEST"), ("TRAIN", "dev", "test")],
+    [
+        ("train", "val", "test"),
+        ("Train", "Validation", "TEST"),
+        ("TRAIN", "dev", "test"),
+        ("training", "valid", "Testing"),
+    ],
 )
 def test_split_folders_are_found_by_any_of_their_names(tmp_path, train, valid, test):
     write_images(tmp_path, {f"{train}/b": 3, f"{train}/a": 2, f"{valid}/b": 1, f"{test}/a": 1})
@@ -153,6 +158,34 @@ def test_only_visible_image_files_count_and_folders_are_searched_deeply(tmp_path
         pixel(train, 2)
 
 
+def test_what_may_be_an_image_and_is_left_out_is_told_once(tmp_path, caplog):
+    write_images(tmp_path, {"train/a": 2, "train/b/deep": 2, "test/a": 1, "test/b": 1})
+    write_images(tmp_path, {"train/b": 1}, extension=".pbm")
+    for name in ("caption.txt", "Thumbs.db", ".hidden"):
+        Path(tmp_path, "train/a", name).touch()
+    Path(tmp_path, "LICENSE").touch()
+    found = load_folder(tmp_path, valid_fraction=0)
+    assert len(found["train"].labels) == 5 and not caplog.records
+    for name in (
+        "train/b/photo",
+        "train/a/1.heic",
+        "train/a/2.HEIC",
+        "loose.png",
+        "test/loose.jpg",
+    ):
+        Path(tmp_path, name).touch()
+    assert len(load_folder(tmp_path, valid_fraction=0)["train"].labels) == 5
+    [record] = caplog.records
+    assert f"left out: 5 files below {tmp_path}, such as 'loose.png'; what is" in record.message
+
+
+def test_classes_may_have_folders_of_their_own(tmp_path):
+    write_images(tmp_path, {"cat/front": 4, "cat/side": 4, "dog/front": 4, "dog/back": 4})
+    assert load_folder(tmp_path)["train"].class_names == ("cat", "dog")
+    write_images(tmp_path, {"dog/side": 1, "cat/back": 1, "cat": 1})
+    assert load_folder(tmp_path)["train"].class_names == ("cat", "dog")
+
+
 def test_loops_of_links_end_and_links_to_folders_are_followed(tmp_path):
     write_images(tmp_path / "set", {"a": 2, "b": 2})
     write_images(tmp_path, {"elsewhere": 2})
@@ -190,6 +223,10 @@ WRONG_FOLDERS = {
     "no images in val": ({"train/a": 2, "train/b": 2, "val/a": 0}, "val, found none"),
     "two validation folders": ({"train/a": 2, "val/a": 2, "dev/a": 2}, "found 'dev' and 'val'"),
     "an empty class": ({"a": 2, "b": 0}, "the class folder .*b, found none"),
+    "splits of other names": (
+        {"first/a": 2, "first/b": 2, "second/a": 2, "second/b": 2},
+        "'first', 'second' in .* have the same folders 'a', 'b' and look like splits: name them",
+    ),
     "a single class": ({"a": 5}, "at least 2 classes with images in .*, found 1"),
 }
 
