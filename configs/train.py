@@ -12,7 +12,8 @@ def get_config() -> config_dict.ConfigDict:
     config = config_dict.ConfigDict()
 
     config.data = data = config_dict.ConfigDict()
-    data.source = "hf:Matthijs/snacks"  # folder | digits | hf:ORG/NAME[@REVISION] | tfds:NAME
+    # folder | digits | hf:ORG/NAME[:CONFIGURATION][@REVISION] | tfds:NAME
+    data.source = "hf:Matthijs/snacks"
     data.path = ""  # folder of class folders, or of train/val/test folders of them (source=folder)
     data.image_column = ""  # column of an hf: or tfds: set; empty: found by its type
     data.label_column = ""  # column of an hf: or tfds: set; empty: found by its type

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from simsearch import progress
 from simsearch.data import splits, wording
 from simsearch.errors import UsageError
 
@@ -54,6 +55,13 @@ def choose(
     raise UsageError(
         f"expected one {kind} column in {where}, found {found}: "
         + (f"set data.{field}" if candidates else f"choose a set with {kind}s")
+    )
+
+
+def log_choice(where: str, *, image_column: str, label_column: str) -> None:
+    """Says which columns of a set are taken."""
+    progress.log.info(
+        "%s: images from column %r, labels from column %r", where, image_column, label_column
     )
 
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 # Where the hub keeps its parquet conversion of a set whose loading script no client runs any more.
 _PARQUET_REVISION = "refs/convert/parquet"
 _SCRIPT_REFUSED = "scripts are no longer supported"
+_CONFIGURATION_MISSING = "Config name is missing"
+_NAME = re.compile(r"([\w.-]+/[\w.-]+)(?::([^@]+))?(?:@(.*))?")
 
 
 def load(
@@ -30,7 +32,7 @@ def load(
     The set is downloaded once; after that it also loads where the hub cannot be reached.
 
     Args:
-        name: ORG/NAME or ORG/NAME@REVISION.
+        name: ORG/NAME, with :CONFIGURATION where the set has several, and @REVISION at will.
         image_column: Empty: the only column of images, or the one called image.
         label_column: Empty: the only column of class labels, or the one called label.
         cache_dir: Folder that the set is kept in; empty: the client's own.
@@ -39,21 +41,26 @@ def load(
         UsageError: There is no such set, or it has no images with labels.
         RunError: The hub cannot be reached, or the set not be stored.
     """
-    repository, _, revision = name.partition("@")
-    if not re.fullmatch(r"[\w.-]+/[\w.-]+", repository):
-        raise UsageError(f"expected data.source hf:ORG/NAME[@REVISION], got hf:{name}")
-    builder, tables = _tables(repository, revision or None, cache_dir)
+    match = _NAME.fullmatch(name)
+    if match is None:
+        raise UsageError(
+            f"expected data.source hf:ORG/NAME[:CONFIGURATION][@REVISION], got hf:{name}"
+        )
+    repository, configuration, revision = match.groups()
+    builder, tables = _tables(repository, configuration, revision or None, cache_dir)
     where = f"hf:{name}"
     own_names = columns.standard_splits(list(tables), where=where)
     features = tables[own_names["train"]].features
     image_column = _image_column(features, image_column, where)
     label_column = _label_column(features, label_column, where)
+    columns.log_choice(where, image_column=image_column, label_column=label_column)
     values = {key: _column(tables[own], label_column) for key, own in own_names.items()}
     class_names = getattr(features[label_column], "names", None)
     labels, class_names = columns.number_labels(values, class_names)
     found = {}
+    kept_as = f"{repository}:{configuration}" if configuration else repository
     for key, own in own_names.items():
-        parts = (repository, builder.hash, own, image_column, labels[key].tolist())
+        parts = (kept_as, builder.hash, own, image_column, labels[key].tolist())
         found[key] = splits.Split(
             labels=labels[key],
             class_names=class_names,
@@ -66,7 +73,7 @@ def load(
 
 
 def _tables(
-    repository: str, revision: str | None, cache_dir: str
+    repository: str, configuration: str | None, revision: str | None, cache_dir: str
 ) -> tuple[datasets.DatasetBuilder, datasets.DatasetDict]:
     import datasets
     from huggingface_hub import errors as hub_errors
@@ -74,7 +81,7 @@ def _tables(
     where = f"{repository} on {datasets.config.HF_ENDPOINT}"
     try:
         with _offline_if_unreachable():
-            builder = _builder(repository, revision, cache_dir)
+            builder = _builder(repository, configuration, revision, cache_dir)
             builder.download_and_prepare()
             return builder, builder.as_dataset()
     except UsageError:
@@ -122,18 +129,37 @@ def _offline_if_unreachable() -> Iterator[None]:
         config.HF_HUB_OFFLINE = False
 
 
-def _builder(repository: str, revision: str | None, cache_dir: str) -> datasets.DatasetBuilder:
+def _builder(
+    repository: str, configuration: str | None, revision: str | None, cache_dir: str
+) -> datasets.DatasetBuilder:
+    try:
+        return _builder_at(repository, configuration, revision, cache_dir)
+    except RuntimeError as error:
+        if _SCRIPT_REFUSED not in str(error) or revision:
+            raise
+    return _builder_at(repository, configuration, _PARQUET_REVISION, cache_dir)
+
+
+def _builder_at(
+    repository: str, configuration: str | None, revision: str | None, cache_dir: str
+) -> datasets.DatasetBuilder:
     import datasets
 
     folder = os.path.expanduser(cache_dir) or None
     # The prefix keeps a local folder of the same name from being taken instead.
     path = f"hf://datasets/{repository}"
     try:
-        return datasets.load_dataset_builder(path, revision=revision, cache_dir=folder)
-    except RuntimeError as error:
-        if _SCRIPT_REFUSED not in str(error) or revision:
+        return datasets.load_dataset_builder(
+            path, configuration, revision=revision, cache_dir=folder
+        )
+    except ValueError as error:
+        if _CONFIGURATION_MISSING not in str(error):
             raise
-    return datasets.load_dataset_builder(path, revision=_PARQUET_REVISION, cache_dir=folder)
+        names = datasets.get_dataset_config_names(path, revision=revision)
+        raise UsageError(
+            f"{repository} has several configurations, {wording.listed(names, most=20)}: name one, "
+            f"such as data.source=hf:{repository}:{names[0]}"
+        ) from error
 
 
 def _image_column(features: datasets.Features, asked: str, where: str) -> str:

@@ -26,7 +26,7 @@ def load(
     """Returns the splits "train", "validation" and "test" of a source.
 
     Args:
-        source: "folder", "digits", "hf:ORG/NAME[@REVISION]" or "tfds:NAME".
+        source: "folder", "digits", "hf:ORG/NAME[:CONFIGURATION][@REVISION]" or "tfds:NAME".
         path: The folder of "folder".
         valid_fraction: Share of each class's train images, where there is no validation split.
         test_fraction: Share of each class's train images, where there is no test split.
@@ -56,7 +56,7 @@ def load(
         found = tensorflow_sets.load(name, cache_dir=cache_dir, **columns)
     else:
         raise UsageError(
-            f"expected data.source folder, digits, hf:ORG/NAME[@REVISION] or tfds:NAME, got "
-            f"{source!r}"
+            "expected data.source folder, digits, hf:ORG/NAME[:CONFIGURATION][@REVISION] or "
+            f"tfds:NAME, got {source!r}"
         )
     return splits.standardise(found, where=source, split_seed=split_seed, **fractions)

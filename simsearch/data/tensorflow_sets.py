@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from simsearch.data import columns, splits, wording
-from simsearch.errors import RunError, UsageError
+from simsearch.errors import RunError, UsageError, one_line
 
 if TYPE_CHECKING:
     import tensorflow_datasets as tfds
@@ -17,6 +19,11 @@ if TYPE_CHECKING:
 # TFDS's usual format, tfrecord, can only be read from the start to the end.
 _FILE_FORMAT = "array_record"
 _RANDOM_ACCESS = (_FILE_FORMAT, "parquet")
+_WRONG_VERSION = "cannot be loaded at version"
+# Retries of a download, each after twice the wait of the one before: 6 s together, not 205.
+_MAX_RETRIES = 5
+# Characters of what has to be done by hand.
+_MOST_INSTRUCTIONS = 800
 
 
 def load(
@@ -40,6 +47,7 @@ def load(
     own_names = columns.standard_splits(list(builder.info.splits), where=where)
     image_column = _image_column(features, image_column, where)
     label_column = _label_column(features, label_column, where)
+    columns.log_choice(where, image_column=image_column, label_column=label_column)
     tables = {key: _table(builder, own) for key, own in own_names.items()}
     values = {key: _column(table, label_column) for key, table in tables.items()}
     class_names = getattr(features[label_column], "names", None)
@@ -66,16 +74,19 @@ def _prepared(name: str, cache_dir: str, where: str) -> tfds.core.DatasetBuilder
         if not builder.is_prepared():
             # Not before: the format of a set that is there already must not be asked for.
             builder = tfds.builder(name, data_dir=folder, file_format=_FILE_FORMAT)
-            builder.download_and_prepare()
-    except (tfds.core.DatasetNotFoundError, ValueError) as error:
+            with _few_retries():
+                builder.download_and_prepare()
+    except (tfds.core.DatasetNotFoundError, ValueError, ImportError, AssertionError) as error:
+        # A version that is not there is asserted, and so are files to be fetched by hand.
+        if isinstance(error, ImportError | AssertionError) and _WRONG_VERSION not in str(error):
+            raise UsageError(
+                f"expected to prepare {where}, but it needs more: "
+                f"{one_line(error, most=_MOST_INSTRUCTIONS)}; install or fetch it, or choose "
+                "another set"
+            ) from error
         raise UsageError(
             f"expected data.source tfds:NAME with a set of TensorFlow Datasets, got {where} "
-            f"({wording.first_line(error)}): look the name up in its catalogue"
-        ) from error
-    except (ImportError, AssertionError) as error:  # Files to be fetched by hand are asserted.
-        raise UsageError(
-            f"expected to prepare {where}, but it needs more: {wording.first_line(error)}; "
-            "install or fetch it, or choose another set"
+            f"({wording.first_line(error)}): look it up in the catalogue"
         ) from error
     except (OSError, *_download_errors()) as error:
         raise RunError(
@@ -89,6 +100,22 @@ def _prepared(name: str, cache_dir: str, where: str) -> tfds.core.DatasetBuilder
             "set data.cache_dir to another folder"
         )
     return builder
+
+
+@contextlib.contextmanager
+def _few_retries() -> Iterator[None]:
+    """Has the client give up within seconds where nothing answers, without a word of each try."""
+    from tensorflow_datasets.core.download import downloader
+
+    tries = logging.getLogger("urllib3.connectionpool")
+    usual, level = downloader.MAX_RETRIES, tries.level
+    downloader.MAX_RETRIES = _MAX_RETRIES
+    tries.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        downloader.MAX_RETRIES = usual
+        tries.setLevel(level)
 
 
 def _download_errors() -> tuple[type[Exception], ...]:

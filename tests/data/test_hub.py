@@ -54,6 +54,14 @@ def repositories():
     converted = {f"default/{name[:-8]}/0000.parquet": file for name, file in two.items()}
     kinds = {"kind": [0, 1] * 3, "sort": [1, 0] * 3}
     plain = {"image": pictures, "category": ["pear", "apple"] * 3, "width": [4] * 6}
+    card = "---\nconfigs:\n" + "".join(
+        f"- config_name: {name}\n  data_files: {name}.parquet\n" for name in ("first", "second")
+    )
+    several = {
+        "README.md": f"{card}---\n".encode(),
+        "first.parquet": labelled([0, 1]),
+        "second.parquet": labelled([1, 0, 0], start=50),
+    }
     hidden = two | {"test.parquet": labelled([-1, -1, -1], start=100)}
     return [
         dataset("plain", two | {"README.md": b"# A set"}),
@@ -63,6 +71,7 @@ def repositories():
             {"main": {"script.py": b"raise", "x.zip": b""}, "refs/convert/parquet": converted},
         ),
         dataset("script_only", {"script_only.py": b"raise"}),
+        dataset("several", several),
         dataset("texts", {"train.parquet": parquet(plain)}),
         dataset(
             "integers",
@@ -107,6 +116,10 @@ JOBS = {
     "script": "hf:org/script",
     "script_only": "hf:org/script_only",
     "texts": "hf:org/texts",
+    "several": "hf:org/several",
+    "several, second": "hf:org/several:second",
+    "several, revision": "hf:org/several:second@main",
+    "several, third": "hf:org/several:third",
     "integers": "hf:org/integers",
     "files": "hf:org/files",
     "no_label": "hf:org/no_label",
@@ -150,7 +163,7 @@ def runs(tmp_path_factory):
     home = tmp_path_factory.mktemp("hub")
     with hub_server.serve(repositories()) as hub:
         online = run_client(hub.url, home, JOBS)
-    offline = run_client(hub.url, home, ["plain", "script", "unknown"])
+    offline = run_client(hub.url, home, ["plain", "script", "several, second", "unknown"])
     return types.SimpleNamespace(online=online, offline=offline, home=home)
 
 
@@ -177,6 +190,13 @@ def test_text_labels_are_sorted_and_unmarked_bytes_are_images(runs):
     train = runs.online["texts"]["train"]
     assert train["class_names"] == ["apple", "pear"]
     assert train["pixels"] == [1, 3, 5, 0, 2, 4]
+
+
+def test_one_of_several_configurations_is_chosen_by_name(runs):
+    train = runs.online["several, second"]["train"]
+    assert train["labels"] == [0, 1, 1] and train["pixels"] == [50, 51, 52]
+    assert runs.online["several, revision"] == runs.online["several, second"]
+    assert runs.offline["several, second"] == runs.online["several, second"]
 
 
 def test_integer_labels_keep_their_order_and_the_column_called_img_is_taken(runs):
@@ -211,6 +231,13 @@ def test_a_row_without_an_image_is_corrupt(runs):
         ("two_labels", "UsageError", "found 'kind', 'sort': set data.label_column"),
         ("two_labels, image", "UsageError", "found a column 'image' of another type"),
         ("two_labels, lost", "UsageError", "found no 'lost' among 'image', 'kind', 'sort'"),
+        (
+            "several",
+            "UsageError",
+            "org/several has several configurations, 'first', 'second': name one, such as "
+            "data.source=hf:org/several:first",
+        ),
+        ("several, third", "UsageError", "'third' not found. Available: ['first', 'second']"),
         ("no_train", "UsageError", "expected a split called train in hf:org/no_train"),
         ("script_only", "UsageError", "org/script_only on http"),
         ("broken", "UsageError", "org/broken on http"),

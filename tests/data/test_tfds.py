@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from simsearch.data import images, sources
-from simsearch.errors import UsageError
+from simsearch.errors import RunError, UsageError
 
 COUNTS = {"train": 12, "test": 6}
 
@@ -122,10 +122,37 @@ def test_a_column_that_does_not_fit_is_refused(cache_dir, column, message):
         sources.load("tfds:tiny_fruit", cache_dir=cache_dir, **column)
 
 
+def test_the_columns_that_are_taken_are_said(cache_dir, caplog):
+    with caplog.at_level("INFO", "simsearch"):
+        sources.load("tfds:tiny_fruit", cache_dir=cache_dir)
+    assert "images from column 'image', labels from column 'label'" in caplog.text
+
+
+def test_a_version_that_is_not_there_is_told_with_those_that_are(tiny, tmp_path):
+    with pytest.raises(UsageError, match="got tfds:tiny_fruit:9.9.9 .*9.9.9, only: 1.0.0.* look"):
+        sources.load("tfds:tiny_fruit:9.9.9", cache_dir=str(tmp_path))
+
+
+def test_where_nothing_answers_it_is_not_tried_for_minutes(tiny, tmp_path, monkeypatch):
+    from tensorflow_datasets.core.download import downloader
+
+    seen = []
+
+    def unreachable(self, dl_manager):
+        seen.append(downloader.MAX_RETRIES)
+        raise ConnectionError("nothing answers")
+
+    monkeypatch.setattr(tiny, "_split_generators", unreachable)
+    usual = downloader.MAX_RETRIES
+    with pytest.raises(RunError, match="expected to download .* nothing answers; check the net"):
+        sources.load("tfds:tiny_fruit", cache_dir=str(tmp_path))
+    assert seen[0] <= 5 < usual == downloader.MAX_RETRIES
+
+
 def test_missing_files_of_a_set_are_told_in_one_line(tiny, tmp_path, monkeypatch):
     def fail(self, dl_manager):
-        raise AssertionError("Manual directory /x does not exist.\nDownload it by hand.")
+        raise AssertionError("Manual directory /x does not exist, using instructions:\nDownload x.")
 
     monkeypatch.setattr(tiny, "_split_generators", fail)
-    with pytest.raises(UsageError, match="needs more: Manual directory /x does not exist"):
+    with pytest.raises(UsageError, match="more: Manual .* using instructions: Download x."):
         sources.load("tfds:tiny_fruit", cache_dir=str(tmp_path))
