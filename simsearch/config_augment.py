@@ -96,6 +96,9 @@ POLICIES = types.MappingProxyType(
     }
 )
 
+# Fields that may be left to the preset, which None does.
+OPEN = frozenset(f"augment.{name}" for name in (*_NONE, *POLICIES["none"]))
+
 
 def resolve(values: Any) -> Any:
     """Returns a configuration's groups with a value for each augmentation field that is None.

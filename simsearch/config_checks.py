@@ -52,6 +52,8 @@ WORDS = types.MappingProxyType(
 
 def unknown_field(name: str, choices: list[str]) -> str:
     """Returns the message for a field that does not exist, with the nearest one that does."""
+    if inside := [choice for choice in choices if choice.startswith(f"{name}.")]:
+        return f"config.{name} is a group; set one of its fields: {', '.join(inside)}"
     by_last_part = {choice.rsplit(".", 1)[-1]: choice for choice in choices}
     nearest = difflib.get_close_matches(name, choices, n=1, cutoff=0.6) or [
         by_last_part[part]

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from ml_collections import config_dict
 
 from simsearch import config as config_lib
-from simsearch import config_checks, config_history, errors
+from simsearch import config_augment, config_checks, config_history, errors
 
 CONFIG_DIR = pathlib.Path(__file__).resolve().parent.parent / "configs"
 
@@ -188,6 +188,9 @@ def _overridden(
             raise errors.UsageError(config_checks.unknown_field(name, known))
         *path, field = name.split(".")
         group = functools.reduce(operator.getitem, path, values)
+        if name in config_augment.OPEN and value in (None, "None"):
+            group[field] = None
+            continue
         kind = group.get_type(field)
         parsed = parse(value, kind)
         if kind is float and type(parsed) is int:

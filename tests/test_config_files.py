@@ -32,6 +32,23 @@ def test_a_derived_default_follows_the_field_it_derives_from(tmp_path):
     assert both.eval.batch_size == 5
 
 
+def test_a_field_that_a_file_has_set_is_left_to_the_preset_again():
+    light = {"augment.preset": "light"}
+    assert config_files.load_config("demo", light).augment.horizontal_flip == 0.0
+    opened = light | {"augment.horizontal_flip": "None", "augment.policy": "None"}
+    config = config_files.load_config("demo", opened)
+    assert (config.augment.horizontal_flip, config.augment.policy) == (0.5, "none")
+    stored = config_files.override(config, {"augment.preset": "rand", "augment.policy": None})
+    assert stored.augment.policy == "rand"
+    with pytest.raises(errors.UsageError, match="train.seed=None must be an integer"):
+        config_files.load_config("demo", {"train.seed": "None"})
+
+
+def test_a_group_in_place_of_a_field_is_told_its_fields():
+    with pytest.raises(errors.UsageError, match="config.sampling is a group; .*sampling.mode, "):
+        config_files.load_config("demo", {"sampling": "3"})
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [

@@ -12,6 +12,7 @@ from simsearch.errors import UsageError
 
 # A class alone is retrieved without a mistake, whatever the network does.
 _MIN_CLASSES = 2
+_FIELDS = {"test": "test_classes", "validation": "valid_classes"}
 
 
 def by_class(
@@ -68,7 +69,7 @@ def by_class(
             count = max(_MIN_CLASSES, round(fractions[name] * len(present)))
             chosen[name], free = free[:count], free[count:]
     parts = {"train": free, **chosen}
-    _check(parts, len(present))
+    _check(parts, len(present), named=[name for name in named if named[name]])
     made = {
         name: splits.pick(pooled, np.flatnonzero(np.isin(pooled.labels, classes)))
         for name, classes in parts.items()
@@ -133,7 +134,7 @@ def _is_apart(found: Mapping[str, splits.Split], name: str) -> bool:
 def _numbers(
     names: Sequence[str], class_names: Sequence[str], present: np.ndarray, *, name: str
 ) -> np.ndarray:
-    field = {"test": "test_classes", "validation": "valid_classes"}[name]
+    field = _FIELDS[name]
     number = {class_names[i]: i for i in present}
     unknown = [name for name in names if name not in number]
     if unknown:
@@ -143,7 +144,7 @@ def _numbers(
     return np.unique([number[name] for name in names])
 
 
-def _check(parts: Mapping[str, np.ndarray], num_classes: int) -> None:
+def _check(parts: Mapping[str, np.ndarray], num_classes: int, *, named: Sequence[str]) -> None:
     needed = _MIN_CLASSES * len(parts)
     if num_classes < needed:
         raise UsageError(
@@ -151,6 +152,11 @@ def _check(parts: Mapping[str, np.ndarray], num_classes: int) -> None:
             f"are {num_classes}; use data.split=image"
         )
     for name, classes in parts.items():
+        if name in named and len(classes) < _MIN_CLASSES:
+            raise UsageError(
+                f"data.{_FIELDS[name]} names {len(classes)} class and must name {_MIN_CLASSES} or "
+                "more, which are told apart: name another, or leave it empty"
+            )
         if len(classes) < _MIN_CLASSES:
             raise UsageError(
                 f"data.split=class leaves {len(classes)} of {num_classes} classes for {name}, "

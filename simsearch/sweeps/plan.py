@@ -70,6 +70,9 @@ def load_sweep(name: str = "sweep", overrides: Mapping[str, Any] | None = None) 
         UsageError: Where the file is not there, or with everything that is wrong in it.
     """
     overrides = dict(overrides or {})
+    if _GROUP in overrides:
+        fields = config_checks.field_names(Settings, prefix=f"{_GROUP}.")
+        raise errors.UsageError(config_checks.unknown_field(_GROUP, [*fields, f"{_GROUP}.space.…"]))
     own = {key: overrides.pop(key) for key in list(overrides) if key.startswith(f"{_GROUP}.")}
     template = config_files.read_template(name, overrides, group=_GROUP)
     base = template.configure({})

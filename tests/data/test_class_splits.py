@@ -93,7 +93,7 @@ def test_a_split_that_the_source_keeps_apart_stays_as_it_is():
     [
         ({"test_classes": ["k"]}, "data.test_classes names 'k'"),
         ({"test_classes": ["a", "b"], "valid_classes": ["b", "c"]}, "share 'b'"),
-        ({"test_classes": ["a"]}, "leaves 1 of 10 classes for test"),
+        ({"test_classes": ["a"]}, "data.test_classes names 1 class and must name 2 or more"),
         ({"test_classes": list("abcdefgh")}, "leaves 0 of 10 classes for train"),
         ({"valid_class_fraction": 0.5}, "leaves 1 of 10 classes for train"),
     ],

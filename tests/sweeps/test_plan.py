@@ -127,3 +127,8 @@ def test_a_sweep_is_no_training_and_a_training_no_sweep():
         config_files.load_config("sweep")
     with pytest.raises(errors.UsageError, match="--config demo has no group sweep"):
         plan.load_sweep("demo")
+
+
+def test_the_group_in_place_of_a_field_is_told_its_fields():
+    with pytest.raises(errors.UsageError, match="config.sweep is a group; .*: sweep.study, "):
+        plan.load_sweep("sweep", {"sweep": "3"})
