@@ -5,6 +5,7 @@ A test module takes the fixtures by `FIXTURES`; it is skipped where there is no 
 Screenshots go to the folder SIMSEARCH_SCREENSHOTS, or else to pytest's temporary one.
 """
 
+import base64
 import os
 import pathlib
 import re
@@ -30,7 +31,8 @@ FLAGS = """--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-ba
 ASKED = []  # What the server understood of each search.
 # What Chromium itself says where a test asks for a refusal or takes the server away.
 REFUSED = re.compile(
-    r"Failed to load resource: (the server responded with a status of 4\d\d|net::ERR_INTERNET_DIS)"
+    r"Failed to load resource: "
+    r"(the server responded with a status of (4\d\d|503)|net::ERR_INTERNET_DIS)"
 )
 
 
@@ -149,6 +151,46 @@ def drag(page, start, *stops):
     for stop in stops:
         page.mouse.move(*stop)
     page.mouse.up()
+
+
+def picture(path, size):
+    """Draws a picture of a size, and returns its path."""
+    Image.linear_gradient("L").resize(size).convert("RGB").save(path)
+    return path
+
+
+def frame(page):
+    """Waits until the query's frame has the picture's shape; returns where it is, in pixels."""
+    page.wait_for_function(
+        """() => {
+            const image = document.getElementById("query-image");
+            const { width, height } = document.getElementById("frame").getBoundingClientRect();
+            const ratio = image.naturalWidth / image.naturalHeight;
+            return image.complete && Math.abs(width - ratio * height) < 1 + 0.01 * width;
+        }"""
+    )
+    return page.locator("#frame").bounding_box()
+
+
+def copy(page, **texts):
+    """Puts contents of several kinds into the clipboard: `image_png` in base64, or texts."""
+    page.evaluate(
+        """async (contents) => {
+            const blobs = {};
+            for (const [name, data] of Object.entries(contents)) {
+                const type = name.replace("_", "/");
+                const bytes = () => Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0));
+                blobs[type] = new Blob([type.startsWith("image") ? bytes() : data], { type });
+            }
+            await navigator.clipboard.write([new ClipboardItem(blobs)]);
+        }""",
+        texts,
+    )
+
+
+def png(file):
+    """Returns a picture as `copy` takes it."""
+    return base64.b64encode(conftest.encoded(Image.open(file))).decode()
 
 
 # A module binds these names: a fixture is found by the name that it has there.

@@ -3,6 +3,8 @@
 import re
 
 import numpy as np
+import pytest
+from PIL import Image
 
 from tests.serve import browsing
 
@@ -10,13 +12,14 @@ server, browser, watch, page, screenshots, cherry, noise = browsing.FIXTURES
 expect = browsing.expect
 
 
+def within(area):
+    """Returns the function from fractions of an area to the place in the window."""
+    return lambda x, y: (area["x"] + x * area["width"], area["y"] + y * area["height"])
+
+
 def test_a_region_is_drawn_moved_and_resized_by_mouse(page, cherry, screenshots):
     whole = browsing.ask(page, cherry)
-    area = page.locator("#frame").bounding_box()
-
-    def at(x, y):
-        return area["x"] + x * area["width"], area["y"] + y * area["height"]
-
+    at = within(browsing.frame(page))
     sent, cropped = browsing.again(
         page, lambda: browsing.drag(page, at(0.2, 0.2), at(0.4, 0.3), at(0.7, 0.6))
     )
@@ -98,7 +101,7 @@ def test_a_region_of_a_stored_image_does_not_find_that_image(page):
     own = page.locator("#query-name").text_content()
     page.get_by_role("button", name="Crop").focus()
     sent, answer = browsing.again(page, lambda: page.keyboard.press("Enter"))
-    assert sent.crop and page.url.endswith(f"?id={sent.exclude[0]}") and sent.id is None
+    assert sent.crop and f"?id={sent.exclude[0]}&crop=" in page.url and sent.id is None
     assert len(answer["hits"]) == 12
     assert sent.exclude[0] not in [hit["id"] for hit in answer["hits"]]
     assert own not in browsing.paths(page)
@@ -157,3 +160,104 @@ def test_a_region_is_set_by_touch_on_a_phone(watch, cherry, screenshots):
     expect(page.get_by_role("dialog")).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     page.screenshot(path=screenshots / "phone_large.png")
+
+
+@pytest.mark.parametrize("size", [(1200, 200), (100, 1200), (40, 40), (90, 60)])
+def test_a_region_of_a_picture_of_any_shape_is_the_one_that_is_drawn(page, tmp_path, size):
+    browsing.ask(page, browsing.picture(tmp_path / "shape.png", size))
+    area = browsing.frame(page)
+    assert area["width"] >= 45 and area["height"] >= 45
+    at = within(area)
+    stops = at(0.02, 0.04), at(0.3, 0.5), at(0.5, 0.96)
+    sent, _ = browsing.again(page, lambda: browsing.drag(page, *stops))
+    np.testing.assert_allclose(sent.crop, [0.02, 0.04, 0.48, 0.92], atol=0.03)
+
+
+def test_a_small_screen_shows_a_long_picture_in_its_own_shape(watch, tmp_path):
+    page = watch(viewport={"width": 360, "height": 740}, has_touch=True, is_mobile=True)
+    browsing.ask(page, browsing.picture(tmp_path / "tall.png", (300, 900)))
+    area = browsing.frame(page)
+    assert area["height"] <= 0.4 * 740
+
+
+def test_the_button_says_what_it_does_and_not_that_it_is_pressed(page, cherry):
+    browsing.ask(page, cherry)
+    toggle = page.locator("#crop-toggle")
+    for words in ("Crop", "Whole image", "Crop"):
+        expect(toggle).to_have_text(words)
+        assert toggle.get_attribute("aria-pressed") is None
+        browsing.again(page, toggle.click)
+
+
+def test_no_region_is_drawn_where_no_picture_is(page, tmp_path, cherry):
+    Image.open(cherry).save(tmp_path / "query.tiff")
+    browsing.ask(page, tmp_path / "query.tiff")
+    expect(page.locator("#no-preview")).to_contain_text("This browser cannot show the image")
+    expect(page.locator("#crop-toggle")).to_be_disabled()
+    at = within(page.locator("#frame").bounding_box())
+    browsing.drag(page, at(0.2, 0.2), at(0.5, 0.5), at(0.8, 0.8))
+    expect(page.locator("#crop")).to_be_hidden()
+    browsing.ask(page, cherry)
+    browsing.frame(page)
+    expect(page.locator("#crop-toggle")).to_be_enabled()
+
+
+def test_escape_gives_up_a_drag_and_leaves_the_box_as_it_was(page, cherry):
+    browsing.ask(page, cherry)
+    at = within(browsing.frame(page))
+
+    def given_up(start, stop):
+        page.mouse.move(*at(*start))
+        page.mouse.down()
+        page.mouse.move(*at(*stop))
+        expect(page.locator("#crop")).to_be_visible()
+        page.keyboard.press("Escape")
+        page.mouse.move(*at(0.6, 0.6))
+        page.mouse.up()
+
+    given_up((0.2, 0.2), (0.5, 0.5))
+    expect(page.locator("#crop")).to_be_hidden()
+    browsing.again(page, lambda: browsing.drag(page, at(0.2, 0.2), at(0.4, 0.3), at(0.7, 0.6)))
+    count = len(browsing.ASKED)
+    box = page.locator("#crop").get_attribute("aria-label")
+    given_up((0.4, 0.4), (0.5, 0.5))
+    expect(page.locator("#crop")).to_have_attribute("aria-label", box)
+    sent, _ = browsing.again(page, lambda: page.locator("#count").select_option("24"))
+    assert len(browsing.ASKED) == count + 1
+    np.testing.assert_allclose(sent.crop, [0.2, 0.2, 0.5, 0.4], atol=0.02)
+
+
+def test_a_key_of_the_browser_moves_no_box(page, cherry):
+    browsing.ask(page, cherry)
+    browsing.again(page, lambda: page.get_by_role("button", name="Crop").press("Enter"))
+    box = page.locator("#crop").get_attribute("aria-label")
+    for key in ("Control+ArrowRight", "Meta+ArrowDown", "Control+Shift+ArrowLeft"):
+        page.locator("#crop").press(key)
+        expect(page.locator("#crop")).to_have_attribute("aria-label", box)
+
+
+def test_a_second_finger_does_not_drag_the_box(watch, cherry):
+    page = watch(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    browsing.ask(page, cherry)
+    browsing.again(page, lambda: page.get_by_role("button", name="Crop").tap())
+    area = browsing.frame(page)
+    at = within(area)
+    first, second, stop = (
+        {"x": x, "y": y, "id": finger}
+        for finger, (x, y) in ((0, at(0.5, 0.5)), (1, at(0.3, 0.3)), (1, at(0.7, 0.6)))
+    )
+    moved = {**first, "x": first["x"] + 0.1 * area["width"]}
+    session = page.context.new_cdp_session(page)
+
+    def touch():
+        for kind, points in (
+            ("touchStart", [first]),
+            ("touchStart", [first, second]),
+            ("touchMove", [first, stop]),
+            ("touchMove", [moved, stop]),
+            ("touchEnd", []),
+        ):
+            session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+    sent, _ = browsing.again(page, touch)
+    np.testing.assert_allclose(sent.crop, [0.25, 0.15, 0.7, 0.7], atol=0.02)

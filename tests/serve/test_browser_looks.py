@@ -27,7 +27,8 @@ def test_everything_that_can_be_pressed_has_a_name(page, cherry):
     browsing.ask(page, cherry)
     nameless = page.evaluate(
         """() => [...document.querySelectorAll("button, a, input, select")].filter((one) =>
-            !one.getAttribute("aria-label") && !one.textContent.trim() && !one.labels?.length
+            !one.hidden && !one.getAttribute("aria-label") && !one.textContent.trim() &&
+            !one.labels?.length
         ).map((one) => one.outerHTML)"""
     )
     assert nameless == []
@@ -41,3 +42,23 @@ def test_the_api_page_works_without_the_web(watch, screenshots):
     page.get_by_role("button", name="Execute").click()
     expect(page.locator(".live-responses-table")).to_contain_text('"ok"')
     page.screenshot(path=screenshots / "api.png")
+
+
+def test_long_words_make_no_phone_scroll_sideways(watch, server, cherry, screenshots):
+    long = "pneumono" * 25
+    page = watch(viewport={"width": 360, "height": 740}, has_touch=True, is_mobile=True)
+    about = server.ask("/info").json | {"index": long}
+    hit = server.search(cherry.read_bytes(), top_k=1).json["hits"][0]
+    answer = server.search(cherry.read_bytes()).json
+    answer |= {"hits": [hit | {"label": long, "path": f"{long}/{long}.jpg"}], "is_match": False}
+    page.route("**/info", lambda route: route.fulfill(json=about))
+    page.route("**/search", lambda route: route.fulfill(json=answer))
+    page.goto(f"{server.url}/?id={hit['id']}&label={long}")
+    expect(page.get_by_role("heading")).to_have_text(f"Nothing similar labelled “{long}”")
+    expect(page.locator("#facts")).to_contain_text(long)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    page.screenshot(path=screenshots / "phone_long.png", full_page=True)
+    page.route("**/search", lambda route: route.fulfill(status=404, json={"detail": long}))
+    page.locator("#count").select_option("24")
+    expect(page.get_by_role("alert")).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360

@@ -4,10 +4,8 @@ import base64
 import re
 import threading
 
-from PIL import Image
-
 from simsearch.data import fetch
-from tests.serve import browsing, conftest
+from tests.serve import browsing
 from tests.serve.test_attacks import Site, http
 
 server, browser, watch, page, screenshots, cherry, noise = browsing.FIXTURES
@@ -64,15 +62,7 @@ def test_a_dropped_image_is_searched_by(page, cherry):
 
 
 def test_a_pasted_image_is_searched_by(page, cherry):
-    png = base64.b64encode(conftest.encoded(Image.open(cherry))).decode()
-    page.evaluate(
-        """async (data) => {
-            const bytes = Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0));
-            const image = new Blob([bytes], { type: "image/png" });
-            await navigator.clipboard.write([new ClipboardItem({ "image/png": image })]);
-        }""",
-        png,
-    )
+    browsing.copy(page, image_png=browsing.png(cherry))
     _, answer = browsing.again(page, lambda: page.keyboard.press("Control+V"))
     assert answer["hits"][0]["path"] == "cherry/00.jpg"
 
@@ -107,3 +97,81 @@ def test_what_cannot_be_read_is_said_in_one_line(page, tmp_path, cherry):
     expect(page.get_by_role("alert")).to_have_text("The file has 1.1 MB; up to 1 MB are taken.")
     browsing.ask(page, cherry)
     expect(page.get_by_role("alert")).to_be_hidden()
+
+
+def test_several_images_are_searched_by_on_average(page, server, photos, screenshots):
+    files = [photos / name for name in ("cherry/00.jpg", "lime/01.jpg", "lime/04.jpg")]
+    answer = browsing.ask(page, files)
+    form = [("image", (file.name, file.read_bytes())) for file in files]
+    same = server.ask("/search", form=[*form, ("top_k", "12")]).json
+    assert answer["hits"] == same["hits"]
+    expect(page.locator("#query-name")).to_have_text("3 images, averaged")
+    expect(page.locator("#several img")).to_have_count(3)
+    expect(page.locator("#frame")).to_be_hidden()
+    expect(page.locator("#crop-toggle")).to_be_disabled()
+    page.screenshot(path=screenshots / "several.png")
+    browsing.again(page, lambda: page.locator(".card .hit").first.click())
+    expect(page.locator("#several")).to_be_hidden()
+    browsing.again(page, page.go_back)
+    expect(page.locator("#several img")).to_have_count(3)
+
+
+def test_more_images_than_a_query_may_have_are_told_before_they_are_sent(page, photos):
+    files = sorted(photos.rglob("*.jpg"))[:17]
+    page.set_input_files("#file", files)
+    expect(page.get_by_role("alert")).to_have_text("These are 17 images; at most 16 make a query.")
+
+
+def test_a_file_that_changes_later_is_searched_by_as_it_was(page, tmp_path, cherry, noise):
+    file = tmp_path / "later.jpg"
+    file.write_bytes(cherry.read_bytes())
+    whole = browsing.ask(page, file)
+    file.write_bytes(noise.read_bytes())
+    _, answer = browsing.again(page, lambda: page.locator("#count").select_option("24"))
+    assert answer["hits"][:12] == whole["hits"]
+    file.unlink()
+    browsing.again(page, page.get_by_role("button", name="Crop").click)
+    expect(page.get_by_role("alert")).to_be_hidden()
+
+
+def test_a_file_that_cannot_be_read_is_told_and_keeps_what_is_there(page, cherry, noise):
+    browsing.ask(page, cherry)
+    # As of a folder, or of a file that was deleted meanwhile.
+    gone = "() => Promise.reject(new DOMException('gone', 'NotFoundError'))"
+    page.evaluate(f"() => {{ File.prototype.arrayBuffer = {gone}; }}")
+    page.set_input_files("#file", noise)
+    expect(page.get_by_role("alert")).to_have_text("“noise.png” cannot be read; choose it again.")
+    expect(page.locator("#query-name")).to_have_text("00.jpg")
+    expect(page.locator(".card")).to_have_count(12)
+
+
+def test_a_result_is_dragged_onto_the_query(page):
+    name = browsing.paths(page)[1]
+
+    def drag():
+        page.locator(".card .hit").nth(1).drag_to(page.locator("#drop"))
+
+    sent, _ = browsing.again(page, drag)
+    assert sent.id and not sent.url and page.url.endswith(f"?id={sent.id}")
+    expect(page.locator("#query-name")).to_have_text(name)
+    expect(page.locator("#curtain")).to_be_hidden()
+
+
+def test_text_is_pasted_into_a_field_although_a_picture_comes_with_it(page, cherry):
+    browsing.copy(page, image_png=browsing.png(cherry), text_plain="some words")
+    field = page.get_by_label("Address of an image")
+    field.focus()
+    page.keyboard.press("Control+V")
+    expect(field).to_have_value("some words")
+    expect(page.locator("#preview")).to_be_hidden()
+    page.locator("#choose").focus()
+    browsing.again(page, lambda: page.keyboard.press("Control+V"))
+    expect(page.locator("#preview")).to_be_visible()
+
+
+def test_the_answer_to_a_photo_is_in_view_on_a_phone(watch, cherry, screenshots):
+    page = watch(viewport={"width": 360, "height": 740}, has_touch=True, is_mobile=True)
+    browsing.ask(page, cherry)
+    page.wait_for_function("document.getElementById('results').getBoundingClientRect().top < 445")
+    expect(page.locator(".card").first).to_be_in_viewport()
+    page.screenshot(path=screenshots / "phone_answer.png")

@@ -92,3 +92,73 @@ def test_the_only_image_of_an_index_has_no_other(page, cherry, server, monkeypat
     expect(said).to_have_text("No image of the collection has this label.")
     browsing.again(page, lambda: page.get_by_role("button", name="Remove the label lime").click())
     expect(said).to_have_text("The index is empty.")
+
+
+def test_a_double_click_searches_once(page):
+    card, searches = page.locator(".card .hit").nth(2), []
+    page.on("request", lambda request: searches.append(request.url) if request.post_data else 0)
+    name = browsing.paths(page)[2]
+    box = card.bounding_box()
+    page.mouse.move(box["x"] + 60, box["y"] + 60)
+
+    def click():
+        page.mouse.down()
+        page.mouse.up()
+
+    browsing.again(page, click)
+    page.mouse.down(click_count=2)  # On what the first brought.
+    page.mouse.up(click_count=2)
+    browsing.again(page, lambda: page.locator("#count").select_option("24"))
+    expect(page.locator("#query-name")).to_have_text(name)
+    assert len(searches) == 2
+
+
+def test_a_new_answer_is_seen_from_its_beginning_and_the_way_back_finds_the_place(page):
+    last = page.locator(".card .hit").last
+    last.scroll_into_view_if_needed()
+    place = page.evaluate("scrollY")
+    assert place > 100
+    browsing.again(page, last.click)
+    page.wait_for_function("document.getElementById('results').getBoundingClientRect().top >= 0")
+    expect(page.locator("#verdict")).to_be_in_viewport()
+    page.go_back()
+    expect(page.locator(".card")).to_have_count(24)
+    page.wait_for_function("(place) => Math.abs(scrollY - place) < 5", arg=place)
+
+
+def test_the_focus_stays_among_the_results(page):
+    first = page.locator(".card .hit").first
+    page.locator(".card .hit").nth(3).focus()
+    browsing.again(page, lambda: page.keyboard.press("Enter"))
+    expect(first).to_be_focused()
+    page.keyboard.press("ArrowRight")
+    expect(page.locator(".card .hit").nth(1)).to_be_focused()
+
+
+def test_a_rough_calibration_is_told(page, cherry, noise, server, monkeypatch, screenshots):
+    monkeypatch.setattr(server.index, "_judge", server.index._judge._replace(is_rough=True))
+    words = "Do not trust the threshold and the probabilities"
+    for query, heading in ((cherry, "similar image"), (noise, "Nothing similar here")):
+        browsing.ask(page, query)
+        expect(page.get_by_role("heading")).to_contain_text(heading)
+        expect(page.locator("#verdict")).to_contain_text(words)
+    page.screenshot(path=screenshots / "rough.png")
+
+
+def test_each_card_s_buttons_say_of_which_image_they_are(page, cherry):
+    answer = browsing.ask(page, cherry)
+    what = f"cherry, score {answer['hits'][0]['score']:.3f}, 98 % the same class"
+    for words in ("Search by this image", "More like this", "Less like this", "Large view"):
+        expect(page.get_by_role("button", name=f"{words}: {what}", exact=True)).to_be_visible()
+
+
+def test_words_of_other_scripts_leave_the_order_of_the_rest(page):
+    hit = {"id": "0" * 32, "label": "تفاح", "path": "تفاح/1.jpg", "metadata": {}}
+    page.route("**/images?*", lambda route: route.fulfill(json={"images": [hit]}))
+    page.route("**/thumbnail", lambda route: route.fulfill(status=404))
+    page.get_by_label("Only with the label").fill("lime")
+    expect(page.locator(".card")).to_have_count(1)
+    expect(page.locator(".card .label")).to_have_text("تفاح")
+    direction = "(one) => getComputedStyle(one).direction"
+    assert page.locator(".card .label").evaluate(direction) == "rtl"
+    assert page.locator(".card bdi").evaluate(direction) == "ltr"

@@ -1,5 +1,9 @@
 """One result, large."""
 
+import re
+
+import pytest
+
 from tests.serve import browsing
 
 server, browser, watch, page, screenshots, cherry, noise = browsing.FIXTURES
@@ -32,3 +36,85 @@ def test_a_result_is_seen_large_with_all_that_is_known(page, cherry, screenshots
     page.locator(".card .open").nth(3).dispatch_event("click")
     browsing.again(page, lambda: dialog.get_by_role("button", name="Search by this").click())
     expect(page.locator("#query-name")).to_have_text(names[3])
+
+
+def enlarge(page, index):
+    page.locator(".card .hit").nth(index).focus()
+    page.keyboard.press("Space")
+    expect(page.locator("#viewer")).to_be_visible()
+    expect(page.locator("#viewer-search")).to_be_focused()
+
+
+def test_a_question_of_another_way_closes_it(page, cherry):
+    browsing.ask(page, cherry)
+    enlarge(page, 3)
+    browsing.copy(page, image_png=browsing.png(cherry))
+    browsing.again(page, lambda: page.keyboard.press("Control+V"))
+    expect(page.locator("#viewer")).to_be_hidden()
+    enlarge(page, 3)
+    browsing.again(page, page.go_back)
+    expect(page.locator("#viewer")).to_be_hidden()
+
+
+def test_the_small_picture_stands_for_one_that_takes_its_time(page, cherry, screenshots):
+    answer = browsing.ask(page, cherry)
+    enlarge(page, 0)
+    image = page.locator("#viewer-image")
+    page.wait_for_function("document.getElementById('viewer-image').naturalWidth > 0")
+    expect(image).to_have_css("background-image", "none")
+    waiting = []
+    page.route("**/large", lambda route: waiting.append(route))
+    with page.expect_request("**/large"):
+        page.keyboard.press("ArrowRight")
+    small = re.compile(f"{answer['hits'][1]['id']}/thumbnail")
+    expect(image).to_have_css("background-image", small)
+    expect(image).to_have_js_property("naturalWidth", 0)
+    page.screenshot(path=screenshots / "large_waits.png")
+    for route in waiting:
+        route.continue_()
+    expect(image).to_have_css("background-image", "none")
+
+
+@pytest.mark.parametrize("size", [(740, 360), (640, 400), (360, 740), (390, 500)])
+def test_what_it_is_stays_in_view_on_a_small_screen(watch, cherry, screenshots, size):
+    width, height = size
+    page = watch(viewport={"width": width, "height": height})
+    browsing.ask(page, cherry)
+    enlarge(page, 1)
+    for part in ("#viewer-close", "#viewer-title"):
+        expect(page.locator(part)).to_be_in_viewport(ratio=1)
+    assert page.locator("#viewer-image").bounding_box()["height"] > 0.4 * height
+    page.screenshot(path=screenshots / f"large_{width}.png")
+    page.locator("#viewer-facts dd").last.scroll_into_view_if_needed()
+    expect(page.locator("#viewer-close")).to_be_in_viewport(ratio=1)
+
+
+def test_arrow_keys_go_on_at_either_end(page, cherry):
+    browsing.ask(page, cherry)
+    place = page.locator("#viewer-facts dd").first
+    enlarge(page, 10)
+    page.locator("#viewer-next").press("Enter")
+    expect(place).to_have_text("12 of 12")
+    expect(page.locator("#viewer-search")).to_be_focused()
+    page.keyboard.press("ArrowLeft")
+    expect(place).to_have_text("11 of 12")
+    page.keyboard.press("Control+ArrowLeft")
+    page.keyboard.press("ArrowLeft")
+    expect(place).to_have_text("10 of 12")
+
+
+def test_a_text_is_selected_beyond_its_edge_and_a_click_there_closes_it(page, cherry):
+    browsing.ask(page, cherry)
+    enlarge(page, 1)
+    text = page.locator("#viewer-title").bounding_box()
+    x, y = text["x"] + 2, text["y"] + text["height"] / 2
+    browsing.drag(page, (x, y), (x + 60, y), (1275, y))
+    expect(page.locator("#viewer")).to_be_visible()
+    page.mouse.click(1275, 430)
+    expect(page.locator("#viewer")).to_be_hidden()
+
+
+def test_the_focus_is_among_the_results_of_what_it_searched_by(page):
+    enlarge(page, 2)
+    browsing.again(page, lambda: page.keyboard.press("Enter"))
+    expect(page.locator(".card .hit").first).to_be_focused()

@@ -66,3 +66,55 @@ def test_the_skip_link_keeps_what_was_asked(page):
     browsing.again(page, lambda: page.locator(".card .hit").first.click())
     back, _ = browsing.again(page, page.go_back)
     assert back.id == sent.id and page.url.endswith(f"?id={sent.id}#results")
+
+
+def test_a_reload_keeps_labels_count_region_and_refinements(page):
+    browsing.again(page, page.locator(".card .hit").first.click)
+    label = page.get_by_label("Only with the label")
+    browsing.again(page, lambda: label.fill("lime"))
+    browsing.again(page, lambda: label.fill("plum's"))
+    browsing.again(page, lambda: page.locator("#count").select_option("8"))
+    for index, key in enumerate("+-"):
+        page.locator(".card .hit").nth(index).press(key)
+    browsing.again(page, page.locator("#marks-search").click)
+    browsing.frame(page)
+    sent, answer = browsing.again(page, page.get_by_role("button", name="Crop").click)
+    assert sent.crop and sent.ids and sent.unlike and sent.exclude and sent.top_k == 8
+    same, found = browsing.again(page, page.reload)
+    assert same == sent and found["hits"] == answer["hits"]
+    expect(page.locator("#chips li")).to_have_text(["lime", "plum's"])
+    expect(page.locator("#count")).to_have_value("8")
+    expect(page.locator("#refine-list li")).to_have_count(2)
+    expect(page.locator("#crop")).to_be_visible()
+
+
+def test_a_link_without_a_query_has_refinements_and_labels(page, server):
+    first, second = server.index.sample(2)
+    sent, _ = browsing.again(
+        page, lambda: page.goto(f"{server.url}/?more={first.id}&less={second.id}&label=lime&n=x")
+    )
+    assert sent.ids == [first.id] and sent.unlike == [second.id] and not sent.id
+    assert sent.filter == "label = 'lime'" and sent.top_k == 12
+    expect(page.get_by_role("button", name="Remove: more like")).to_be_visible()
+    page.goto(f"{server.url}/?less={second.id}&label=lime")
+    expect(page.locator(".card")).to_have_count(8)
+    expect(page.locator("#refine")).to_be_hidden()
+
+
+def test_the_way_back_undoes_labels(page):
+    browsing.again(page, page.locator(".card .hit").first.click)
+    label = page.get_by_label("Only with the label")
+    browsing.again(page, lambda: label.fill("lime"))
+    page.evaluate("history.go(-2)")
+    expect(page.locator(".card")).to_have_count(24)
+    expect(page.locator("#chips li")).to_have_count(0)
+    label.fill("lime")
+    expect(page.locator(".card")).to_have_count(8)
+    page.go_back()
+    expect(page.locator(".card")).to_have_count(24)
+    expect(page.locator("#chips li")).to_have_count(0)
+    page.go_forward()
+    expect(page.locator(".card")).to_have_count(8)
+    page.reload()
+    expect(page.locator(".card")).to_have_count(8)
+    expect(page.locator("#chips li")).to_have_text("lime")

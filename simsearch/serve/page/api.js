@@ -1,17 +1,20 @@
 // The REST API as functions; every failure is an Error with one line to show.
 
+/** Returns an error; `mayPass` where the same request may be met a little later. */
+const failure = (words, mayPass) => Object.assign(new Error(words), { mayPass });
+
 async function reply(path, options = {}) {
   let response;
   try {
     response = await fetch(path, options);
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new Error("The server does not answer. Is it still running?");
+    throw failure("The server does not answer. Is it still running?", true);
   }
   if (response.ok) return response;
   const body = await response.json().catch(() => ({}));
   const said = typeof body.detail === "string" ? body.detail : `The server answered ${response.status}.`;
-  throw new Error(said[0].toUpperCase() + said.slice(1));
+  throw failure(said[0].toUpperCase() + said.slice(1), response.status >= 500);
 }
 
 const answer = async (path, options) => (await reply(path, options)).json();
@@ -25,11 +28,11 @@ export const thumbnailUrl = (id) => `images/${encodeURIComponent(id)}/thumbnail`
 export const largeUrl = (id) => `images/${encodeURIComponent(id)}/large`;
 export const large = async (id, signal) => (await reply(largeUrl(id), { signal })).blob();
 
-/** Returns the answer to a query. A file goes as a form, all else as JSON. */
-export function search({ file, url, id, crop, ids, unlike, exclude, filter, topK }, signal) {
-  if (file) {
+/** Returns the answer to a query. Files go as a form, all else as JSON. */
+export function search({ files, url, id, crop, ids, unlike, exclude, filter, topK }, signal) {
+  if (files) {
     const form = new FormData();
-    form.append("image", file, "query");
+    for (const file of files) form.append("image", file, "query");
     if (crop) form.append("crop", crop.join(","));
     for (const one of ids) form.append("ids", one);
     for (const one of unlike) form.append("unlike", one);

@@ -1,144 +1,145 @@
 // The page: what is asked, what came back, and the way from one to the next.
 
+import * as address from "./address.js";
 import * as api from "./api.js";
 import { Crop } from "./crop.js";
-import { byId, element, icon, plural } from "./dom.js";
+import { byId, element } from "./dom.js";
+import { showFacts } from "./facts.js";
 import { Filters } from "./filters.js";
 import { Grid } from "./grid.js";
 import * as past from "./history.js";
 import { listen } from "./intake.js";
+import { Marks } from "./marks.js";
 import { showQuery } from "./preview.js";
+import { clearProblem, fail, reveal } from "./results.js";
 import { cycleTheme, showTheme } from "./themes.js";
 import { numSimilar, verdict } from "./verdict.js";
 import { Viewer } from "./viewer.js";
 
 const WELCOME = 24; // Images of the collection to start from.
 
-// What is asked. `query` is null or one of {file, name, src}, {url, name, src}, {id, hit, src}.
+// What is asked by: null or one of {files, srcs, name}, {url, name}, {id, hit}.
 let query = null;
-let marks = new Map(); // From id to "more" or "less"; in the order of marking.
-let refined = new Map(); // The marks that the answer on show took in, with their hits.
 let limits = { max_upload_mb: Infinity, max_query_images: 16 };
+let learning = null;
 let running = null;
 const known = new Map(); // From id to hit, of everything that was on show.
 
 const handlers = {
-  search: (hit) => askByHit(hit),
-  open: (hit) => viewer.open(grid.hits, grid.hits.indexOf(hit), marks),
-  mark: toggleMark,
+  search: askByHit,
+  open: (hit) => viewer.open(grid.hits, grid.hits.indexOf(hit), marks.marked),
+  mark: (hit, kind) => marks.toggle(hit, kind),
   closed: (at) => grid.focus(at),
 };
 const grid = new Grid(handlers);
 const viewer = new Viewer(handlers);
 const crop = new Crop(() => run());
-const filters = new Filters(() => (query || refined.size ? run() : welcome()));
-const intake = listen({ onFile: askByFile, onUrl: askByUrl });
+const filters = new Filters(() => run());
+const marks = new Marks({ onMark: showMarks, onRefine: refine, find: (id) => known.get(id), room });
+const intake = listen({ onFiles: askByFiles, onUrl: askByUrl, onStored: askByStored });
 
-function askByFile(file) {
-  if (file.size > limits.max_upload_mb * 1e6) {
-    return fail(`The file has ${(file.size / 1e6).toFixed(1)} MB; up to ${limits.max_upload_mb} MB are taken.`);
+async function askByFiles(chosen) {
+  const size = chosen.reduce((sum, file) => sum + file.size, 0) / 1e6;
+  const who = chosen.length > 1 ? "files have" : "file has";
+  if (size > limits.max_upload_mb) {
+    return fail(`The ${who} ${size.toFixed(1)} MB; up to ${limits.max_upload_mb} MB are taken.`);
   }
-  askBy({ file, name: file.name || "pasted image", src: URL.createObjectURL(file) });
+  if (chosen.length > limits.max_query_images) {
+    return fail(`These are ${chosen.length} images; at most ${limits.max_query_images} make a query.`);
+  }
+  try {
+    const files = await Promise.all(chosen.map(copied));
+    const name = files.length > 1 ? `${files.length} images, averaged` : files[0].name || "pasted image";
+    askBy({ files, name, srcs: files.map((file) => URL.createObjectURL(file)) });
+  } catch (error) {
+    fail(error.message);
+  }
+}
+
+/** Returns a file that stays as it is, whatever becomes of the one on the disk. */
+async function copied(file) {
+  try {
+    return new File([await file.arrayBuffer()], file.name, { type: file.type });
+  } catch {
+    throw new Error(`“${file.name}” cannot be read; choose it again.`);
+  }
 }
 
 function askByUrl(url) {
-  askBy({ url, name: url, src: null });
+  askBy({ url, name: url });
 }
 
-function askByHit(hit, entry) {
-  askBy({ id: hit.id, hit, src: api.thumbnailUrl(hit.id) }, entry);
+function askByHit(hit) {
+  askBy({ id: hit.id, hit });
 }
 
-function askBy(next, entry) {
+/** Searches by a stored image that may never have been on show here. */
+function askByStored(id) {
+  instead(async (signal) => {
+    const hit = await api.image(id, signal);
+    if (!signal.aborted) askByHit(hit);
+  });
+}
+
+function askBy(next) {
+  pose({ query: next });
+  run("push", { isNew: true });
+}
+
+/** Puts a question in the place of the one before. */
+function pose({ query: next, refined = [], crop: region = null }) {
+  viewer.leave(); // What it shows is of the question before.
   query = next;
-  marks = new Map();
-  refined = new Map();
-  crop.set(null);
+  marks.set(refined);
+  crop.set(region);
   showQuery(query);
-  run(entry);
 }
 
-function showRefined() {
-  byId("refine").hidden = refined.size === 0;
-  byId("refine-list").replaceChildren(
-    ...[...refined].map(([id, kind]) => {
-      const words = kind === "more" ? "more like" : "less like";
-      const name = known.get(id)?.label || known.get(id)?.path || id;
-      return element(
-        "li",
-        { class: kind },
-        element(
-          "button",
-          {
-            type: "button",
-            "aria-label": `Remove: ${words} ${name}`,
-            title: `Remove: ${words} ${name}`,
-            click: () => {
-              refined.delete(id);
-              marks.delete(id);
-              if (query || [...refined.values()].includes("more")) run();
-              else startAgain();
-            },
-          },
-          element("img", { src: api.thumbnailUrl(id), alt: "" }),
-          icon(kind === "more" ? "plus" : "minus"),
-        ),
-      );
-    }),
-  );
-}
-
-function toggleMark(hit, kind) {
-  if (marks.get(hit.id) === kind) marks.delete(hit.id);
-  else marks.set(hit.id, kind);
-  grid.mark(marks);
-  viewer.mark(marks);
-  showMarks();
-}
-
-/** The bar of marked results is there while the marks differ from what the answer took in. */
-function showMarks() {
-  const isSame = marks.size === refined.size && [...marks].every(([id, kind]) => refined.get(id) === kind);
-  byId("marks").hidden = isSame;
-  document.body.classList.toggle("marking", !isSame);
-  const counts = { more: 0, less: 0 };
-  for (const kind of marks.values()) counts[kind] += 1;
-  const parts = [];
-  if (counts.more) parts.push(`More like ${counts.more}`);
-  if (counts.less) parts.push(`${parts.length ? "less" : "Less"} like ${counts.less}`);
-  const most = limits.max_query_images;
-  // A part of a stored image counts twice: it is sent, and is no result itself.
-  const isTooMany = marks.size + (query ? 1 : 0) + (query?.id && crop.value ? 1 : 0) > most;
-  if (isTooMany) parts.push(`but at most ${most} images make a query`);
-  byId("marks-text").textContent = parts.join(", ") || "No marks left";
-  // Something must be searched by: results that it should differ from are not enough.
-  byId("marks-search").disabled = isTooMany || (!query && !counts.more);
-}
-
-byId("marks-search").addEventListener("click", () => {
-  refined = new Map(marks);
+function refine() {
+  if (!query && !marks.ids("more").length) pose({ query: null });
   run();
-});
-byId("marks-clear").addEventListener("click", () => {
-  marks = new Map(refined);
-  grid.mark(marks);
-  showMarks();
-});
+}
+
+function showMarks() {
+  grid.mark(marks.marked);
+  viewer.mark(marks.marked);
+}
+
+/** A region of a stored image counts twice: it is sent, and is no result itself. */
+function room() {
+  const own = query ? (query.files?.length ?? 1) : 0;
+  return { taken: own + (query?.id && crop.value ? 1 : 0), most: limits.max_query_images };
+}
 
 /** A stored image is cropped by sending it as a file: the index has its vector, not its pixels. */
 async function question(signal) {
   const asked = { crop: crop.value, filter: filters.text, topK: filters.topK };
-  asked.ids = [...refined].filter(([, kind]) => kind === "more").map(([id]) => id);
-  asked.unlike = [...refined].filter(([, kind]) => kind === "less").map(([id]) => id);
+  asked.ids = marks.ids("more");
+  asked.unlike = marks.ids("less");
   asked.exclude = [];
-  if (query?.file) asked.file = query.file;
+  if (query?.files) asked.files = query.files;
   else if (query?.url) asked.url = query.url;
   else if (query?.id && !crop.value) asked.id = query.id;
   else if (query?.id) {
-    asked.file = await api.large(query.id, signal);
+    asked.files = [await api.large(query.id, signal)];
     asked.exclude = [query.id];
   }
   return asked;
+}
+
+/** Learns once what answers, and which labels there are; where that fails, the next one tries again. */
+function learn() {
+  const learned = ([about, { labels }]) => {
+    limits = about.limits;
+    showFacts(about);
+    intake.setUrlQueries(limits.url_queries);
+    filters.offer({ labels, most: limits.max_top_k });
+  };
+  learning ??= Promise.all([api.info(), api.labels()]).then(learned).catch((error) => {
+    learning = null;
+    throw error;
+  });
+  return learning;
 }
 
 /** Gives up what is under way and does `work` instead, which stops where its signal says so. */
@@ -148,145 +149,94 @@ async function instead(work) {
   running = mine;
   byId("results").setAttribute("aria-busy", "true");
   try {
-    await work(mine.signal);
+    await learn();
+    if (!mine.signal.aborted) await work(mine.signal);
   } catch (error) {
     if (mine.signal.aborted) return;
     retire();
-    fail(error.message);
+    fail(error.message, error.mayPass && (() => instead(work)));
   } finally {
     if (running === mine) byId("results").setAttribute("aria-busy", "false");
   }
 }
 
-/** Searches. The history gets a new entry ("push"), a changed one ("replace") or none ("keep"). */
-function run(entry = "push") {
-  if (entry !== "keep") remember(entry);
-  return instead(async (signal) => {
-    const found = await api.search(await question(signal), signal);
+/**
+ * Searches, or shows where to start where nothing is asked by.
+ * @param entry of the history: a new one ("push"), a changed one ("replace") or none ("keep")
+ * @param isNew whether it is asked by another image than before
+ */
+function run(entry = "push", { isNew = false } = {}) {
+  if (entry !== "keep") {
+    const { labels, topK } = filters;
+    past.remember({ query, refined: new Map(marks.refined), crop: crop.value, labels, topK }, entry);
+  }
+  instead(async (signal) => {
+    const isAsked = query || marks.refined.size;
+    const found = isAsked
+      ? await api.search(await question(signal), signal)
+      : await api.sample({ limit: WELCOME, filter: filters.text }, signal);
     if (signal.aborted) return;
-    showAnswer(found);
+    clearProblem();
+    if (isAsked) showAnswer(found);
+    else showStart(found);
+    if (entry === "push") reveal({ isLowToo: isNew });
+    else past.findPlace();
   });
 }
 
 function showAnswer(answer) {
-  byId("problem").hidden = true;
-  for (const hit of answer.hits) known.set(hit.id, hit);
-  grid.show(answer.hits, { marks, numSimilar: numSimilar(answer) });
-  showRefined();
-  showMarks();
-  const isStored = Boolean(query?.id) || refined.size > 0;
+  showHits(answer.hits, numSimilar(answer));
+  const isStored = Boolean(query?.id) || marks.refined.size > 0;
   byId("verdict").replaceChildren(...verdict(answer, { labels: filters.labels, isStored }));
-  document.body.classList.add("answered");
+}
+
+function showStart({ images }) {
+  showHits(images, images.length);
+  const none = filters.text ? "No image has such a label" : "The index holds no image yet";
+  const lead = images.length ? "Or start from one of these" : none;
+  byId("verdict").replaceChildren(element("h1", { class: "soft" }, lead));
+}
+
+function showHits(hits, similar) {
+  for (const hit of hits) known.set(hit.id, hit);
+  grid.show(hits, { marks: marks.marked, numSimilar: similar });
+  marks.draw();
 }
 
 /** Takes away what an earlier question found: it is no answer to the one that failed. */
 function retire() {
-  grid.show([], { marks, numSimilar: 0 });
+  showHits([], 0);
   byId("verdict").replaceChildren();
-  showRefined();
-  showMarks();
 }
 
-function fail(words) {
-  byId("problem").textContent = words;
-  byId("problem").hidden = false;
-}
-
-/** Shows some images of the collection to start from. */
-function welcome() {
-  instead(async (signal) => {
-    const { images } = await api.sample({ limit: WELCOME, filter: filters.text }, signal);
-    if (signal.aborted) return;
-    byId("problem").hidden = true;
-    for (const hit of images) known.set(hit.id, hit);
-    grid.show(images, { marks, numSimilar: images.length });
-    const none = filters.text ? "No image has such a label" : "The index holds no image yet";
-    const lead = images.length ? "Or start from one of these" : none;
-    byId("verdict").replaceChildren(element("h1", { class: "soft" }, lead));
-    document.body.classList.remove("answered");
-  });
-}
-
-/** Takes away the question, and what is under way for it. */
-function forget() {
-  running?.abort();
-  query = null;
-  marks = new Map();
-  refined = new Map();
-  byId("problem").hidden = true;
-  crop.set(null);
-  showQuery(query);
-  showRefined();
-  showMarks();
-}
-
-function startAgain() {
-  forget();
-  welcome();
-}
-
-byId("clear").addEventListener("click", () => {
-  startAgain();
-  remember("push");
-  byId("choose").focus();
-});
-
-/** Searches by the image that the address names; where it names none, shows where to start. */
+/** Asks what the address says. */
 function askByAddress() {
-  const id = new URLSearchParams(location.search).get("id");
-  if (!id) return startAgain();
-  forget();
+  const asked = address.read(location.search);
+  pose({ query: null });
   instead(async (signal) => {
-    const hit = await api.image(id, signal);
+    const ids = [...(asked.id ? [asked.id] : []), ...asked.refined.keys()];
+    const hits = await Promise.all(ids.map((id) => api.image(id, signal)));
     if (signal.aborted) return;
-    known.set(id, hit);
-    askByHit(hit, "replace");
+    for (const hit of hits) known.set(hit.id, hit);
+    filters.set(asked);
+    pose({ ...asked, query: asked.id ? { id: asked.id, hit: known.get(asked.id) } : null });
+    run("replace");
   });
-}
-
-function remember(how) {
-  const asked = { query, refined: new Map(refined), crop: crop.value };
-  const path = query?.id && !refined.size ? `?id=${encodeURIComponent(query.id)}` : location.pathname;
-  past.remember({ ...asked, labels: [...filters.labels], topK: filters.topK }, { how, path });
 }
 
 function goBackTo(then) {
   if (!then) return askByAddress();
-  ({ query } = then);
-  refined = new Map(then.refined);
-  marks = new Map(refined);
   filters.set(then);
-  showQuery(query);
-  crop.set(then.crop);
-  if (query || refined.size) run("keep");
-  else startAgain();
+  pose(then);
+  run("keep");
 }
 
-async function showFacts() {
-  const about = await api.info();
-  limits = about.limits;
-  intake.setUrlQueries(limits.url_queries);
-  const facts = [
-    plural(about.num_images, "image"),
-    `${about.engine} index “${about.index}”`,
-    about.backbone + (about.version == null ? "" : `, version ${about.version}`),
-  ];
-  byId("facts").replaceChildren(...facts.map((fact) => element("span", {}, fact)));
-  byId("facts").title = `Model ${about.fingerprint.slice(0, 12)}, ${about.embedding_size} dimensions`;
-}
-
-async function start() {
-  byId("theme").addEventListener("click", cycleTheme);
-  showTheme();
-  showQuery(query);
-  past.listen(goBackTo);
-  try {
-    const [, { labels }] = await Promise.all([showFacts(), api.labels()]);
-    filters.offer({ labels, most: limits.max_top_k });
-    if (!running) askByAddress(); // Else somebody was faster.
-  } catch (error) {
-    fail(error.message);
-  }
-}
-
-start();
+byId("clear").addEventListener("click", () => {
+  pose({ query: null });
+  run();
+  byId("choose").focus();
+});
+byId("theme").addEventListener("click", cycleTheme);
+showTheme();
+past.listen(goBackTo);
+askByAddress();

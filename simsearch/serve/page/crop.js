@@ -1,6 +1,6 @@
 // The crop box on the query: drawn, moved and resized by mouse, finger or keyboard.
 
-import { byId, press } from "./dom.js";
+import { byId, isModified } from "./dom.js";
 
 const LEAST = 0.04; // Of a side: a smaller box was a click that slipped.
 const STEP = 0.02;
@@ -20,8 +20,16 @@ export class Crop {
     this.timer = null; // Runs while a box that keys have set is not searched by yet.
     this.frame.addEventListener("pointerdown", (event) => this.#start(event));
     this.frame.addEventListener("pointermove", (event) => this.#move(event));
-    this.frame.addEventListener("pointerup", () => this.#end());
-    this.frame.addEventListener("pointercancel", () => this.#cancel());
+    this.frame.addEventListener("pointerup", (event) => this.#end(event));
+    this.frame.addEventListener("pointercancel", (event) => this.#cancel(event));
+    // Wherever the focus is while a box is drawn, and before the box takes it for its removal.
+    const escape = (event) => {
+      if (event.key !== "Escape" || !this.drag) return;
+      event.preventDefault();
+      event.stopPropagation();
+      this.#cancel(this.drag);
+    };
+    addEventListener("keydown", escape, { capture: true });
     this.box.addEventListener("keydown", (event) => this.#key(event));
     this.toggle.addEventListener("click", () => {
       this.set(this.value ? null : [0.15, 0.15, 0.7, 0.7]);
@@ -36,9 +44,11 @@ export class Crop {
     this.timer = null;
     this.value = value;
     this.box.hidden = !value;
-    press(this.toggle, Boolean(value));
     this.toggle.querySelector("span").textContent = value ? "Whole image" : "Crop";
-    if (!value) return;
+    if (!value) {
+      this.drag = null; // Nothing is left to drag.
+      return;
+    }
     const percent = value.map((part) => `${Math.round(part * 1000) / 10}%`);
     [this.box.style.left, this.box.style.top, this.box.style.width, this.box.style.height] = percent;
     const [left, top, width, height] = value.map((part) => Math.round(part * 100));
@@ -58,18 +68,25 @@ export class Crop {
   }
 
   #start(event) {
-    if (event.button !== 0 || !event.isPrimary) return;
+    // The button is disabled where there is no picture to draw on.
+    if (event.button !== 0 || !event.isPrimary || this.toggle.disabled) return;
     if (this.timer) this.#finish(this.value); // Or nobody would, if the drag comes to nothing.
     const edge = event.target.dataset?.edge;
     const kind = edge ?? (event.target === this.box ? "move" : "draw");
-    this.drag = { kind, from: this.#point(event), before: this.value, moved: false };
-    this.frame.setPointerCapture(event.pointerId);
+    const { pointerId } = event;
+    this.drag = { pointerId, kind, from: this.#point(event), before: this.value, moved: false };
+    this.frame.setPointerCapture(pointerId);
     if (kind !== "draw") this.box.focus();
     event.preventDefault();
   }
 
+  /** Returns whether an event is of the finger that drags: there may be others. */
+  #isDrag({ pointerId }) {
+    return this.drag?.pointerId === pointerId;
+  }
+
   #move(event) {
-    if (!this.drag) return;
+    if (!this.#isDrag(event)) return;
     const { kind, from, before } = this.drag;
     const to = this.#point(event);
     const [dx, dy] = [to[0] - from[0], to[1] - from[1]];
@@ -80,10 +97,10 @@ export class Crop {
     else this.set(resized(before, kind, to));
   }
 
-  #end() {
+  #end(event) {
+    if (!this.#isDrag(event)) return;
     const { drag } = this;
     this.drag = null;
-    if (!drag) return;
     if (!drag.moved) {
       // A click beside the box lets go of it.
       if (drag.kind === "draw" && drag.before) this.#finish(null);
@@ -94,9 +111,10 @@ export class Crop {
     else this.#finish(this.value);
   }
 
-  /** The browser took the finger for a scroll: nothing was meant. */
-  #cancel() {
-    if (this.drag) this.set(this.drag.before);
+  /** Nothing was meant: the browser took the finger for a scroll, or Escape was pressed. */
+  #cancel(event) {
+    if (!this.#isDrag(event)) return;
+    this.set(this.drag.before);
     this.drag = null;
   }
 
@@ -114,7 +132,7 @@ export class Crop {
       return;
     }
     const arrow = arrows[event.key];
-    if (!arrow) return;
+    if (!arrow || isModified(event)) return;
     event.preventDefault();
     const [dx, dy] = arrow.map((sign) => sign * STEP);
     const [x, y, width, height] = this.value;

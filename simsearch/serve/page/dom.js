@@ -14,6 +14,14 @@ export function element(tag, properties = {}, ...children) {
   return made;
 }
 
+/** Returns what listens to clicks; the second of a double click would hit what the first brought. */
+export const once = (act) => (event) => {
+  if (event.detail < 2) act(); // 0 for a key.
+};
+
+/** Returns whether a key is the browser's or the system's own. */
+export const isModified = ({ ctrlKey, metaKey, altKey }) => ctrlKey || metaKey || altKey;
+
 /** Returns a drawing of page/icons.svg; hidden from screen readers, the button has the words. */
 export function icon(name) {
   const space = "http://www.w3.org/2000/svg";
@@ -27,9 +35,11 @@ export function icon(name) {
 
 export const press = (button, isPressed) => button.setAttribute("aria-pressed", String(isPressed));
 
-/** Returns “a”, “a” or “b”, and so on. */
+/** Returns the nodes of “a”, “a” or “b”, and so on; no word turns the direction of what follows. */
 export const either = (words) =>
-  new Intl.ListFormat("en-GB", { type: "disjunction" }).format(words.map((word) => `“${word}”`));
+  new Intl.ListFormat("en-GB", { type: "disjunction" })
+    .formatToParts(words.map((word) => `“${word}”`))
+    .map(({ type, value }) => (type === "element" ? element("bdi", {}, value) : value));
 
 export const plural = (count, word) =>
   `${count.toLocaleString("en")} ${word}${count === 1 ? "" : "s"}`;

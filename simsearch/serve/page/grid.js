@@ -1,7 +1,9 @@
 // The results: a card for each, found by eye, by arrow keys or by a screen reader.
 
 import { thumbnailUrl } from "./api.js";
-import { byId, element, icon, press } from "./dom.js";
+import { byId, element, icon, isModified, once, press } from "./dom.js";
+import { carry } from "./intake.js";
+import { focusResults } from "./results.js";
 
 /** Returns "94 %" for 0.9437; what rounds to 0 or 100 is neither impossible nor certain. */
 export function percent(probability) {
@@ -17,6 +19,8 @@ export function describe(hit) {
   return parts.join(", ");
 }
 
+const isEnlarge = (event) => event.key === " " && event.target.classList.contains("hit") && !isModified(event);
+
 export class Grid {
   /** Handlers take a hit: `search`, `open`, and `mark` with "more" or "less" besides. */
   constructor(handlers) {
@@ -25,6 +29,12 @@ export class Grid {
     this.hits = [];
     this.cards = [];
     this.list.addEventListener("keydown", (event) => this.#key(event));
+    // When the key is let go of: else that would press what the large view gives the focus to.
+    this.list.addEventListener("keyup", (event) => {
+      if (!isEnlarge(event)) return;
+      event.preventDefault();
+      handlers.open(this.hits[this.cards.indexOf(event.target.closest(".card"))]);
+    });
   }
 
   /** Shows hits; those from number `numSimilar` on are dimmed. */
@@ -32,7 +42,10 @@ export class Grid {
     this.hits = hits;
     this.cards = hits.map((hit) => this.#card(hit));
     this.cards.forEach((card, i) => card.classList.toggle("weak", i >= numSimilar));
+    const held = this.list.contains(document.activeElement);
     this.list.replaceChildren(...this.cards);
+    if (held && hits.length) this.focus(0, { preventScroll: true });
+    else if (held) focusResults();
     byId("keys").hidden = hits.length === 0;
     this.mark(marks);
   }
@@ -47,8 +60,8 @@ export class Grid {
     });
   }
 
-  focus(index) {
-    this.cards[index]?.querySelector(".hit").focus();
+  focus(index, options) {
+    this.cards[index]?.querySelector(".hit").focus(options);
   }
 
   #card(hit) {
@@ -59,8 +72,13 @@ export class Grid {
       decoding: "async",
       error: () => image.classList.add("missing"),
     });
-    const tool = (kind, name, words, click) =>
-      element("button", { type: "button", class: `tool ${kind}`, "aria-label": words, title: words, click }, icon(name));
+    const what = describe(hit);
+    const tool = (kind, name, title, click) =>
+      element(
+        "button",
+        { type: "button", class: `tool ${kind}`, "aria-label": `${title}: ${what}`, title, click },
+        icon(name),
+      );
     const more = tool("more", "plus", "More like this", () => this.handlers.mark(hit, "more"));
     const less = tool("less", "minus", "Less like this", () => this.handlers.mark(hit, "less"));
     const open = tool("open", "expand", "Large view", () => this.handlers.open(hit));
@@ -69,8 +87,9 @@ export class Grid {
       {
         type: "button",
         class: "hit",
-        "aria-label": `Search by this image: ${describe(hit)}`,
-        click: () => this.handlers.search(hit),
+        "aria-label": `Search by this image: ${what}`,
+        click: once(() => this.handlers.search(hit)),
+        dragstart: (event) => carry(event, hit),
       },
       image,
     );
@@ -85,7 +104,7 @@ export class Grid {
   #caption(hit) {
     const caption = element("div", { class: "caption" });
     const head = element("div", { class: "caption-head" });
-    head.append(element("span", { class: "label" }, hit.label || "no label"));
+    head.append(element("span", { class: "label", dir: "auto" }, hit.label || "no label"));
     if (!hit.label) head.firstChild.classList.add("none");
     if (hit.probability != null) {
       const words = "Estimated probability that it shows the same class as the query";
@@ -99,7 +118,7 @@ export class Grid {
       caption.append(bar);
     }
     const foot = element("div", { class: "caption-foot" });
-    foot.append(element("span", { class: "path", title: hit.path }, element("bdi", {}, hit.path)));
+    foot.append(element("span", { class: "path", title: hit.path }, element("bdi", { dir: "ltr" }, hit.path)));
     if (hit.score != null) {
       foot.append(element("span", { class: "score", title: "Cosine similarity" }, hit.score.toFixed(3)));
     }
@@ -110,8 +129,7 @@ export class Grid {
   #key(event) {
     const card = event.target.closest(".card");
     const at = this.cards.indexOf(card);
-    if (at < 0 || event.ctrlKey || event.metaKey || event.altKey) return;
-    const onHit = event.target.classList.contains("hit");
+    if (at < 0 || isModified(event)) return;
     const columns = this.cards.filter((one) => one.offsetTop === this.cards[0].offsetTop).length;
     const steps = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -columns, ArrowDown: columns };
     if (event.key in steps) this.focus(Math.min(Math.max(at + steps[event.key], 0), this.cards.length - 1));
@@ -119,8 +137,7 @@ export class Grid {
     else if (event.key === "End") this.focus(this.cards.length - 1);
     else if (event.key === "+" || event.key === "=") this.handlers.mark(this.hits[at], "more");
     else if (event.key === "-" || event.key === "−") this.handlers.mark(this.hits[at], "less");
-    else if (event.key === " " && onHit) this.handlers.open(this.hits[at]);
-    else return;
+    else if (!isEnlarge(event)) return;
     event.preventDefault();
   }
 }

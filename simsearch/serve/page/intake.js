@@ -4,15 +4,25 @@ import { byId } from "./dom.js";
 
 const isImage = (file) => file.type.startsWith("image/") || /\.(jpe?g|png|webp|gif|bmp|tiff?)$/i.test(file.name);
 
-const firstImage = (files) => [...files].find(isImage) ?? files[0];
+/** Returns those of some files that are images; else the first, whose refusal says what it is. */
+function images(files) {
+  const found = [...files].filter(isImage);
+  return found.length ? found : [...files].slice(0, 1);
+}
+
+const STORED = "application/x-simsearch-id";
+
+/** Gives a result that is dragged its id: its address is the server's own, which the server does not fetch. */
+export const carry = (event, hit) => event.dataTransfer.setData(STORED, hit.id);
 
 /**
  * Listens for images.
- * @param onFile called with a File
+ * @param onFiles called with an array of Files
  * @param onUrl called with an address
+ * @param onStored called with the id of a stored image
  * @returns {{choose: () => void, setUrlQueries: (allowed: boolean) => void}}
  */
-export function listen({ onFile, onUrl }) {
+export function listen({ onFiles, onUrl, onStored }) {
   const input = byId("file");
   const curtain = byId("curtain");
   let urlQueries = false;
@@ -22,12 +32,12 @@ export function listen({ onFile, onUrl }) {
   byId("choose").addEventListener("click", choose);
   byId("replace").addEventListener("click", choose);
   input.addEventListener("change", () => {
-    if (input.files.length) onFile(input.files[0]);
+    if (input.files.length) onFiles(images(input.files));
     input.value = "";
   });
 
-  const carriesImage = (transfer) =>
-    transfer.types.includes("Files") || (urlQueries && transfer.types.includes("text/uri-list"));
+  const carriesImage = ({ types }) =>
+    types.includes("Files") || types.includes(STORED) || (urlQueries && types.includes("text/uri-list"));
   addEventListener("dragenter", (event) => {
     if (!carriesImage(event.dataTransfer)) return;
     depth += 1;
@@ -47,19 +57,23 @@ export function listen({ onFile, onUrl }) {
     if (!carriesImage(event.dataTransfer)) return;
     event.preventDefault();
     const { files } = event.dataTransfer;
-    if (files.length) return onFile(firstImage(files));
+    const id = event.dataTransfer.getData(STORED);
+    if (id) return onStored(id);
+    if (files.length) return onFiles(images(files));
     const [address] = event.dataTransfer.getData("text/uri-list").split(/\r?\n/);
     if (address) onUrl(address);
   });
 
   addEventListener("paste", (event) => {
     const { files } = event.clipboardData;
-    if (files.length) {
-      event.preventDefault();
-      return onFile(firstImage(files));
-    }
     const text = event.clipboardData.getData("text/plain").trim();
-    if (urlQueries && !event.target.matches("input") && /^https?:\/\/\S+$/.test(text)) {
+    const isField = event.target.matches("input");
+    // Some programs copy a picture of the text besides; in a field the text is meant.
+    if (files.length && !(isField && text)) {
+      event.preventDefault();
+      return onFiles(images(files));
+    }
+    if (urlQueries && !isField && /^https?:\/\/\S+$/.test(text)) {
       event.preventDefault();
       onUrl(text);
     }

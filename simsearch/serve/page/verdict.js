@@ -2,6 +2,9 @@
 
 import { either, element, plural } from "./dom.js";
 
+const ROUGH =
+  "Do not trust the threshold and the probabilities: the model had too few validation images to calibrate them.";
+
 /** How many hits, of which the best come first, reach the threshold; all where there is none. */
 export function numSimilar({ hits, threshold }) {
   return threshold == null ? hits.length : hits.filter((hit) => hit.score >= threshold).length;
@@ -32,20 +35,23 @@ export function verdict(answer, { labels, isStored }) {
       element("p", {}, labels.length ? labelled : none),
     ];
   }
+  const rough = answer.is_rough ? [element("p", { class: "rough" }, ROUGH)] : [];
   const time = `${took < 10 ? took.toFixed(1) : Math.round(took)} ms`;
   if (isMatch) {
     // Without a calibrated threshold they are the nearest, and nobody knows whether they are near.
     const words = plural(similar, threshold == null ? "nearest image" : "similar image");
     const others = hits.length - similar;
-    const heading = element("h1", { title: meaning(answer).trim() }, others ? `${words}, ${others} less similar` : words);
-    return [heading, element("p", { class: "time" }, time)];
+    const found = others ? `${words}, ${others} less similar` : words;
+    const heading = element("h1", { title: meaning(answer).trim() }, found);
+    return [heading, element("p", { class: "time" }, time), ...rough];
   }
   const best = hits[0].score.toFixed(3);
-  const where = labels.length ? `labelled ${either(labels)}` : "here";
+  const where = labels.length ? ["labelled ", ...either(labels)] : ["here"];
   const rest = labels.length ? " Images with other labels were not looked at." : "";
   const nearest = labels.length ? `The nearest image with ${these}` : "The nearest image";
   return [
-    element("h1", {}, `Nothing similar ${where}`),
+    element("h1", {}, "Nothing similar ", ...where),
     element("p", {}, `${nearest} scores ${best}.${meaning(answer)}${rest} Below is what comes closest.`),
+    ...rough,
   ];
 }

@@ -1,8 +1,18 @@
 // One result, large, with all that is known of it.
 
-import { largeUrl } from "./api.js";
-import { byId, element, press } from "./dom.js";
+import { largeUrl, thumbnailUrl } from "./api.js";
+import { byId, element, isModified, press } from "./dom.js";
 import { describe, percent } from "./grid.js";
+import { carry } from "./intake.js";
+
+// The facts above the button stay in view where there is little height.
+const focusSearch = () => byId("viewer-search").focus({ preventScroll: true });
+
+/** A disabled button loses the focus, and the dialog with it its keys. */
+function setDisabled(button, isDisabled) {
+  if (isDisabled && document.activeElement === button) focusSearch();
+  button.disabled = isDisabled;
+}
 
 export class Viewer {
   /** Handlers as the grid's; `closed` takes the place of the last one shown. */
@@ -13,17 +23,20 @@ export class Viewer {
     byId("viewer-prev").addEventListener("click", () => this.#step(-1));
     byId("viewer-next").addEventListener("click", () => this.#step(1));
     byId("viewer-close").addEventListener("click", () => this.dialog.close());
-    byId("viewer-search").addEventListener("click", () => {
-      this.dialog.close();
-      handlers.search(this.hits[this.at]);
-    });
+    byId("viewer-search").addEventListener("click", () => handlers.search(this.hits[this.at]));
     byId("viewer-more").addEventListener("click", () => handlers.mark(this.hits[this.at], "more"));
     byId("viewer-less").addEventListener("click", () => handlers.mark(this.hits[this.at], "less"));
-    this.dialog.addEventListener("click", (event) => {
-      if (event.target === this.dialog) this.dialog.close();
+    // Not where a text that is being selected was left beside it.
+    let pressed = null;
+    this.dialog.addEventListener("pointerdown", ({ target }) => (pressed = target));
+    this.dialog.addEventListener("click", ({ target }) => {
+      if (target === this.dialog && pressed === this.dialog) this.dialog.close();
     });
+    this.image.addEventListener("dragstart", (event) => carry(event, this.hits[this.at]));
+    this.image.addEventListener("load", () => (this.image.style.backgroundImage = ""));
     this.dialog.addEventListener("close", () => handlers.closed(this.at));
     this.dialog.addEventListener("keydown", (event) => {
+      if (isModified(event)) return;
       if (event.key === "ArrowLeft") this.#step(-1);
       else if (event.key === "ArrowRight") this.#step(1);
       else if (event.key === "+") handlers.mark(this.hits[this.at], "more");
@@ -39,7 +52,13 @@ export class Viewer {
     this.marks = marks;
     this.#draw();
     this.dialog.showModal();
-    byId("viewer-search").focus();
+    focusSearch();
+  }
+
+  /** Closes it where there is no place to come back to: the results will be others. */
+  leave() {
+    this.at = -1;
+    this.dialog.close();
   }
 
   mark(marks) {
@@ -57,6 +76,9 @@ export class Viewer {
 
   #draw() {
     const hit = this.hits[this.at];
+    // Until the large one is there the small one stands for it, not the one of the hit before.
+    this.image.removeAttribute("src");
+    this.image.style.backgroundImage = `url("${thumbnailUrl(hit.id)}")`;
     this.image.src = largeUrl(hit.id);
     this.image.alt = describe(hit);
     byId("viewer-title").textContent = hit.label || "no label";
@@ -71,8 +93,8 @@ export class Viewer {
     byId("viewer-facts").replaceChildren(
       ...facts.flatMap(([name, value]) => [element("dt", {}, name), element("dd", {}, value)]),
     );
-    byId("viewer-prev").disabled = this.at === 0;
-    byId("viewer-next").disabled = this.at === this.hits.length - 1;
+    setDisabled(byId("viewer-prev"), this.at === 0);
+    setDisabled(byId("viewer-next"), this.at === this.hits.length - 1);
     this.#drawMarks();
   }
 
