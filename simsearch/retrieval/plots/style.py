@@ -1,8 +1,11 @@
 """What all pictures share: colours, sizes, and how a figure becomes a file."""
 
 import functools
+import itertools
+import logging
 import os
 import pathlib
+import unicodedata
 import uuid
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -19,8 +22,18 @@ RIGHT, WRONG, QUERY, NEUTRAL = "#009E73", "#D55E00", "#0072B2", "#8A8A8A"
 TEXT, FAINT = "#222222", "#777777"
 DPI = 110
 
+# The first one comes with matplotlib and has most alphabets; Chinese, Japanese and Korean are drawn
+# with whichever of the others there is.
+_FONTS = (
+    *("DejaVu Sans", "Noto Sans CJK SC", "Noto Sans CJK JP", "Noto Sans CJK KR"),
+    *("WenQuanYi Zen Hei", "Microsoft YaHei", "Yu Gothic", "Malgun Gothic"),
+    *("PingFang SC", "PingFang HK", "Hiragino Sans", "Apple SD Gothic Neo"),
+)
+# Of one that has a single weight it says so, twice for each figure.
+logging.getLogger("matplotlib.font_manager").addFilter(
+    lambda record: not record.getMessage().startswith("findfont: Failed to find font weight")
+)
 _SETTINGS = {
-    "font.family": "DejaVu Sans",
     "font.size": 9.0,
     "axes.edgecolor": "#BBBBBB",
     "axes.axisbelow": True,
@@ -45,7 +58,7 @@ class Canvas:
 
     def __init__(self, width: float, height: float) -> None:
         """Makes an empty figure; width and height in inches."""
-        self._context = matplotlib.rc_context(_SETTINGS)
+        self._context = matplotlib.rc_context(_SETTINGS | {"font.family": _fonts()})
         self._size = (width, height)
         self.figure: Any = None
 
@@ -75,16 +88,22 @@ class Canvas:
 
 
 def shortened(text: str, length: int) -> str:
-    """Returns a text of at most `length` characters, the middle of a longer one left out.
+    """Returns a text as wide as `length` letters at most, the middle of a longer one left out.
 
-    In one line, and with a box for each character that the font does not have.
+    In one line, and with a box for each character that no font has.
     """
     known = _known_characters()
     text = "".join(letter if ord(letter) in known else "□" for letter in " ".join(text.split()))
-    if len(text) <= length:
+    if _beginning(text, length) == text:
         return text
-    head = (length - 1) // 2
-    return f"{text[:head]}…{text[len(text) - (length - 1 - head) :]}"
+    half = (length - 1) // 2
+    return f"{_beginning(text, half)}…{_beginning(text[::-1], length - 1 - half)[::-1]}"
+
+
+def _beginning(text: str, length: int) -> str:
+    """Returns as much of a text as is no wider than `length` letters; Chinese ones count twice."""
+    widths = (2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in text)
+    return text[: sum(width <= length for width in itertools.accumulate(widths))]
 
 
 def percent(probability: float) -> str:
@@ -155,6 +174,21 @@ def class_colors(num_classes: int) -> Iterator[tuple[float, float, float]]:
 
 @functools.cache
 def _known_characters() -> frozenset[int]:
-    """Returns the code points that the font has; matplotlib warns of every other one."""
-    path = matplotlib.font_manager.findfont(_SETTINGS["font.family"])
-    return frozenset(matplotlib.ft2font.FT2Font(path).get_charmap())
+    """Returns the code points that the fonts have; matplotlib warns of every other one."""
+    # Some fonts have fewer in bold.
+    return frozenset.intersection(*map(_characters, ("normal", "bold")))
+
+
+def _characters(weight: str) -> frozenset[int]:
+    fonts = (
+        matplotlib.font_manager.FontProperties(family=name, weight=weight) for name in _fonts()
+    )
+    paths = map(matplotlib.font_manager.findfont, fonts)
+    return frozenset().union(*(matplotlib.ft2font.FT2Font(path).get_charmap() for path in paths))
+
+
+@functools.cache
+def _fonts() -> tuple[str, ...]:
+    """Returns the fonts that are there; matplotlib looks for each letter in one after the other."""
+    there = set(matplotlib.font_manager.get_font_names())
+    return (_FONTS[0], *(name for name in _FONTS[1:] if name in there))

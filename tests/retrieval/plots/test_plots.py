@@ -4,6 +4,8 @@ import subprocess
 import sys
 
 import matplotlib.colors
+import matplotlib.font_manager
+import matplotlib.ft2font
 import matplotlib.image
 import numpy as np
 import pytest
@@ -245,3 +247,37 @@ def test_reliability_is_drawn_for_few_pairs_and_for_many(method, tmp_path):
 def test_no_probability_is_shown_as_certain():
     shown = [style.percent(probability) for probability in (0, 0.004, 0.02, 0.5, 0.985, 0.999, 1)]
     assert shown == ["<1%", "<1%", "2%", "50%", "98%", ">99%", ">99%"]
+
+
+@pytest.fixture
+def other_fonts(monkeypatch):
+    """Lets a second font that comes with matplotlib stand for one with Chinese letters."""
+    caches = style._fonts, style._known_characters
+    monkeypatch.setattr(style, "_FONTS", ("DejaVu Sans", "No Such Font", "STIXGeneral"))
+    for cache in caches:
+        cache.cache_clear()
+    yield
+    for cache in caches:
+        cache.cache_clear()
+
+
+def _letters(font, weight):
+    named = matplotlib.font_manager.FontProperties(family=font, weight=weight)
+    path = matplotlib.font_manager.findfont(named)
+    return set(matplotlib.ft2font.FT2Font(path).get_charmap())
+
+
+def test_what_one_font_lacks_is_drawn_with_another(other_fonts, tmp_path):
+    normal, bold = (_letters("STIXGeneral", weight) for weight in ("normal", "bold"))
+    letter = chr(max(normal & bold - _letters("DejaVu Sans", "normal")))
+    thin = chr(max(normal - bold))
+    assert style.shortened(f"a{letter}寿{thin}", 9) == f"a{letter}□□"
+    # matplotlib warns of what it cannot draw, and a warning fails a test.
+    assert neighbors.draw(tmp_path / "x.png", _row(True, caption=letter)).exists()
+
+
+def test_a_chinese_letter_takes_the_room_of_two(monkeypatch):
+    monkeypatch.setattr(style, "_known_characters", lambda: frozenset(map(ord, "寿司abc")))
+    assert style.shortened("寿司寿", 6) == "寿司寿"
+    assert style.shortened("寿司寿司", 6) == "寿…司"
+    assert style.shortened("abcabca", 6) == "ab…bca"
