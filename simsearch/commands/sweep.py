@@ -6,7 +6,7 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from simsearch import errors, monitors, progress, runs
+from simsearch import errors, monitors, parallel, progress, runs
 from simsearch.commands import shared, training
 from simsearch.sweeps import database, trials
 from simsearch.sweeps import plan as plan_lib
@@ -63,6 +63,8 @@ def sweep(plan: plan_lib.Plan, *, workdir: str | os.PathLike = "runs") -> SweepR
     directory = root / f"sweep_{plan.settings.study}"
     with stop.on_signals() as stop_request:
         images = training.prepare(plan.base)["train"]
+        if devices := plan.space.get("train.num_devices"):
+            parallel.local_devices(max(devices.ends()))
         _make(directory, workdir)
         opened = database.open_study(
             plan,

@@ -194,6 +194,12 @@ def test_the_best_trial_is_told_where_its_version_was_removed(trained, tmp_path,
     assert "trials.json" in caplog.text and "--mode=eval" not in caplog.text
 
 
+def test_devices_that_are_not_there_are_told_before_the_first_trial(trained, tmp_path):
+    with pytest.raises(errors.UsageError, match="train.num_devices=9 but this machine has 2"):
+        simsearch.sweep(plan(sweep__space__train__num_devices=[1, 9]), workdir=tmp_path)
+    assert not trained and not (tmp_path / "sweep.db").exists()
+
+
 def test_a_trial_that_diverges_fails_and_the_sweep_goes_on(trained, tmp_path, monkeypatch):
     train = training.train
 
