@@ -252,8 +252,8 @@ def test_a_second_finger_does_not_drag_the_box(watch, cherry):
     def touch():
         for kind, points in (
             ("touchStart", [first]),
-            ("touchStart", [first, second]),
-            ("touchMove", [first, stop]),
+            ("touchMove", [moved]),
+            ("touchStart", [moved, second]),
             ("touchMove", [moved, stop]),
             ("touchEnd", []),
         ):

@@ -146,10 +146,20 @@ def test_a_file_that_cannot_be_read_is_told_and_keeps_what_is_there(page, cherry
 
 
 def test_a_result_is_dragged_onto_the_query(page):
-    name = browsing.paths(page)[1]
+    name, image = browsing.paths(page)[1], page.locator(".card img").nth(1)
+    page.wait_for_function("(image) => image.naturalWidth > 0", arg=image.element_handle())
+    start, stop = (
+        (box["x"] + box["width"] / 2, box["y"] + 40)
+        for box in (image.bounding_box(), page.locator("#drop").bounding_box())
+    )
 
     def drag():
-        page.locator(".card .hit").nth(1).drag_to(page.locator("#drop"))
+        page.mouse.move(*start)
+        page.mouse.down()
+        page.mouse.move(start[0] - 20, start[1])
+        page.mouse.move(*stop)
+        expect(page.locator("#curtain")).to_be_visible()
+        page.mouse.up()
 
     sent, _ = browsing.again(page, drag)
     assert sent.id and not sent.url and page.url.endswith(f"?id={sent.id}")
