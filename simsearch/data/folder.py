@@ -19,8 +19,6 @@ _COMPANIONS = frozenset(
     ".txt .csv .tsv .json .jsonl .xml .yaml .yml .md .html .pdf .log .ini .db .npy .npz .mat .pkl"
     " .parquet .py .zip .tar .gz .tgz .7z".split()
 )
-# As many folders side by side as can be splits.
-_MOST_SPLITS = 3
 _LAYOUT = "expected class folders of images, or train, val and test folders of them"
 
 
@@ -107,10 +105,14 @@ def _is_image(entry: os.DirEntry) -> bool:
 
 
 def _check_no_splits(root: str, folders: dict[str, str]) -> None:
-    """Raises UsageError where folders that would be classes look like splits of other names."""
+    """Raises UsageError where folders that would be classes look like splits of other names.
+
+    One is named after training, and they have the same folders: cats and dogs may both have some
+    for the front and the side.
+    """
     inside = [list(_folders(folder)) for folder in folders.values()]
-    is_alike = 1 < len(inside) <= _MOST_SPLITS and all(names == inside[0] for names in inside)
-    if is_alike and len(inside[0]) > 1 and not any(map(_loose, folders.values())):
+    is_alike = len(inside) > 1 and all(names == inside[0] for names in inside)
+    if is_alike and inside[0] and any("train" in name.lower() for name in folders):
         raise UsageError(
             f"{_LAYOUT}; {wording.listed(folders)} in {root} have the same folders "
             f"{wording.listed(inside[0])} and look like splits: name them train, val and test, or, "

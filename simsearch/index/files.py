@@ -28,7 +28,7 @@ class File(NamedTuple):
         """The class folder that it is in; "" where it is in none.
 
         The first folder below the root, or the one below that where the first is named as a
-        split: train, val, valid, validation, dev or test.
+        split, such as train, val or test.
         """
         first, *rest = self.path.split("/")[:-1] or [""]
         return rest[0] if rest and splits.standard_name(first) else first
