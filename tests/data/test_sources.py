@@ -225,7 +225,7 @@ WRONG_FOLDERS = {
     "an empty class": ({"a": 2, "b": 0}, "the class folder .*b, found none"),
     "splits of other names": (
         {"Test set/a": 2, "Test set/b": 2, "Training set/a": 2, "Training set/b": 2},
-        "'Test set', 'Training set' in .* have the same folders 'a', 'b' and look like splits: name them",
+        "'Test set', 'Training set' in .* have the same folders 'a', 'b' and look like splits",
     ),
     "a single class": ({"a": 5}, "at least 2 classes with images in .*, found 1"),
 }
