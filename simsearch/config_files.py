@@ -111,11 +111,14 @@ def override(
     """
     if not overrides:
         return config
-    refused = [name for name in overrides if not name.startswith(allowed)]
-    if refused:
+    known = config_lib.field_names()
+    if unknown := [name for name in overrides if name not in known]:
+        raise errors.UsageError(config_checks.unknown_field(unknown[0], known))
+    if refused := [name for name in overrides if not name.startswith(allowed)]:
+        fields = [f"config.{name}{'*' if name.endswith('.') else ''}" for name in allowed]
         raise errors.UsageError(
             f"--config.{refused[0]} cannot be changed here, since the version's own model is used; "
-            f"these can: {', '.join(f'config.{name}' for name in allowed)}"
+            f"these can: {', '.join(fields)}"
         )
     values = config_dict.ConfigDict(dataclasses.asdict(config))
     return config_lib.from_dict(_overridden(values, overrides).to_dict())

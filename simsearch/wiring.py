@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from simsearch import models, preprocessing
+from simsearch import models, preprocessing, progress
 from simsearch.config import Config
 from simsearch.data import class_splits, sources
 from simsearch.models import pretrained
@@ -92,6 +92,17 @@ def read_weights(config: Config) -> pretrained.Weights:
         config.model.backbone,
         cache_dir=os.path.join(cache_dir(config), "weights"),
     )
+
+
+def check_batch_norm(config: Config, weights: pretrained.Weights) -> None:
+    """Warns where training would replace BatchNorm's statistics that were folded into kernels."""
+    is_kept = config.model.freeze_batch_norm or config.model.freeze == "all"
+    if not is_kept and pretrained.has_folded_batch_norm(weights):
+        progress.log.warning(
+            "BatchNorm is folded into the kernels of %s, and training computes its statistics "
+            "anew, which ruins such weights: set --config.model.freeze_batch_norm=True",
+            weights.source,
+        )
 
 
 def initial_variables(config: Config, weights: pretrained.Weights | None = None) -> Initial:

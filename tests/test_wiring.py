@@ -6,7 +6,7 @@ import pytest
 
 from simsearch import config_files, errors, wiring, wiring_images
 from simsearch.data import corrupt
-from simsearch.models import resnet
+from simsearch.models import pretrained, resnet
 from simsearch.training import loop, run
 from simsearch.training import optimizer as optimizer_lib
 
@@ -95,3 +95,19 @@ def test_training_and_evaluation_may_look_at_different_sizes(shapes, train_image
 def test_a_training_size_that_nothing_can_be_cropped_to_is_refused():
     with pytest.raises(errors.UsageError, match="data.train_image_size=300 must be 0"):
         config_files.load_config("train", {"data.train_image_size": 300, "data.resize_size": 256})
+
+
+@pytest.mark.parametrize(
+    ("variance", "overrides", "is_told"),
+    [
+        (1.0, {}, True),
+        (1.0, {"model.freeze_batch_norm": True}, False),
+        (1.0, {"model.freeze": "all"}, False),
+        (0.9, {}, False),
+    ],
+)
+def test_weights_that_training_would_ruin_are_told(variance, overrides, is_told, caplog):
+    arrays = {"bn1.running_mean": np.zeros(3), "bn1.running_var": np.full(3, variance)}
+    weights = pretrained.Weights(arrays, "folded.npz", "")
+    wiring.check_batch_norm(config_files.load_config("train", overrides), weights)
+    assert ("set --config.model.freeze_batch_norm=True" in caplog.text) == is_told

@@ -164,7 +164,8 @@ def _check_related(
     if facts.get("class_names") != own.get("class_names"):
         changes.append("their classes")
     elif _vectors(configs[0]) != _vectors(configs[1]):
-        changes.append("their losses with class vectors")
+        one, two = (", ".join(_vectors(each)) or "none" for each in configs)
+        changes.append(f"their losses with class vectors: {one} -> {two}")
     if facts.get("weights") != own.get("weights"):
         changes.append("the weights that they started from")
     if changes:

@@ -69,7 +69,8 @@ def of(
     if found.is_rough(options.false_match_rate):
         progress.log.warning(
             "%d validation images have only %d pairs of different classes, too few for a "
-            "false-match rate of %g: do not trust the threshold and the probabilities",
+            "false-match rate of %g: do not trust the threshold and the probabilities; what helps "
+            "is more images, a larger data.valid_fraction or a larger eval.false_match_rate",
             len(split.labels),
             found.num_different,
             options.false_match_rate,

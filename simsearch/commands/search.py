@@ -9,7 +9,7 @@ from typing import Any
 
 from simsearch import errors, progress
 from simsearch.commands import shared
-from simsearch.data import fetch, wording
+from simsearch.data import fetch
 from simsearch.data import images as images_lib
 from simsearch.index import Answer, Index, filters, queries
 
@@ -128,7 +128,7 @@ def table(answer: Answer, *, num_queries: int = 1, false_match_rate: float) -> s
     if answer.is_match and under:
         lines.append(
             f"under the threshold of {answer.threshold:.3f}: the last "
-            f"{wording.counted(under, 'image')}"
+            f"{'image' if under == 1 else f'{under} images'}"
         )
     if answer.is_rough:
         lines.append(

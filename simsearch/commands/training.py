@@ -67,6 +67,8 @@ def train(
         wiring.check_model(config)
         splits = prepare(config)
         weights = wiring.read_weights(config)
+        if shared.is_trained(config):
+            wiring.check_batch_norm(config, weights)
         config = preprocessing.resolve(config, weights.preprocessing)
         initial = wiring.initial_variables(config, weights)
         facts = wiring.facts(config, splits, initial.weights)

@@ -47,7 +47,7 @@ def drop_from_train(
         return dict(found)
     names = wording.listed(train.names[int(row)] for row in rows)
     progress.log.info(
-        "left out of training: %d %s to a validation or test image, %s",
+        "left out of the train images: %d %s to a validation or test image, %s",
         len(rows),
         "images identical" if len(rows) > 1 else "image identical",
         names,

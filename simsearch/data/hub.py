@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 # Where the hub keeps its parquet conversion of a set whose loading script no client runs any more.
 _PARQUET_REVISION = "refs/convert/parquet"
 _SCRIPT_REFUSED = "scripts are no longer supported"
+_OFFLINE = "OfflineModeIsEnabled"
 _CONFIGURATION_MISSING = "Config name is missing"
 _NAME = re.compile(r"([\w.-]+/[\w.-]+)(?::([^@]+))?(?:@(.*))?")
 
@@ -96,10 +97,12 @@ def _tables(
         ) from error
     # HTTPError is that of the HTTP client in use, which differs between the hub client's versions.
     except (ConnectionError, hub_errors.HTTPError) as error:
+        said = wording.first_line(error)
+        if _OFFLINE in said and not datasets.config.HF_HUB_OFFLINE:
+            said = f"{datasets.config.HF_ENDPOINT} does not answer"  # Offline by this file alone.
         raise RunError(
-            f"expected to download {where}, but the hub could not be reached "
-            f"({wording.first_line(error)}): check the network and HF_ENDPOINT, or use "
-            "data.source=folder"
+            f"expected to download {where}, but the hub could not be reached ({said}): "
+            "check the network and HF_ENDPOINT, or use data.source=folder"
         ) from error
     except (datasets.exceptions.DatasetsError, OSError) as error:
         raise RunError(

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from simsearch import errors
+from simsearch.data import wording
 from simsearch.index import files
 from simsearch.index.record import FIELDS, Value
 
@@ -57,7 +58,10 @@ def read_csv(path: str | os.PathLike) -> dict[str, Labels]:
             f"{', '.join(lines[0])}"
         )
     if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise errors.UsageError(f"--labels={path} has the column {twice[0]} more than once")
+        written = [lines[0][i] for i, name in enumerate(names) if name == twice[0]]
+        raise errors.UsageError(
+            f"--labels={path} has the column {twice[0]} more than once: {wording.listed(written)}"
+        )
     rows = []
     for number, line in enumerate(lines[1:], 2):
         if len(line) not in (0, len(names)):
@@ -69,7 +73,7 @@ def read_csv(path: str | os.PathLike) -> dict[str, Labels]:
     columns = {name: _typed([row[name] for row in rows]) for name in names}
     metadata = [name for name in names if name not in (key, _LABEL_COLUMN)]
     for name in metadata:
-        check_name(name)
+        check_name(name, written=lines[0][names.index(name)])
     found = {}
     for i, row in enumerate(rows):
         label = row.get(_LABEL_COLUMN, "")
@@ -81,12 +85,12 @@ def read_csv(path: str | os.PathLike) -> dict[str, Labels]:
     return found
 
 
-def check_name(name: str) -> None:
-    """Raises UsageError where a metadata column may not be named so."""
+def check_name(name: str, *, written: str = "") -> None:
+    """Raises UsageError where a metadata column may not be named so, or as it is written."""
     if not _NAME.fullmatch(name) or name in FIELDS or len(name) > 60:
         raise errors.UsageError(
             f"a metadata column must be named by letters, digits and _, and not {', '.join(FIELDS)}"
-            f"; {name!r} is not"
+            f"; {written or name!r} is not"
         )
 
 

@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -19,6 +20,7 @@ Box = tuple[float, float, float, float]
 REGION_FORM = "must be x,y,width,height in pixels, or as fractions up to 1"
 
 _STORED = "id:"
+_ID = re.compile(r"[0-9a-f]{32}")
 # How strongly a search turns away from images that it should not be like, Rocchio's gamma; he has
 # 0.75 for beta over alpha 1, and a vector of unit length leaves only the proportion.
 _UNLIKE_WEIGHT = 0.5
@@ -64,9 +66,10 @@ def read(query: Query, *, crop: Box | None, max_pixels: int) -> bytes:
         encoded = query if isinstance(query, bytes) else pathlib.Path(query).read_bytes()
         return encoded if crop is None else views.crop(encoded, crop, max_pixels=max_pixels)
     except OSError as error:
+        name = os.fspath(query)
+        hint = f"; for the stored image write {_STORED}{name}" if _ID.fullmatch(name) else ""
         raise errors.UsageError(
-            f"the query {os.fspath(query)} must be an image file, and it cannot be read: "
-            f"{error.strerror}"
+            f"the query {name} must be an image file, and it cannot be read: {error.strerror}{hint}"
         ) from error
     except views.EmptyRegion as error:
         raise errors.UsageError(f"--crop: {error}") from error

@@ -74,6 +74,19 @@ def read_weights(spec: str, backbone: str, *, cache_dir: str | None = None) -> W
     return Weights(arrays, source, sha256, preprocessing)
 
 
+def has_folded_batch_norm(weights: Weights) -> bool:
+    """Returns whether every running mean is 0 and every variance 1: BatchNorm was folded away.
+
+    Such a network computes the same with BatchNorm's statistics as they are, and another thing with
+    those of a batch.
+    """
+    arrays = weights.arrays
+    means = [array for name, array in arrays.items() if name.endswith(".running_mean")]
+    variances = [array for name, array in arrays.items() if name.endswith(".running_var")]
+    are_plain = all(not array.any() for array in means) and all((v == 1).all() for v in variances)
+    return bool(means and variances) and are_plain
+
+
 def is_file(spec: str) -> bool:
     """Returns whether `model.weights` names a file, there or not."""
     return spec not in ("imagenet", "none") and not spec.startswith(_HUB)

@@ -261,6 +261,7 @@ def test_an_unreachable_hub_is_told_in_one_line(runs):
     result = runs.offline["unknown"]
     assert result["error"] == "RunError"
     assert "the hub could not be reached" in result["message"] and "\n" not in result["message"]
+    assert "OfflineModeIsEnabled" not in result["message"]
 
 
 def test_the_set_is_kept_in_the_cache_folder_that_was_asked_for(runs):

@@ -234,6 +234,7 @@ def test_mistakes_are_told_in_one_line(index, folder, tmp_path):
         (lambda: index.sync(tmp_path / "empty"), "found none"),
         (lambda: index.sync(tmp_path / "missing"), "does not exist"),
         (lambda: index.search("no.png"), "the query no.png must be an image file"),
+        (lambda: index.search(index.ids()[0]), "for the stored image write id:"),
         (lambda: index.search([]), "at least one query"),
         (lambda: index.search(b"x"), "not an image"),
         (lambda: index.search(folder / "a" / "0.png", filter="label ="), "expected a number"),

@@ -108,7 +108,11 @@ def test_indexing_says_what_changed_and_how_to_go_on(workdir, shapes, tmp_path, 
         ({"images": tmp_path / "none"}, "does not exist"),
         ({"labels": tmp_path / "none.csv"}, "must be a CSV file"),
         ({"version": 7}, "--version=7 is not in"),
-        ({"overrides": {"model.backbone": "resnet50"}}, "cannot be changed here"),
+        (
+            {"overrides": {"model.backbone": "resnet50"}},
+            "cannot be changed here.*index.\\*, ",
+        ),
+        ({"overrides": {"model.backbon": "resnet50"}}, "did you mean model.backbone"),
     ):
         with pytest.raises(errors.UsageError, match=words):
             run_index(flags.pop("images", images), url, workdir, **flags)
@@ -147,7 +151,7 @@ def test_an_honest_answer_where_nothing_is_similar():
     two = search_command.table(
         Answer([hit._replace(score=0.7), hit], True, 0.63), false_match_rate=1e-3
     )
-    assert two.splitlines()[-1] == "under the threshold of 0.630: the last 1 image"
+    assert two.splitlines()[-1] == "under the threshold of 0.630: the last image"
     rough = Answer([hit], False, 0.63, is_rough=True)
     text = search_command.table(rough, false_match_rate=1e-3)
     assert text.splitlines()[-1].startswith("do not trust the threshold and the probabilities")
