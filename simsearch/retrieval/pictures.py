@@ -81,7 +81,8 @@ def draw_all(
     mistakes.unlink(missing_ok=True)
     if worst:
         title = f"the {len(worst)} mistakes furthest from right, of {figures.num_queries} queries"
-        rows = [sheet.row(row) for row in worst]
+        # By name, that a file in the wrong folder can be found.
+        rows = [sheet.row(row)._replace(name=split.names[row].rpartition("/")[2]) for row in worst]
         paths.append(neighbors_plot.draw_page(mistakes, rows, title=title))
     if any(record["split"] == "train" for record in records):  # An average was not trained.
         paths.append(curves.draw(directory / "curves.png", records, monitor=monitor))

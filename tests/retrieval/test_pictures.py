@@ -125,6 +125,7 @@ def test_worst_mistakes_come_clearest_first(drawn, tmp_path):
     _draw(tmp_path, _split([0, 0, 1, 1]), [0, 40, 5, 60])
     queries = [int(row.image[0, 0, 0]) for row in drawn["worst_mistakes.png"]]
     assert queries == [2, 3, 0, 1]
+    assert [row.name for row in drawn["worst_mistakes.png"]] == ["2", "3", "0", "1"]
 
 
 def test_an_image_alone_in_its_class_is_no_mistake(drawn, tmp_path):

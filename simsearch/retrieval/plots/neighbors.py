@@ -34,11 +34,19 @@ class Result(NamedTuple):
 
 
 class Row(NamedTuple):
-    """A query and what it retrieved, most similar first."""
+    """A query and what it retrieved.
+
+    Attributes:
+        image: uint8 [H, W, 3].
+        caption: Its class, or its path where it has none.
+        results: The most similar first.
+        name: What stands under it beside the caption.
+    """
 
     image: np.ndarray
     caption: str
     results: Sequence[Result]
+    name: str = "query"
 
 
 def draw(
@@ -117,8 +125,8 @@ class _sheet:  # noqa: N801 - a context manager that reads as a function
 
 def _draw_query(axes: Any, row: Row) -> None:
     style.show_tile(axes, row.image, color=style.QUERY, width=4)
-    caption = style.shortened(row.caption, _LABEL_LENGTH)
-    axes.set_xlabel(f"query\n{caption}", fontsize=8, color=style.QUERY, fontweight="bold")
+    name, caption = (style.shortened(text, _LABEL_LENGTH) for text in (row.name, row.caption))
+    axes.set_xlabel(f"{name}\n{caption}", fontsize=8, color=style.QUERY, fontweight="bold")
 
 
 def draw_result(axes: Any, result: Result) -> None:
