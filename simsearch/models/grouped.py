@@ -25,9 +25,14 @@ def _joined(
     joined = max(n for n in range(1, min(most, groups) + 1) if groups % n == 0)
     parts = groups // joined
     # [row, column, channel, part, group, feature], and the same group of inputs before the channel
-    split = kernel.reshape(side, side, 1, width, parts, joined, features // groups)
-    own = jnp.eye(joined, dtype=kernel.dtype)[:, None, None, :, None]
-    kernels = (split * own).reshape(side, side, joined * width, parts, features // parts)
+    split = kernel.reshape(side, side, width, parts, joined, features // groups)
+    # Not times the identity: the gradient of that is a sum that XLA of jaxlib 0.10.2 compiles to
+    # wrong numbers, or to a crash, for processors with AVX2 and without AVX-512.
+    own = [
+        jnp.pad(split[..., n : n + 1, :], [(0, 0)] * 4 + [(n, joined - 1 - n), (0, 0)])
+        for n in range(joined)
+    ]
+    kernels = jnp.stack(own, axis=2).reshape(side, side, joined * width, parts, features // parts)
     outputs = [
         convolution.convolve(part, kernels[:, :, :, i], stride=stride, groups=1, padding=padding)
         for i, part in enumerate(jnp.split(x, parts, axis=-1))

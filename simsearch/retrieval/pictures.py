@@ -81,8 +81,7 @@ def draw_all(
     mistakes.unlink(missing_ok=True)
     if worst:
         title = f"the {len(worst)} mistakes furthest from right, of {figures.num_queries} queries"
-        # By name, that a file in the wrong folder can be found.
-        rows = [sheet.row(row)._replace(name=split.names[row].rpartition("/")[2]) for row in worst]
+        rows = [sheet.row(row, is_named=True) for row in worst]
         paths.append(neighbors_plot.draw_page(mistakes, rows, title=title))
     if any(record["split"] == "train" for record in records):  # An average was not trained.
         paths.append(curves.draw(directory / "curves.png", records, monitor=monitor))
@@ -142,8 +141,13 @@ class _Sheet:
             max_pixels=self._max_pixels,
         )
 
-    def row(self, query: int) -> Any:
-        """Returns a query and its results, for the plots."""
+    def row(self, query: int, *, is_named: bool = False) -> Any:
+        """Returns a query and its results, for the plots.
+
+        Args:
+            query: Row of the image.
+            is_named: Whether its file is told, so that one in the wrong folder can be found.
+        """
         from simsearch.retrieval.plots import neighbors as neighbors_plot
 
         own = int(np.searchsorted(self.rows, query))
@@ -164,7 +168,8 @@ class _Sheet:
             )
             for row, score in zip(self.rows[found.rows[0]].tolist(), found.scores[0], strict=True)
         ]
-        return neighbors_plot.Row(self.image(query), self._class_of(query), results)
+        row = neighbors_plot.Row(self.image(query), self._class_of(query), results)
+        return row._replace(name=self._split.names[query].rpartition("/")[2]) if is_named else row
 
     def worst_mistakes(self) -> list[int]:
         """Returns the queries whose nearest neighbour is of another class, the surest first.

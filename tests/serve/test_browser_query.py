@@ -147,7 +147,7 @@ def test_a_file_that_cannot_be_read_is_told_and_keeps_what_is_there(page, cherry
 
 def test_a_result_is_dragged_onto_the_query(page):
     name, image = browsing.paths(page)[1], page.locator(".card img").nth(1)
-    page.wait_for_function("(image) => image.naturalWidth > 0", arg=image.element_handle())
+    browsing.until(page, "(image) => image.naturalWidth > 0", arg=image.element_handle())
     start, stop = (
         (box["x"] + box["width"] / 2, box["y"] + 40)
         for box in (image.bounding_box(), page.locator("#drop").bounding_box())
@@ -182,6 +182,6 @@ def test_text_is_pasted_into_a_field_although_a_picture_comes_with_it(page, cher
 def test_the_answer_to_a_photo_is_in_view_on_a_phone(watch, cherry, screenshots):
     page = watch(viewport={"width": 360, "height": 740}, has_touch=True, is_mobile=True)
     browsing.ask(page, cherry)
-    page.wait_for_function("document.getElementById('results').getBoundingClientRect().top < 445")
+    browsing.until(page, "document.getElementById('results').getBoundingClientRect().top < 445")
     expect(page.locator(".card").first).to_be_in_viewport()
     page.screenshot(path=screenshots / "phone_answer.png")

@@ -119,11 +119,11 @@ def test_a_new_answer_is_seen_from_its_beginning_and_the_way_back_finds_the_plac
     place = page.evaluate("scrollY")
     assert place > 100
     browsing.again(page, last.click)
-    page.wait_for_function("document.getElementById('results').getBoundingClientRect().top >= 0")
+    browsing.until(page, "document.getElementById('results').getBoundingClientRect().top >= 0")
     expect(page.locator("#verdict")).to_be_in_viewport()
     page.go_back()
     expect(page.locator(".card")).to_have_count(24)
-    page.wait_for_function("(place) => Math.abs(scrollY - place) < 5", arg=place)
+    browsing.until(page, "(place) => Math.abs(scrollY - place) < 5", arg=place)
 
 
 def test_the_focus_stays_among_the_results(page):

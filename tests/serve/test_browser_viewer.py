@@ -60,7 +60,7 @@ def test_the_small_picture_stands_for_one_that_takes_its_time(page, cherry, scre
     answer = browsing.ask(page, cherry)
     enlarge(page, 0)
     image = page.locator("#viewer-image")
-    page.wait_for_function("document.getElementById('viewer-image').naturalWidth > 0")
+    browsing.until(page, "document.getElementById('viewer-image').naturalWidth > 0")
     expect(image).to_have_css("background-image", "none")
     waiting = []
     page.route("**/large", lambda route: waiting.append(route))
