@@ -74,6 +74,9 @@ class Watched:
         settings = {"viewport": {"width": 1280, "height": 860}} | options
         self.context = browser.new_context(**settings)
         self.context.grant_permissions(["clipboard-read", "clipboard-write"], origin=server.url)
+        # Interception is on from the first request: where a test's own `page.route` turns it on,
+        # Chromium may be a request late, and Playwright waits forever for what was not paused.
+        self.context.route("nothing:*", lambda route: route.abort())
         self.page = self.context.new_page()
         self.page.set_default_timeout(20_000)
         self.said, self.asked = [], []
