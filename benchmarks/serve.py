@@ -158,6 +158,8 @@ def main():
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("flags", nargs="*", help="further flags of the server, after --")
     options = parser.parse_args()
+    if options.requests <= EARLY:
+        parser.error(f"--requests must be above {EARLY}, after which memory is looked at first")
     paths = sorted(p for p in pathlib.Path(options.images).rglob("*") if p.is_file())[:200]
     bodies = [body_of(path.read_bytes()) for path in paths]
     print(f"{platform.processor() or platform.machine()}, {' '.join(sys.argv)}\n")

@@ -11,7 +11,7 @@ from simsearch import errors, progress
 from simsearch.commands import shared
 from simsearch.data import fetch
 from simsearch.data import images as images_lib
-from simsearch.index import Answer, Index, filters, queries
+from simsearch.index import Answer, Hit, Index, filters, queries
 
 _MAX_BYTES = 64 * 2**20
 _TIMEOUT_SECONDS = 30.0
@@ -92,7 +92,12 @@ def _box(crop: Sequence[str] | None) -> queries.Box | None:
 def _read(query: str) -> queries.Query:
     """Returns a query as the index takes it: what has no path is read here."""
     if query == "-":
-        return sys.stdin.buffer.read(_MAX_BYTES)
+        encoded = sys.stdin.buffer.read(_MAX_BYTES + 1)
+        if len(encoded) > _MAX_BYTES:
+            raise errors.UsageError(
+                f"--query=-: standard input has more than {_MAX_BYTES // 2**20} MiB"
+            )
+        return encoded
     if query.lower().startswith(("http://", "https://")):
         return fetch.read_url(
             query, max_bytes=_MAX_BYTES, timeout=_TIMEOUT_SECONDS, allow_private=True
@@ -124,7 +129,7 @@ def table(answer: Answer, *, num_queries: int = 1, false_match_rate: float) -> s
     for rank, hit in enumerate(answer.hits, 1):
         chance = "-" if hit.probability is None else f"{100 * hit.probability:.1f} %"
         lines.append(f"{rank:4}  {hit.score:6.3f}  {chance:>11}  {hit.label:{labels}}  {hit.path}")
-    under = sum(hit.score < (answer.threshold or -1) for hit in answer.hits)
+    under = sum(_is_weak(hit, answer) for hit in answer.hits)
     if answer.is_match and under:
         lines.append(
             f"under the threshold of {answer.threshold:.3f}: the last "
@@ -136,6 +141,10 @@ def table(answer: Answer, *, num_queries: int = 1, false_match_rate: float) -> s
             "images to calibrate them"
         )
     return "\n".join(lines)
+
+
+def _is_weak(hit: Hit, answer: Answer) -> bool:
+    return answer.threshold is not None and hit.score < answer.threshold
 
 
 def _to_json(
@@ -177,6 +186,7 @@ def _draw(
             score=hit.score,
             caption=hit.label or hit.path,
             probability=hit.probability,
+            is_weak=_is_weak(hit, answer),
         )
         for hit in answer.hits
     ]
@@ -187,6 +197,8 @@ def _draw(
     path.parent.mkdir(parents=True, exist_ok=True)
     nothing = "nothing similar here" if answer.hits else "nothing found"
     title = f"most similar to {query[0]}{more}" if answer.is_match else nothing
+    if answer.is_match and any(result.is_weak for result in results):
+        title += f"; pale: under the threshold of {answer.threshold:.3f}"
     return neighbors.draw(path, neighbors.Row(shown, caption, results), title=title)
 
 

@@ -99,8 +99,8 @@ class Index:
         return self.count()
 
     def close(self) -> None:
-        """Lets go of the store."""
-        self._rows.engine.close()
+        """Lets go of the store; whatever is asked of it afterwards is a UsageError."""
+        self._rows.close()
 
     @property
     def info(self) -> Info:

@@ -71,9 +71,7 @@ class Server:
         """Makes a collection of texts by id, where there is none."""
         if self.call("has_collection", collection):
             return
-        kinds = self._pymilvus.DataType
-        schema = self._client.create_schema(auto_id=False, enable_dynamic_field=False)
-        schema.add_field("id", kinds.VARCHAR, is_primary=True, max_length=256)
+        schema, kinds = self._schema(), self._pymilvus.DataType
         schema.add_field("text", kinds.VARCHAR, max_length=LONGEST)
         # A collection must have a vector.
         schema.add_field("vector", kinds.FLOAT_VECTOR, dim=2)
@@ -81,9 +79,7 @@ class Server:
 
     def create_rows(self, collection: str, *, embedding_size: int) -> None:
         """Makes a collection of rows, as `milvus_rows` writes them, with their index."""
-        kinds = self._pymilvus.DataType
-        schema = self._client.create_schema(auto_id=False, enable_dynamic_field=False)
-        schema.add_field("id", kinds.VARCHAR, is_primary=True, max_length=256)
+        schema, kinds = self._schema(), self._pymilvus.DataType
         for name in (*milvus_rows.TEXTS, "thumbnail"):
             schema.add_field(name, kinds.VARCHAR, max_length=LONGEST)
         schema.add_field("size", kinds.DOUBLE)
@@ -96,6 +92,12 @@ class Server:
     def close(self) -> None:
         """Lets go of the connection."""
         self._client.close()
+
+    def _schema(self) -> Any:
+        """Returns a schema of an id alone."""
+        schema = self._client.create_schema(auto_id=False, enable_dynamic_field=False)
+        schema.add_field("id", self._pymilvus.DataType.VARCHAR, is_primary=True, max_length=256)
+        return schema
 
     def _create(self, collection: str, schema: Any) -> None:
         parameters = self._client.prepare_index_params()

@@ -3,6 +3,7 @@
 import pathlib
 import threading
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -25,6 +26,16 @@ def check_top_k(top_k: int) -> None:
         raise errors.UsageError(f"top_k={top_k} must be at least 1")
 
 
+class _Closed:
+    """What is left of an engine that was let go of."""
+
+    def close(self) -> None:
+        """Does nothing: closing twice is no mistake."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise errors.UsageError("this index is closed; Index.open opens it again")
+
+
 class Rows:
     """Writes to the engine and the view alike; threads may share it."""
 
@@ -36,12 +47,18 @@ class Rows:
             embedding_size: Dimensions D.
             config: The model's configuration.
         """
-        self.engine = engine
+        self.engine: Any = engine
         self._size = embedding_size
         self._config = config
         self._lock = threading.RLock()
         self._view: exact.ExactView | None = None
         self.choose()
+
+    def close(self) -> None:
+        """Lets go of the engine and of the vectors in memory."""
+        with self._lock:
+            self.engine.close()
+            self.engine, self._view = _Closed(), None
 
     @property
     def is_exact(self) -> bool:

@@ -47,6 +47,21 @@ def test_a_search_ranks_all_images_by_cosine(index, folder, tmp_path, embedder):
         index.embed_queries(["nowhere.png"])
 
 
+def test_a_closed_index_says_that_it_is_closed(index, folder):
+    index.close()
+    index.close()
+    for use in (
+        index.count,
+        lambda: index.search(folder / "a" / "0.png"),
+        lambda: index.add(folder / "a" / "0.png"),
+        lambda: index.remove("0" * 32),
+        lambda: index.sync(folder),
+        lambda: index.info,
+    ):
+        with pytest.raises(errors.UsageError, match="^this index is closed; Index.open"):
+            use()
+
+
 def test_a_sync_touches_only_what_changed(index, folder, embedder):
     embedder.decoded = 0
     assert index.sync(folder)[:4] == (0, 0, 0, 12) and embedder.decoded == 0

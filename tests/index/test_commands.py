@@ -1,3 +1,4 @@
+import io
 import json
 import logging
 import subprocess
@@ -11,7 +12,8 @@ from simsearch import checkpoints, config_files, errors, runs, wiring
 from simsearch.commands import index as index_command
 from simsearch.commands import search as search_command
 from simsearch.data import images as images_lib
-from simsearch.index import Answer, Hit
+from simsearch.index import Answer, Hit, answers
+from simsearch.retrieval.plots import neighbors
 from tests import cli
 
 
@@ -138,6 +140,40 @@ def test_a_search_prints_a_table_and_draws(workdir, shapes, indexed, tmp_path, p
     run_search(str(query), url=indexed, workdir=workdir, filter="lable = 'none'", json=True)
     values = json.loads(printed())
     assert values["hits"] == [] and values["note"].startswith("no image has a field lable")
+
+
+def test_the_picture_shows_what_is_under_the_threshold(
+    workdir, shapes, indexed, tmp_path, monkeypatch
+):
+    drawn = []
+    monkeypatch.setattr(
+        neighbors, "draw", lambda path, row, *, title: drawn.append((row.results, title))
+    )
+    query = str(shapes / "test" / "circle" / "0.png")
+    scores = [hit.score for hit in run_search(query, url=indexed, workdir=workdir).hits]
+    for threshold, weak, words in (
+        (scores[1], [False, False, True], f"; pale: under the threshold of {scores[1]:.3f}"),
+        (scores[2], [False] * 3, "0.png"),
+        (1.1, [True] * 3, "nothing similar here"),
+    ):
+        monkeypatch.setattr(
+            answers.Judge,
+            "answer",
+            lambda self, found, at=threshold: Answer(
+                [answers.hit(each, None) for each in found], found[0].score >= at, at
+            ),
+        )
+        run_search(query, url=indexed, workdir=workdir, output=str(tmp_path / "out.png"))
+        results, title = drawn.pop()
+        assert [result.is_weak for result in results] == weak
+        assert title.endswith(words)
+
+
+def test_standard_input_that_is_too_long_is_not_cut(workdir, indexed, monkeypatch):
+    monkeypatch.setattr(search_command, "_MAX_BYTES", 2**20)
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(bytes(2**20 + 1))))
+    with pytest.raises(errors.UsageError, match="standard input has more than 1 MiB"):
+        run_search("-", url=indexed, workdir=workdir)
 
 
 def test_an_honest_answer_where_nothing_is_similar():

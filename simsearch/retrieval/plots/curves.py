@@ -35,11 +35,14 @@ def draw(
         for axes, name in zip(grid.flat[1:], _TRAIN, strict=True):
             _line(axes, train, name, color=style.QUERY)
             axes.set_title(_TITLES[name], loc="left")
+            if name == "active_fraction":
+                axes.set_ylim(-0.03, 1.03)
         _validation(grid.flat[0], validation, monitor)
         # From the start of training, so that a short run is not drawn between two odd fractions.
         last = max((record["epoch"] for record in records), default=0) or 1
         for axes in grid.flat:
             axes.set_xlim(0, 1.03 * last)
+            axes.xaxis.get_major_locator().set_params(integer=last >= 4)
         for axes in grid[-1]:
             axes.set_xlabel("epoch")
         canvas.figure.tight_layout(pad=1.2)

@@ -49,8 +49,10 @@ def draw(
         axes = canvas.figure.add_axes((0.02, 0.02, 0.795, 0.94))
         axes.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), xticks=[], yticks=[])
         axes.grid(False)
+        axes.spines[["left", "bottom"]].set_visible(False)  # Places have no unit.
         axes.set_title(
-            f"{len(rows)} embeddings, near each other where they are similar"
+            f"{len(rows)} images, a dot each in the colour of its class, some with their picture; "
+            "near each other where they are similar"
             + (" (t-SNE, spread out)" if _has_neighbourhoods(embeddings[rows]) else ""),
             loc="left",
         )

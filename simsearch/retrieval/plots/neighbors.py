@@ -13,6 +13,7 @@ from simsearch.retrieval.plots import style
 _TILE, _CAPTION, _TITLE = 1.45, 0.42, 0.55  # inches
 _LABEL_LENGTH = 18
 _PAGE_COLUMNS = 10
+_PALE = 0.4
 
 
 class Result(NamedTuple):
@@ -24,6 +25,7 @@ class Result(NamedTuple):
         caption: Its class, or its path where it has none.
         correct: Whether the class is the query's; None where nobody knows.
         probability: That the two are of the same class, where a calibration tells.
+        is_weak: Whether it is under the threshold of a match: drawn pale.
     """
 
     image: np.ndarray
@@ -31,6 +33,7 @@ class Result(NamedTuple):
     caption: str
     correct: bool | None = None
     probability: float | None = None
+    is_weak: bool = False
 
 
 class Row(NamedTuple):
@@ -136,9 +139,10 @@ def draw_result(axes: Any, result: Result) -> None:
         False: (style.WRONG, "✗ "),
         None: (style.NEUTRAL, ""),
     }[result.correct]
-    style.show_tile(axes, result.image, color=color)
+    style.show_tile(axes, result.image, color=color, alpha=_PALE if result.is_weak else 1.0)
     score = f"{result.score:.3f}"
     if result.probability is not None:
         score += f" · {style.percent(result.probability)}"
     caption = style.shortened(result.caption, _LABEL_LENGTH)
-    axes.set_xlabel(f"{sign}{caption}\n{score}", fontsize=8, color=style.TEXT)
+    text = style.FAINT if result.is_weak else style.TEXT
+    axes.set_xlabel(f"{sign}{caption}\n{score}", fontsize=8, color=text)

@@ -142,7 +142,9 @@ def _middle(image: np.ndarray, height: int, width: int) -> np.ndarray:
     return image[top : top + height, left : left + width]
 
 
-def show_tile(axes: Any, image: np.ndarray, *, color: str, width: float = 3.0) -> None:
+def show_tile(
+    axes: Any, image: np.ndarray, *, color: str, width: float = 3.0, alpha: float = 1.0
+) -> None:
     """Draws an image in a frame, without ticks.
 
     Args:
@@ -150,14 +152,16 @@ def show_tile(axes: Any, image: np.ndarray, *, color: str, width: float = 3.0) -
         image: uint8 [H, W, 3].
         color: Of the frame.
         width: Of the frame, in points.
+        alpha: Opacity of image and frame, from 0 to 1.
     """
     is_tiny = max(image.shape[:2]) < 64
-    axes.imshow(squared(image), interpolation="nearest" if is_tiny else "antialiased")
+    interpolation = "nearest" if is_tiny else "antialiased"
+    axes.imshow(squared(image), interpolation=interpolation, alpha=alpha)
     axes.set_xticks([])
     axes.set_yticks([])
     axes.grid(False)
     for spine in axes.spines.values():
-        spine.set(visible=True, edgecolor=color, linewidth=width)
+        spine.set(visible=True, edgecolor=color, linewidth=width, alpha=alpha)
 
 
 def class_colors(num_classes: int) -> Iterator[tuple[float, float, float]]:

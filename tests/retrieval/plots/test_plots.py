@@ -77,6 +77,14 @@ def test_a_sign_tells_right_from_wrong_without_colour(monkeypatch, tmp_path):
     assert right.read_bytes() != wrong.read_bytes()
 
 
+def test_what_is_under_the_threshold_is_pale(tmp_path):
+    row = _row(None, None)
+    weak = row._replace(results=[result._replace(is_weak=True) for result in row.results])
+    bright = _pixels(neighbors.draw(tmp_path / "bright.png", row))
+    pale = _pixels(neighbors.draw(tmp_path / "pale.png", weak))
+    assert pale.shape == bright.shape and pale.mean() > bright.mean() + 5
+
+
 def test_a_page_frames_each_result(tmp_path):
     rows = [_row(True, False, None), _row(False, False, False)]
     path = neighbors.draw_page(tmp_path / "page.png", rows, title="page")
