@@ -145,6 +145,13 @@ def again(page, act):
     return ASKED[-1], answered.value.json()
 
 
+def choose(page, label):
+    """Types a label and takes the first one that is offered."""
+    field = page.get_by_label("Only with the label")
+    field.fill(label)
+    field.press("Enter")
+
+
 def paths(page):
     return page.locator(".card .path").all_text_contents()
 

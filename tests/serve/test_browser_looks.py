@@ -62,3 +62,27 @@ def test_long_words_make_no_phone_scroll_sideways(watch, server, cherry, screens
     page.locator("#count").select_option("24")
     expect(page.get_by_role("alert")).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
+
+
+def test_the_narrowest_window_scrolls_one_way_only(watch, cherry, screenshots):
+    page = watch(viewport={"width": 320, "height": 640})
+    browsing.ask(page, cherry)
+    browsing.again(page, lambda: page.get_by_role("button", name="Crop").click())
+    assert page.evaluate("document.documentElement.scrollWidth") <= 320
+    for name in ("New image", "Whole image", "Remove the query"):
+        expect(page.get_by_role("button", name=name)).to_be_in_viewport(ratio=1)
+    page.screenshot(path=screenshots / "narrow.png")
+
+
+def test_what_is_marked_is_seen_in_the_colours_of_the_system(watch, cherry, screenshots):
+    page = watch(forced_colors="active")
+    browsing.ask(page, cherry)
+    page.locator(".card .hit").first.press("+")
+    looks = "(one) => [getComputedStyle(one).backgroundColor, getComputedStyle(one).outlineStyle]"
+    marked, other = (page.locator(".card").nth(at).evaluate(looks) for at in (0, 1))
+    assert marked[1] == "solid" and other[1] == "none"
+    pressed, not_pressed = (
+        page.locator(".card").first.locator(which).evaluate(looks) for which in (".more", ".less")
+    )
+    assert pressed[0] != not_pressed[0]
+    page.screenshot(path=screenshots / "forced_colours.png")

@@ -75,7 +75,7 @@ def test_the_small_picture_stands_for_one_that_takes_its_time(page, cherry, scre
     expect(image).to_have_css("background-image", "none")
 
 
-@pytest.mark.parametrize("size", [(740, 360), (640, 400), (360, 740), (390, 500)])
+@pytest.mark.parametrize("size", [(740, 360), (640, 400), (360, 740), (390, 500), (320, 215)])
 def test_what_it_is_stays_in_view_on_a_small_screen(watch, cherry, screenshots, size):
     width, height = size
     page = watch(viewport={"width": width, "height": height})
@@ -84,9 +84,27 @@ def test_what_it_is_stays_in_view_on_a_small_screen(watch, cherry, screenshots, 
     for part in ("#viewer-close", "#viewer-title"):
         expect(page.locator(part)).to_be_in_viewport(ratio=1)
     assert page.locator("#viewer-image").bounding_box()["height"] > 0.4 * height
+    shut, following = (
+        page.locator(each).bounding_box() for each in ("#viewer-close", "#viewer-next")
+    )
+    assert shut["y"] + shut["height"] <= following["y"]
     page.screenshot(path=screenshots / f"large_{width}.png")
     page.locator("#viewer-facts dd").last.scroll_into_view_if_needed()
     expect(page.locator("#viewer-close")).to_be_in_viewport(ratio=1)
+
+
+def test_a_picture_that_is_moved_a_little_asks_nothing(page, cherry):
+    browsing.ask(page, cherry)
+    enlarge(page, 1)
+    searches = []
+    page.on("request", lambda request: searches.append(request.url) if request.post_data else 0)
+    image = page.locator("#viewer-image").bounding_box()
+    start = (image["x"] + image["width"] / 2, image["y"] + image["height"] / 2)
+    page.evaluate("addEventListener('drop', () => (window.isDropped = true))")
+    browsing.drag(page, start, (start[0] + 80, start[1] + 20), (start[0] + 150, start[1] + 30))
+    browsing.until(page, "window.isDropped")
+    expect(page.locator("#viewer")).to_be_visible()
+    assert searches == [] and not page.locator("#curtain").is_visible()
 
 
 def test_arrow_keys_go_on_at_either_end(page, cherry):

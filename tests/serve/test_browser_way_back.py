@@ -70,9 +70,8 @@ def test_the_skip_link_keeps_what_was_asked(page):
 
 def test_a_reload_keeps_labels_count_region_and_refinements(page):
     browsing.again(page, page.locator(".card .hit").first.click)
-    label = page.get_by_label("Only with the label")
-    browsing.again(page, lambda: label.fill("lime"))
-    browsing.again(page, lambda: label.fill("plum's"))
+    browsing.again(page, lambda: browsing.choose(page, "lime"))
+    browsing.again(page, lambda: browsing.choose(page, "plum's"))
     browsing.again(page, lambda: page.locator("#count").select_option("8"))
     for index, key in enumerate("+-"):
         page.locator(".card .hit").nth(index).press(key)
@@ -103,12 +102,11 @@ def test_a_link_without_a_query_has_refinements_and_labels(page, server):
 
 def test_the_way_back_undoes_labels(page):
     browsing.again(page, page.locator(".card .hit").first.click)
-    label = page.get_by_label("Only with the label")
-    browsing.again(page, lambda: label.fill("lime"))
+    browsing.again(page, lambda: browsing.choose(page, "lime"))
     page.evaluate("history.go(-2)")
     expect(page.locator(".card")).to_have_count(24)
     expect(page.locator("#chips li")).to_have_count(0)
-    label.fill("lime")
+    browsing.choose(page, "lime")
     expect(page.locator(".card")).to_have_count(8)
     page.go_back()
     expect(page.locator(".card")).to_have_count(24)

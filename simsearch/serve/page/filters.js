@@ -1,17 +1,15 @@
 // Which labels, and how many results.
 
 import { byId, element, icon } from "./dom.js";
+import { Suggestions } from "./suggestions.js";
 
 const COUNTS = [8, 12, 24, 48, 96];
-const OFFERED = 50; // Labels at a time: a list of more than a thousand makes a browser slow.
+const OFFERED = 50; // Labels at a time: nobody reads more.
 
 export const USUAL = 12;
 
 /** Returns a text as it is compared: file systems write one letter in two ways. */
 const fold = (text) => text.normalize("NFC").toLowerCase();
-
-/** Returns whether an input event comes of choosing from the list: browsers differ in how they say so. */
-const isChosen = ({ inputType }) => inputType === undefined || inputType === "insertReplacementText";
 
 export class Filters {
   constructor(onChange) {
@@ -20,18 +18,14 @@ export class Filters {
     this.onChange = onChange;
     this.input = byId("label");
     this.count = byId("count");
-    this.input.addEventListener("input", (event) => {
-      const label = this.#exactly(this.input.value);
-      const isMeant = isChosen(event) || !(event.isComposing || this.#isBeginning(label));
-      if (label !== undefined && isMeant) this.#add(label);
-      this.#offerMatching();
+    new Suggestions(this.input, byId("labels"), {
+      find: (typed) => this.#matching(typed).slice(0, OFFERED),
+      onPick: (label) => this.#add(label),
+      onNone: (typed) => this.#refuse(typed),
     });
     this.input.addEventListener("keydown", (event) => {
-      if (event.isComposing) return; // That Enter ends the letter.
-      if (event.key === "Enter" && this.input.value.trim()) this.#addNearest();
-      if (event.key === "Backspace" && !this.input.value && this.labels.length) {
-        this.#change(this.labels.slice(0, -1));
-      }
+      if (event.key !== "Backspace" || event.isComposing) return;
+      if (!this.input.value && this.labels.length) this.#change(this.labels.slice(0, -1));
     });
     this.count.addEventListener("change", () => this.onChange());
     this.offer({ labels: [], most: USUAL });
@@ -50,7 +44,6 @@ export class Filters {
 
   offer({ labels, most }) {
     this.known = labels.map(({ label, count }) => ({ label, count, folded: fold(label) }));
-    this.#offerMatching();
     this.input.closest(".field").hidden = labels.length === 0;
     const counts = COUNTS.filter((count) => count <= most);
     const chosen = Math.min(USUAL, counts.at(-1) ?? most);
@@ -68,48 +61,28 @@ export class Filters {
     this.#draw();
   }
 
-  /** Returns the label that is typed in full, undefined if none. */
-  #exactly(typed) {
-    const same = (label) => label.normalize("NFC") === typed.normalize("NFC");
-    return (this.known.find(({ label }) => label === typed) ?? this.known.find(({ label }) => same(label)))?.label;
+  /** Returns what is offered for letters: first what they spell out, then what begins with them. */
+  #matching(typed) {
+    const letters = fold(typed);
+    const rank = ({ label, folded }) => {
+      if (label === typed) return 0;
+      if (label.normalize("NFC") === typed.normalize("NFC")) return 1;
+      if (folded === letters) return 2;
+      return folded.startsWith(letters) ? 3 : 4;
+    };
+    return this.known
+      .filter(({ folded }) => folded.includes(letters))
+      .map((one) => ({ value: one.label, note: one.count.toLocaleString("en"), rank: rank(one) }))
+      .sort((a, b) => a.rank - b.rank);
   }
 
-  /** Returns whether a label that is typed can become another one. */
-  #isBeginning(typed = "") {
-    const start = fold(typed);
-    return this.known.some(({ label, folded }) => label !== typed && folded.startsWith(start));
-  }
-
-  /** Returns what is known that has the letters typed, what begins with them first. */
-  #matching() {
-    const typed = fold(this.input.value.trim());
-    const found = this.known.filter(({ folded }) => folded.includes(typed));
-    const begins = ({ folded }) => folded.startsWith(typed);
-    return [...found.filter(begins), ...found.filter((one) => !begins(one))];
-  }
-
-  #offerMatching() {
-    byId("labels").replaceChildren(
-      ...this.#matching()
-        .slice(0, OFFERED)
-        .map(({ label, count }) => element("option", { value: label }, count.toLocaleString("en"))),
-    );
-  }
-
-  #addNearest() {
-    const typed = this.input.value.trim();
-    const matching = this.#matching();
-    const whole = matching.find(({ folded }) => folded === fold(typed));
-    const found = this.#exactly(typed) ?? (whole ?? matching[0])?.label;
-    if (found !== undefined) this.#add(found);
-    else this.input.setCustomValidity(`No image has the label “${this.input.value}”`);
+  #refuse(typed) {
+    this.input.setCustomValidity(`No image has the label “${typed}”`);
     this.input.reportValidity();
     this.input.setCustomValidity("");
   }
 
   #add(label) {
-    this.input.value = "";
-    this.#offerMatching();
     if (!this.labels.includes(label)) this.#change([...this.labels, label]);
   }
 

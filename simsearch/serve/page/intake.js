@@ -58,6 +58,8 @@ export function listen({ onFiles, onUrl, onStored }) {
     event.preventDefault();
     const { files } = event.dataTransfer;
     const id = event.dataTransfer.getData(STORED);
+    // A picture that is moved a little within the large view asks nothing.
+    if (id && event.target.closest("dialog")) return;
     if (id) return onStored(id);
     if (files.length) return onFiles(images(files));
     const [address] = event.dataTransfer.getData("text/uri-list").split(/\r?\n/);
