@@ -18,8 +18,12 @@ class GeM(nn.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         """Returns the pooled features [B, C] of a feature map [B, H, W, C]."""
         exponent = self.param("exponent", nn.initializers.constant(3.0), ())
-        powers = jnp.maximum(x, _EPSILON) ** exponent
-        return jnp.mean(powers, axis=(1, 2)) ** (1.0 / exponent)
+        x = jnp.maximum(x, _EPSILON)
+        # Of shares of the largest value: powers of the values themselves leave float32 from an
+        # exponent of 6 on, and gradients are no numbers then. What they are shares of cancels out.
+        largest = jax.lax.stop_gradient(jnp.max(x, axis=(1, 2), keepdims=True))
+        mean = jnp.mean((x / largest) ** exponent, axis=(1, 2))
+        return largest[:, 0, 0] * mean ** (1.0 / exponent)
 
 
 def pool(x: jax.Array, kind: str) -> jax.Array:

@@ -64,7 +64,7 @@ def of_counts(
     Args:
         values: The figures of everything, M of them, whose intervals are sought.
         figures: From resampled counts, each [..., S, C], to the M figures, each float [S].
-        counts: By group, each float32 [..., G, C].
+        counts: By group, each float [..., G, C].
         num_samples: Resamples.
         confidence: Share of the resampled figures inside the interval.
         seed: Of the resamples.

@@ -8,7 +8,7 @@ from simsearch.retrieval import bootstrap
 
 # Signs held at a time; 64 MiB of float64.
 _BLOCK_ELEMENTS = 2**23
-# Up to this many queries that differ, every one of the 2**n assignments of signs is tried.
+# Up to this many groups that differ, every one of the 2**n assignments of signs is tried.
 _MOST_EXACT = 12
 
 
@@ -22,6 +22,7 @@ class Comparison(NamedTuple):
         low: Lower bound of the difference's bootstrap interval.
         high: Upper bound.
         p_value: Of the difference, two-sided, were the two versions equally good.
+        num_groups: Groups of queries behind it; of fewer than 6 no p-value is under 0.05.
         won: Queries on which the second version is better, the clearest first, int64 [W].
         lost: Queries on which the first version is better, the clearest first, int64 [L].
     """
@@ -32,6 +33,7 @@ class Comparison(NamedTuple):
     low: float
     high: float
     p_value: float
+    num_groups: int
     won: np.ndarray
     lost: np.ndarray
 
@@ -40,6 +42,7 @@ def paired(
     first: np.ndarray,
     second: np.ndarray,
     *,
+    groups: np.ndarray,
     num_bootstrap: int,
     confidence: float,
     seed: int,
@@ -47,13 +50,17 @@ def paired(
 ) -> Comparison:
     """Returns what the second version gains over the first, query by query.
 
+    Interval and p-value take groups of queries for independent, not queries: the images of a class
+    are each other's gallery, so that one which moves changes what all of them find.
+
     Args:
         first: The first version's value of each query, float [Q], Q >= 1.
         second: The second version's value of the same queries in the same order, float [Q].
-        num_bootstrap: Resamples of the queries behind the interval.
+        groups: Group of each query, such as its class, int [Q].
+        num_bootstrap: Resamples of the groups behind the interval.
         confidence: Of the interval, such as 0.95.
         seed: Of the resamples and the signs.
-        num_permutations: Random assignments of signs behind the p-value; where at most 12 queries
+        num_permutations: Random assignments of signs behind the p-value; where at most 12 groups
             differ, all assignments are tried instead and the p-value is exact.
 
     Raises:
@@ -63,6 +70,8 @@ def paired(
         Fisher, The Design of Experiments, 1935: the sign-flip test.
         Smucker, Allan and Carterette, A Comparison of Statistical Significance Tests for
             Information Retrieval Evaluation, 2007.
+        Cameron, Gelbach and Miller, Bootstrap-Based Improvements for Inference with Clustered
+            Errors, 2008: resampling and signs by group.
     """
     first, second = np.asarray(first, np.float64), np.asarray(second, np.float64)
     if first.shape != second.shape or first.ndim != 1 or not len(first):
@@ -71,17 +80,25 @@ def paired(
             f"{first.shape} and {second.shape}"
         )
     gains = second - first
-    difference, low, high = bootstrap.interval(
-        gains, num_samples=num_bootstrap, confidence=confidence, seed=seed
+    members = np.unique(groups, return_inverse=True)[1]
+    sums, sizes = np.bincount(members, gains), np.bincount(members)
+    (interval,) = bootstrap.of_counts(
+        [gains.mean()],
+        lambda drawn: [drawn[..., 0] / drawn[..., 1]],
+        [np.stack([sums, sizes], axis=-1)],
+        num_samples=num_bootstrap,
+        confidence=confidence,
+        seed=seed,
     )
     order = np.argsort(-np.abs(gains), kind="stable")
     return Comparison(
         first=float(first.mean()),
         second=float(second.mean()),
-        difference=difference,
-        low=low,
-        high=high,
-        p_value=sign_flip_p_value(gains, num_permutations=num_permutations, seed=seed),
+        difference=interval.value,
+        low=interval.low,
+        high=interval.high,
+        p_value=sign_flip_p_value(sums, num_permutations=num_permutations, seed=seed),
+        num_groups=len(sums),
         won=order[gains[order] > 0],
         lost=order[gains[order] < 0],
     )
@@ -90,10 +107,10 @@ def paired(
 def sign_flip_p_value(gains: np.ndarray, *, num_permutations: int, seed: int) -> float:
     """Returns how often random signs bring the mean as far from 0 as it is, two-sided.
 
-    Were the versions equally good, each query's gain would be as likely with the other sign.
+    Were the versions equally good, each gain would be as likely with the other sign.
 
     Args:
-        gains: Paired differences, float [Q]; those of 0 say nothing and are left out.
+        gains: Independent differences, float [G]; those of 0 say nothing and are left out.
         num_permutations: Random assignments of signs, where not all are tried.
         seed: Of the signs.
     """

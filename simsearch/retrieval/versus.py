@@ -10,6 +10,8 @@ from simsearch.retrieval.metrics import ranking, triplets, voting
 
 # The figure whose won and lost queries are shown, and the one that says which of them first.
 SHOWN, CLEAREST = "recall_at_1", "map_at_r"
+# Of fewer, even all signs alike come up in more than a twentieth of all assignments.
+_FEWEST_CLASSES = 6
 
 
 class Side(NamedTuple):
@@ -113,12 +115,17 @@ def versus(
         )
         values.append(figures)
     options = {"num_bootstrap": num_bootstrap, "confidence": confidence, "seed": seed}
+    is_query = found[0].valid
     compared = {
-        name: compare.paired(column, values[1][name], **options)
+        name: compare.paired(
+            column,
+            values[1][name],
+            groups=kept_labels if name == "knn_accuracy" else kept_labels[is_query],
+            **options,
+        )
         for name, column in values[0].items()
         if name in values[1]
     }
-    is_query = found[0].valid
     gains = values[1][CLEAREST] - values[0][CLEAREST]
     shown = compared[SHOWN]
     return Versus(
@@ -140,6 +147,8 @@ def table(
 ) -> str:
     """Returns the comparisons as aligned lines under a header; `*` marks p-values under 0.05.
 
+    Says so where there are too few classes for any.
+
     Args:
         figures: Comparison by figure.
         names: What the two versions are called.
@@ -159,13 +168,19 @@ def table(
             )
         )
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join(
+    rows = [
         "  ".join(
             [line[0].ljust(widths[0])]
             + [cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True)]
         ).rstrip()
         for line in lines
-    )
+    ]
+    num_classes = max(found.num_groups for found in figures.values())
+    if num_classes < _FEWEST_CLASSES:
+        rows.append(
+            f"no p-value of {num_classes} classes can be under 0.05: signs are drawn by class"
+        )
+    return "\n".join(rows)
 
 
 def to_json(found: Versus, *, names: Sequence[str], image_names: Sequence[str]) -> dict[str, Any]:

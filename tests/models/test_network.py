@@ -146,3 +146,27 @@ def test_generalised_mean_lies_between_average_and_maximum():
     for exponent, expected in ((1.0, x.mean((1, 2))), (100.0, x.max((1, 2)))):
         found = gem.apply({"params": {"exponent": jnp.float32(exponent)}}, x)
         np.testing.assert_allclose(found, expected, rtol=4e-2)
+
+
+def test_generalised_mean_is_finite_at_any_exponent_and_is_that_of_the_paper():
+    x = np.random.default_rng(0).uniform(-1, 3, (2, 3, 4, 5))
+    x[0, :, :, 0] = 0  # A channel that ReLU has closed.
+
+    def total(exponent, x):
+        return jnp.sum(pooling.GeM().apply({"params": {"exponent": exponent}}, x))
+
+    for exponent in (0.5, 1.0, 3.0, 6.0, 7.0, 30.0, 100.0):
+        value, gradients = jax.value_and_grad(total, argnums=(0, 1))(
+            jnp.float32(exponent), jnp.asarray(x, jnp.float32)
+        )
+        # In float64 the formula itself has room enough.
+        powers = np.maximum(x, 1e-6) ** exponent
+        expected = np.sum(np.mean(powers, axis=(1, 2)) ** (1 / exponent))
+        np.testing.assert_allclose(value, expected, rtol=1e-5)
+        step = 1e-4 * exponent
+        near = [
+            np.sum(np.mean(np.maximum(x, 1e-6) ** p, axis=(1, 2)) ** (1 / p))
+            for p in (exponent - step, exponent + step)
+        ]
+        np.testing.assert_allclose(gradients[0], (near[1] - near[0]) / (2 * step), rtol=1e-2)
+        assert np.isfinite(gradients[1]).all() and np.any(gradients[1] != 0)

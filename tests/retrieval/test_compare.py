@@ -8,6 +8,11 @@ from simsearch.retrieval import compare
 OPTIONS = {"num_bootstrap": 300, "confidence": 0.95, "seed": 0}
 
 
+def alone(first, second):
+    """Compares queries that do not depend on each other."""
+    return compare.paired(first, second, groups=np.arange(len(first)), **OPTIONS)
+
+
 def exact_p_value(gains):
     sums = [
         abs(sum(sign * gain for sign, gain in zip(signs, gains, strict=True)))
@@ -19,7 +24,7 @@ def exact_p_value(gains):
 def test_a_better_version_is_told_with_its_queries():
     first = np.array([0.0, 1, 0, 0.5, 1, 0])
     second = np.array([1.0, 1, 0.25, 0.75, 0, 0])
-    found = compare.paired(first, second, **OPTIONS)
+    found = alone(first, second)
     assert found.first == pytest.approx(2.5 / 6) and found.second == pytest.approx(0.5)
     assert found.difference == pytest.approx(0.5 / 6)
     assert found.low <= found.difference <= found.high
@@ -29,8 +34,8 @@ def test_a_better_version_is_told_with_its_queries():
 def test_swapping_the_versions_swaps_the_signs():
     rng = np.random.default_rng(0)
     first, second = rng.random(80), rng.random(80) + 0.1
-    there = compare.paired(first, second, **OPTIONS)
-    back = compare.paired(second, first, **OPTIONS)
+    there = alone(first, second)
+    back = alone(second, first)
     assert there.difference == pytest.approx(-back.difference)
     assert (there.low, there.high) == pytest.approx((-back.high, -back.low))
     assert there.p_value == back.p_value
@@ -63,13 +68,39 @@ def test_equal_versions_seldom_look_different():
     assert 3 <= np.sum(np.array(p_values) <= 0.1) <= 37
 
 
+def test_groups_that_move_together_are_one_observation():
+    rng = np.random.default_rng(0)
+    groups = np.repeat(np.arange(14), 6)
+    sure, holds, sure_alone = 0, 0, 0
+    for seed in range(100):
+        gains = rng.normal(size=14)[groups] + 0.1 * rng.normal(size=len(groups))
+        options = OPTIONS | {"seed": seed}
+        found = compare.paired(np.zeros(len(gains)), gains, groups=groups, **options)
+        sure += found.p_value <= 0.1
+        holds += found.low <= 0 <= found.high
+        sure_alone += alone(np.zeros(len(gains)), gains).p_value <= 0.1
+        assert found.num_groups == 14
+    # 10 and 95 expected; percentile intervals of 14 groups are known to be a little narrow.
+    assert sure <= 22 and holds >= 82
+    assert sure_alone > 35
+
+
+def test_the_p_value_is_that_of_the_groups_sums():
+    gains, groups = np.array([3.0, -1, 1, 1, 2]), np.array([7, 7, 2, 2, 9])
+    found = compare.paired(np.zeros(5), gains, groups=groups, **OPTIONS)
+    assert found.p_value == pytest.approx(exact_p_value([2, 2, 2]))
+    assert (found.difference, found.num_groups) == (pytest.approx(6 / 5), 3)
+    # Sums over sizes of resampled groups: from the worst group to the best.
+    assert found.low >= 1 and found.high <= 2
+
+
 def test_the_same_version_differs_in_nothing():
     values = np.random.default_rng(0).random(20)
-    found = compare.paired(values, values, **OPTIONS)
+    found = alone(values, values)
     assert (found.difference, found.low, found.high, found.p_value) == (0, 0, 0, 1)
     assert len(found.won) == len(found.lost) == 0
 
 
 def test_other_queries_are_refused():
     with pytest.raises(ValueError, match="the same queries"):
-        compare.paired(np.zeros(3), np.zeros(4), **OPTIONS)
+        alone(np.zeros(3), np.zeros(4))

@@ -13,7 +13,7 @@ OPTIONS = {
     "confidence": 0.9,
     "seed": 0,
 }
-LABELS = np.repeat(np.arange(4), 5)
+LABELS = np.repeat(np.arange(8), 5)
 
 
 def side(noise, *, seed, invalid=()):
@@ -21,7 +21,7 @@ def side(noise, *, seed, invalid=()):
     rng = np.random.default_rng(seed)
 
     def around(labels):
-        vectors = np.eye(6)[labels] + noise * rng.normal(size=(len(labels), 6))
+        vectors = np.eye(8)[labels] + noise * rng.normal(size=(len(labels), 8))
         return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
 
     valid = ~np.isin(np.arange(len(LABELS)), invalid)
@@ -39,6 +39,25 @@ def test_the_better_version_wins_more_queries_and_every_figure():
     assert len(found.won) > len(found.lost)
 
 
+def test_versions_of_one_process_seldom_look_different():
+    rng = np.random.default_rng(0)
+    centers, noise = rng.normal(size=(12, 8)), rng.normal(size=(120, 8))
+    labels = np.repeat(np.arange(12), 10)
+    stars = 0
+    for seed in range(60):
+        sides = []
+        for _ in range(2):
+            # Another map of the same images, as another training is.
+            mixed = (centers[labels] + 0.9 * noise) @ (np.eye(8) + 0.15 * rng.normal(size=(8, 8)))
+            unit = (mixed / np.linalg.norm(mixed, axis=1, keepdims=True)).astype(np.float32)
+            embedded = embed.Embedded(unit, np.ones(120, bool))
+            sides.append(versus.Side(embedded, embedded, labels))
+        found = versus.versus(*sides, labels=labels, **OPTIONS | {"seed": seed})
+        stars += found.figures["map_at_r"].p_value < 0.05
+    # 3 expected, four standard deviations are 7; signs by query gave 30.
+    assert stars <= 10
+
+
 def test_a_version_against_itself_changes_nothing():
     one = side(0.5, seed=1)
     found = versus.versus(one, one, labels=LABELS, **OPTIONS)
@@ -49,7 +68,7 @@ def test_a_version_against_itself_changes_nothing():
 def test_the_changed_queries_are_those_of_a_search_by_hand():
     sides = side(0.7, seed=3, invalid=[2]), side(0.7, seed=4, invalid=[11])
     found = versus.versus(*sides, labels=LABELS, **OPTIONS)
-    kept = [row for row in range(20) if row not in (2, 11)]
+    kept = [row for row in range(40) if row not in (2, 11)]
     right = []
     for one, nearest in zip(sides, (found.first, found.second), strict=True):
         vectors = one.queries.embeddings
@@ -61,8 +80,8 @@ def test_the_changed_queries_are_those_of_a_search_by_hand():
             assert nearest.scores[position] == pytest.approx(vectors[row] @ vectors[best], abs=1e-6)
             answers.append(LABELS[best] == LABELS[row])
         right.append(answers)
-    won = {i for i in range(18) if right[1][i] and not right[0][i]}
-    lost = {i for i in range(18) if right[0][i] and not right[1][i]}
+    won = {i for i in range(38) if right[1][i] and not right[0][i]}
+    lost = {i for i in range(38) if right[0][i] and not right[1][i]}
     assert found.rows.tolist() == kept
     assert set(found.won.tolist()) == won and won
     assert set(found.lost.tolist()) == lost and lost
@@ -81,9 +100,9 @@ def test_the_table_has_a_line_for_each_figure_and_marks_what_is_sure():
 
 def test_json_names_the_images_that_changed():
     found = versus.versus(side(0.9, seed=1), side(0.1, seed=2), labels=LABELS, **OPTIONS)
-    image_names = [f"test/{row}.jpg" for row in range(20)]
+    image_names = [f"test/{row}.jpg" for row in range(40)]
     stored = versus.to_json(found, names=["a", "b"], image_names=image_names)
-    assert stored["num_queries"] == 20
+    assert stored["num_queries"] == 40
     assert stored["metrics"]["recall_at_1"]["num_won"] == len(stored["won"]) == len(found.won)
     first = found.won[0]
     assert stored["won"][0] == {
@@ -103,3 +122,24 @@ def test_a_train_image_does_not_vote_for_itself():
     for name in ("first", "second"):
         knn, recall = (getattr(found.figures[of], name) for of in ("knn_accuracy", "recall_at_1"))
         assert knn < 1 and abs(knn - recall) <= 1 / len(LABELS)
+
+
+def test_too_few_classes_for_any_star_are_told():
+    def table(num_classes):
+        labels = np.repeat(np.arange(num_classes), 5)
+        sides = [
+            versus.Side(
+                each.queries._replace(
+                    embeddings=each.queries.embeddings[: len(labels)],
+                    valid=each.queries.valid[: len(labels)],
+                ),
+                each.gallery,
+                LABELS,
+            )
+            for each in (side(0.9, seed=1), side(0.2, seed=2))
+        ]
+        found = versus.versus(*sides, labels=labels, **OPTIONS)
+        return versus.table(found.figures, names=["a", "b"], confidence=0.9)
+
+    assert table(5).endswith("no p-value of 5 classes can be under 0.05: signs are drawn by class")
+    assert "signs are drawn" not in table(6)

@@ -1,6 +1,11 @@
 """Cosines counted in bins: fine ones for a figure, coarse ones by group of queries to resample."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
+
+from simsearch.retrieval import bootstrap
 
 # Equal steps of the cosine from -1 to 1, and one more bin for what rounds above 1.
 NUM_BINS = 2**18 + 1
@@ -9,6 +14,8 @@ _SHIFT = 7
 NUM_COARSE = ((NUM_BINS - 1) >> _SHIFT) + 1
 # Groups that are resampled in place of single queries, where there are more queries.
 _MOST_GROUPS = 256
+# A figure that coarse bins give further from its own is not known from a resample of them.
+_MOST_COARSE_ERROR = 0.02
 
 
 def edges() -> np.ndarray:
@@ -66,3 +73,19 @@ def draw_groups(num_queries: int, *, seed: int) -> np.ndarray:
     """Returns a group for each query, int64 [Q]: one of its own, or equal shares at random."""
     num_groups = max(1, min(num_queries, _MOST_GROUPS))
     return np.random.default_rng(seed).permutation(num_queries) % num_groups
+
+
+def resample(
+    values: Sequence[float], figures: Any, counts: Sequence[np.ndarray], **options: Any
+) -> list[bootstrap.Interval]:
+    """Returns the bootstrap intervals of figures from their coarse counts, [..., G, NUM_COARSE].
+
+    One has no bounds where coarse bins do not tell the figure: all cosines of a network that has
+    collapsed lie in a handful of them. Arguments are those of `bootstrap.of_counts`.
+    """
+    told = figures(*(each.sum(axis=-2, keepdims=True) for each in counts))
+    found = bootstrap.of_counts(values, figures, counts, **options)
+    return [
+        one if abs(one.value - each.item()) <= _MOST_COARSE_ERROR else bootstrap.Interval(one.value)
+        for one, each in zip(found, told, strict=True)
+    ]

@@ -104,7 +104,7 @@ def measure(
         each = roc.area(curve), roc.false_rate(curve, true_rate=0.95)
         return [figure.mean(axis=0) for figure in each]
 
-    intervals = bootstrap.of_counts(
+    intervals = bins.resample(
         figures(counts(scores.is_known), counts(scores.is_unknown)),
         figures,
         [_by_group(found, kind, seed=seed) for kind in (scores.is_known, scores.is_unknown)],

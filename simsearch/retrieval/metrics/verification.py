@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from simsearch.retrieval import bootstrap
+from simsearch.retrieval.metrics import bins, roc
 from simsearch.retrieval.metrics import pairs as pairs_lib
-from simsearch.retrieval.metrics import roc
 
 
 def measure(
@@ -39,7 +39,7 @@ def measure(
         curve = roc.curve(same, different)
         return roc.equal_error_rate(curve), roc.miss_rate(curve, false_rate=false_match_rate)
 
-    intervals = bootstrap.of_counts(
+    intervals = bins.resample(
         figures(pairs.same, pairs.different),
         figures,
         (pairs.same_by_group, pairs.different_by_group),

@@ -44,3 +44,13 @@ def test_separate_classes_make_no_error_and_one_class_has_no_rates():
     found = measure(np.eye(3, dtype=np.float32)[labels], labels)
     assert found == {"eer": (0, 0, 0), "fnmr_at_fmr": (0, 0, 0)}
     assert measure(np.eye(3, dtype=np.float32)[labels], np.zeros(15, int)) == {}
+
+
+def test_cosines_that_are_all_alike_have_no_interval():
+    rng = np.random.default_rng(0)
+    labels = np.repeat(np.arange(4), 10)
+    base = np.ones(8) + 3e-2 * rng.normal(size=(4, 8))[labels]
+    embeddings = base + 1e-6 * rng.normal(size=(40, 8))
+    embeddings = (embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)).astype(np.float32)
+    found = measure(embeddings, labels)["eer"]
+    assert found.value < 0.02 and found.low is None and found.high is None
