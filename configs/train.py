@@ -199,7 +199,9 @@ def get_config() -> config_dict.ConfigDict:
     config.serve = serve = config_dict.ConfigDict()
     serve.api_key_variable = "SIMSEARCH_API_KEY"  # environment variable with the key for changes
     serve.allow_url_queries = False  # whether the server fetches queries from public addresses
-    serve.allowed_hosts = ""  # host names besides localhost that it answers to, comma-separated
+    # Host names besides localhost that it answers to, comma-separated. With a --host that others
+    # reach, IP addresses will do as well, and "" lets any name in.
+    serve.allowed_hosts = ""
     serve.max_upload_mb = 20.0  # megabytes > 0 of a request's body, and of a fetched query
     serve.max_pixels = 50_000_000  # pixels; a larger query is not decoded
     serve.max_query_images = 16  # images >= 1 that one query averages, likes and dislikes included

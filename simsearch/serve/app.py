@@ -1,7 +1,6 @@
 """The routes: each reads a request, asks the service, and shapes the answer."""
 
 import asyncio
-import hashlib
 import pathlib
 import time
 from collections.abc import Callable
@@ -11,7 +10,7 @@ import fastapi
 from fastapi import staticfiles
 from fastapi.responses import FileResponse, Response
 
-from simsearch.serve import access, draining, intake, metrics, models, refusals, security
+from simsearch.serve import access, draining, intake, metrics, models, pictures, refusals, security
 from simsearch.serve.service import Service
 
 # Answered by the framework itself or from a folder: no route of a router stands for them.
@@ -47,7 +46,11 @@ _ADD_SCHEMA = {
     "type": "object",
     "required": ["image"],
     "properties": {
-        "image": {"type": "array", "items": {"type": "string", "format": "binary"}},
+        "image": {
+            "type": "array",
+            "items": {"type": "string", "format": "binary"},
+            "minItems": 1,
+        },
         "label": {
             "type": "array",
             "items": {"type": "string"},
@@ -88,6 +91,9 @@ def create(service: Service, *, api_key: str, bound_host: str) -> security.Appli
         docs_url=None,
         openapi_url=_DESCRIPTION,
         openapi_tags=_TAGS,
+        # Where the description lies: a proxy may have put a folder in front, which is not known.
+        servers=[{"url": ".", "description": "this server"}],
+        redirect_slashes=False,
         redoc_url=None,
         telemetry={"tracing": False, "metrics": False, "logs": False},
         separate_input_output_schemas=False,
@@ -104,23 +110,34 @@ def create(service: Service, *, api_key: str, bound_host: str) -> security.Appli
     application.mount(_FILES, staticfiles.StaticFiles(directory=_PAGE))
     answered = draining.Drained(application, is_stopping=lambda: service.is_stopping)
     names = [name.strip() for name in serve.allowed_hosts.split(",") if name.strip()]
-    return security.Guard(
-        metrics.Observed(answered, figures, plain=(_DESCRIPTION, _FILES)),
+    guarded = security.Guard(
+        answered,
         hosts=security.allowed_hosts(bound_host, names),
+        any_address=not security.is_loopback(bound_host),
         max_bytes=int(serve.max_upload_mb * 1e6),
         body_timeout=serve.upload_timeout,
     )
+    return metrics.Observed(guarded, figures, plain=(_DESCRIPTION, _FILES))
+
+
+def _get(router: fastapi.APIRouter, path: str, **described: Any) -> Callable[..., Any]:
+    """Returns the decorator of what answers GET, and HEAD, of which the server sends no body."""
+
+    def add(answer: Callable[..., Any]) -> Callable[..., Any]:
+        router.head(path, include_in_schema=False)(answer)
+        return router.get(path, **described)(answer)
+
+    return add
 
 
 def _search_routes(service: Service, *, can_change: bool) -> fastapi.APIRouter:
     router = fastapi.APIRouter()
 
-    @router.head("/", include_in_schema=False)
-    @router.get("/", include_in_schema=False)
+    @_get(router, "/", include_in_schema=False)
     async def page() -> FileResponse:
         return FileResponse(_PAGE / "index.html", headers={"Cache-Control": "no-cache"})
 
-    @router.get("/docs", include_in_schema=False)
+    @_get(router, "/docs", include_in_schema=False)
     async def docs() -> FileResponse:
         return FileResponse(_PAGE / "docs.html", headers={"Cache-Control": "no-cache"})
 
@@ -150,12 +167,12 @@ def _search_routes(service: Service, *, can_change: bool) -> fastapi.APIRouter:
             took_ms=1000 * (time.perf_counter() - started),
         )
 
-    @router.get("/info", tags=["server"], summary="Tell what answers")
+    @_get(router, "/info", tags=["server"], summary="Tell what answers")
     async def info() -> models.Info:
         """Tells which model and which index answer, and what may be asked."""
         return await service.info(can_change=can_change)
 
-    @router.get("/labels", tags=["images"], summary="List the labels")
+    @_get(router, "/labels", tags=["images"], summary="List the labels")
     async def labels() -> models.Labels:
         """Lists the labels of the index, the most frequent first."""
         return await service.labels()
@@ -166,7 +183,7 @@ def _search_routes(service: Service, *, can_change: bool) -> fastapi.APIRouter:
 def _image_routes(service: Service) -> fastapi.APIRouter:
     router = fastapi.APIRouter(responses=_problems(404), tags=["images"])
 
-    @router.get("/images", summary="List some images", responses=_problems(400))
+    @_get(router, "/images", summary="List some images", responses=_problems(400))
     async def sample(
         limit: Annotated[int, fastapi.Query(ge=1, le=100)] = 24,
         filter: Annotated[  # noqa: A002 - as in a search
@@ -176,30 +193,32 @@ def _image_routes(service: Service) -> fastapi.APIRouter:
         """Returns some images of the index, spread over all of it."""
         return models.Images(images=await service.sample(limit, filter))
 
-    @router.get("/images/{id}", summary="Describe an image")
+    @_get(router, "/images/{id}", summary="Describe an image")
     async def image(id: str) -> models.StoredImage:
         """Returns what is known of a stored image."""
         return await service.get(intake.checked_id(id))
 
-    @router.get(
+    @_get(
+        router,
         "/images/{id}/thumbnail",
         summary="Get an image, small",
         response_class=Response,
-        responses=_picture(),
+        responses=pictures.RESPONSES,
     )
     async def thumbnail(id: str, request: fastapi.Request) -> Response:
         """Returns a stored image, small."""
-        return _jpeg(request, await service.thumbnail(intake.checked_id(id)))
+        return pictures.answer(request, await service.thumbnail(intake.checked_id(id)))
 
-    @router.get(
+    @_get(
+        router,
         "/images/{id}/large",
         summary="Get an image, large",
         response_class=Response,
-        responses=_picture(),
+        responses=pictures.RESPONSES,
     )
     async def large(id: str, request: fastapi.Request) -> Response:
         """Returns a stored image as large as a screen, or small where its file is gone."""
-        return _jpeg(request, await service.large(intake.checked_id(id)))
+        return pictures.answer(request, await service.large(intake.checked_id(id)))
 
     return router
 
@@ -232,8 +251,8 @@ def _change_routes(service: Service, with_key: Callable[..., Any]) -> fastapi.AP
 def _machine_routes(service: Service, figures: metrics.Metrics) -> fastapi.APIRouter:
     router = fastapi.APIRouter(tags=["server"])
 
-    @router.head("/healthz", include_in_schema=False)
-    @router.get(
+    @_get(
+        router,
         "/healthz",
         summary="Tell whether it takes requests",
         responses={503: {"model": models.Health}},
@@ -244,25 +263,16 @@ def _machine_routes(service: Service, figures: metrics.Metrics) -> fastapi.APIRo
         status = "stopping" if service.is_stopping else "ok"
         return models.Health(status=status, num_images=await asyncio.to_thread(service.count))
 
-    @router.get("/metrics", summary="Get figures for Prometheus", response_class=Response)
+    @_get(
+        router,
+        "/metrics",
+        summary="Get figures for Prometheus",
+        response_class=Response,
+        responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+    )
     async def metrics_text() -> Response:
         """Returns the server's figures in Prometheus's format."""
         text = await asyncio.to_thread(figures.text)
         return Response(text, media_type=metrics.CONTENT_TYPE)
 
     return router
-
-
-def _picture() -> dict[int | str, dict[str, Any]]:
-    return {200: {"content": {"image/jpeg": {}}}, 304: {"description": "As it was"}}
-
-
-def _jpeg(request: fastapi.Request, picture: bytes) -> Response:
-    """Returns a picture that a browser keeps, and asks for again: it may have been replaced."""
-    headers = {
-        "ETag": f'"{hashlib.sha256(picture).hexdigest()[:32]}"',
-        "Cache-Control": "private, no-cache",
-    }
-    if request.headers.get("if-none-match") == headers["ETag"]:
-        return Response(status_code=304, headers=headers)
-    return Response(picture, media_type="image/jpeg", headers=headers)

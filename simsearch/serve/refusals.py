@@ -8,12 +8,14 @@ from fastapi import exceptions
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.routing import Match
 
 from simsearch import errors, progress
 from simsearch.serve import intake
 from simsearch.serve.service import Service
 
 _CLIENT_GONE = 499  # No status of HTTP; it is nginx's word for this.
+_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 
 
 def add(application: fastapi.FastAPI, service: Service) -> None:
@@ -25,8 +27,18 @@ def add(application: fastapi.FastAPI, service: Service) -> None:
     application.add_exception_handler(Exception, _failed)
 
 
-async def _refused(_: fastapi.Request, error: HTTPException) -> JSONResponse:
-    return JSONResponse({"detail": str(error.detail)}, error.status_code, error.headers)
+async def _refused(request: fastapi.Request, error: HTTPException) -> JSONResponse:
+    headers = error.headers
+    if error.status_code == 405 and not _has_route(request, request.method):
+        # The route that refused knows of one method, and of a path there are several routes.
+        allowed = [method for method in _METHODS if _has_route(request, method)]
+        headers = {"Allow": ", ".join(allowed)}
+    return JSONResponse({"detail": str(error.detail)}, error.status_code, headers)
+
+
+def _has_route(request: fastapi.Request, method: str) -> bool:
+    scope = {"type": "http", "path": request.scope["path"], "method": method}
+    return any(route.matches(scope)[0] is Match.FULL for route in request.app.routes)
 
 
 async def _invalid(_: fastapi.Request, error: exceptions.RequestValidationError) -> JSONResponse:

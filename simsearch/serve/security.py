@@ -52,10 +52,10 @@ def allowed_hosts(bound: str, more: Iterable[str]) -> frozenset[str] | None:
         bound: Host that the server is bound to.
         more: Further names, such as that of a proxy in front.
     """
-    names = frozenset(name.lower() for name in more)
+    names = frozenset(_name(host) for host in more)
     if not names and not is_loopback(bound):
         return None
-    return names | {bound.lower(), *LOOPBACK_NAMES}
+    return names | {_name(bound), *LOOPBACK_NAMES}
 
 
 def is_key(sent: str, key: str) -> bool:
@@ -72,6 +72,7 @@ class Guard:
         application: Application,
         *,
         hosts: frozenset[str] | None,
+        any_address: bool,
         max_bytes: int,
         body_timeout: float,
     ) -> None:
@@ -80,12 +81,15 @@ class Guard:
         Args:
             application: What is guarded.
             hosts: Names that requests may be addressed to; None: any.
+            any_address: Whether any IP address will do as well. Probes know nothing else, and a
+                page elsewhere that points a name of its own here still shows that name.
             max_bytes: Of a request's body; a larger one is answered at once, and what still comes
                 of it thrown away.
             body_timeout: Seconds within which the body must have come.
         """
         self._application = application
         self._hosts = hosts
+        self._any_address = any_address
         self._max_bytes = max_bytes
         self._body_timeout = body_timeout
 
@@ -102,7 +106,7 @@ class Guard:
         await self._application(scope, self._limited(receive), send)
 
     def _refusal(self, method: str, headers: Headers) -> tuple[int, str] | None:
-        if self._hosts is not None and _host_name(headers.get("host", "")) not in self._hosts:
+        if not self._answers_to(_host_name(headers.get("host", ""))):
             return 421, (
                 "this server does not answer to that host name; the one who runs it can add it "
                 "to serve.allowed_hosts"
@@ -114,6 +118,11 @@ class Guard:
         except ValueError:
             return 400, "Content-Length must be a number"
         return (413, self._too_large()) if length > self._max_bytes else None
+
+    def _answers_to(self, name: str) -> bool:
+        if self._hosts is None or name in self._hosts:
+            return True
+        return self._any_address and _is_address(name)
 
     def _limited(self, receive: Receive) -> Receive:
         """Returns `receive` that raises once a body is too long or too slow."""
@@ -169,8 +178,21 @@ class Guard:
 def _host_name(host: str) -> str:
     """Returns the name in a `Host` header, without port and brackets."""
     if host.startswith("["):
-        return host[1:].partition("]")[0].lower()
-    return host.partition(":")[0].lower()
+        return _name(host[1:].partition("]")[0])
+    return _name(host.partition(":")[0])
+
+
+def _name(host: str) -> str:
+    """Returns a name as it is compared: the dot that may end it changes nothing."""
+    return host.lower().removesuffix(".")
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
 
 
 def _with_headers(send: Send) -> Send:

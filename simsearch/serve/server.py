@@ -50,10 +50,11 @@ def take_address(host: str, port: int) -> socket.socket:
         UsageError: Where the address cannot be had.
     """
     try:
-        family, *_, address = socket.getaddrinfo(
+        family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
-        taken = socket.socket(family, socket.SOCK_STREAM)
+        # Named, or asyncio does not know it for TCP, and each answer waits for the last one's ACK.
+        taken = socket.socket(family, kind, protocol)
     except (OSError, UnicodeError) as error:
         raise errors.UsageError(
             f"--host={host} is no address of this machine; try 127.0.0.1, or 0.0.0.0 for all"
@@ -90,11 +91,20 @@ def serve(opened: index.Index, address: socket.socket, *, host: str) -> None:
         # Before the port opens: the first request is answered as fast as any.
         answering.searcher.warm()
         application = app.create(
-            answering, api_key=os.environ.get(config.api_key_variable, ""), bound_host=host
+            answering, api_key=_api_key(config.api_key_variable), bound_host=host
         )
         _run(application, answering, address, host=host)
     finally:
         answering.close()
+
+
+def _api_key(variable: str) -> str:
+    """Returns the key for changes, "" for none; no client could send space around it."""
+    given = os.environ.get(variable, "")
+    key = given.strip()
+    if given and not key:
+        progress.log.warning("%s is blank, which is no key: nothing can be changed", variable)
+    return key
 
 
 def create(

@@ -65,8 +65,11 @@ class Running(NamedTuple):
 
 
 @contextlib.contextmanager
-def serving(url, *, embedder, api_key="", **serve):
-    """Gives a warm server over an index, with fields of its group `serve` changed."""
+def serving(url, *, embedder, api_key="", bound_host=HOST, **serve):
+    """Gives a warm server over an index, with fields of its group `serve` changed.
+
+    It listens on this machine only, and takes itself for one that is bound to `bound_host`.
+    """
     with simsearch.Index.open(url, embedder=embedder) as index:
         config = dataclasses.replace(index.embedder.config.serve, **serve)
         service = service_lib.Service(index, config=config)
@@ -75,7 +78,7 @@ def serving(url, *, embedder, api_key="", **serve):
         port = address.getsockname()[1]
         is_open = threading.Event()
         web_server = server_lib.create(
-            app.create(service, api_key=api_key, bound_host=HOST),
+            app.create(service, api_key=api_key, bound_host=bound_host),
             config=config,
             on_start=is_open.set,
         )

@@ -24,7 +24,8 @@ class Asked:
         self.parts_read, self.status, self.headers, self.body = 0, None, {}, b""
         self.read_when_answered = None
         self._parts, self._pause = list(parts), pause
-        settings = {"hosts": None, "max_bytes": 100, "body_timeout": 5.0} | options
+        settings = {"hosts": None, "any_address": False, "max_bytes": 100, "body_timeout": 5.0}
+        settings |= options
         guard = security.Guard(application, **settings)
         named = {"host": "localhost:8000"} | (headers or {})
         scope = {
@@ -104,6 +105,9 @@ def test_a_body_that_drips_is_given_up():
         ("[::1]:8000", 200),
         ("LOCALHOST:8000", 200),
         ("search.example", 200),
+        ("search.example.:8000", 200),
+        ("search.example..", 421),
+        ("192.168.1.2:8000", 421),
         ("evil.example", 421),
         ("evil.example:8000", 421),
         ("127.0.0.1.evil.example", 421),
@@ -111,8 +115,29 @@ def test_a_body_that_drips_is_given_up():
     ],
 )
 def test_a_name_that_points_here_from_elsewhere_is_refused(host, status):
-    hosts = security.allowed_hosts("127.0.0.1", ["search.example"])
+    hosts = security.allowed_hosts("127.0.0.1", ["Search.example."])
     assert Asked(method="GET", headers={"host": host}, hosts=hosts).status == status
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("192.168.1.2", 200),
+        ("192.168.1.2:8000", 200),
+        ("[fe80::1%eth0]:8000", 200),
+        ("0.0.0.0:8000", 200),
+        ("search.example", 200),
+        ("evil.example", 421),
+        ("192.168.1.2.evil.example", 421),
+        ("[evil.example]", 421),
+        ("3232235778", 421),
+        ("", 421),
+    ],
+)
+def test_a_server_for_the_network_can_be_asked_by_any_address(host, status):
+    hosts = security.allowed_hosts("0.0.0.0", ["search.example"])
+    asked = Asked(method="GET", headers={"host": host}, hosts=hosts, any_address=True)
+    assert asked.status == status
 
 
 def test_a_server_for_the_network_answers_to_any_name_unless_told_which():

@@ -1,5 +1,6 @@
 """A server's life: from the address that is taken to the last answer."""
 
+import asyncio
 import dataclasses
 import http.client
 import json
@@ -31,6 +32,27 @@ def test_a_taken_address_is_nobody_elses_and_not_open_yet():
         assert can_connect(port)
         with pytest.raises(errors.UsageError, match=f"--port={port} cannot be had"):
             server_lib.take_address(live.HOST, port)
+
+
+def test_an_answer_does_not_wait_until_the_last_one_is_acknowledged():
+    async def accepted():
+        """Returns whether asyncio lets small packets out at once of a connection that comes."""
+        loop = asyncio.get_running_loop()
+        is_prompt = loop.create_future()
+
+        class Listening(asyncio.Protocol):
+            def connection_made(self, transport):
+                connection = transport.get_extra_info("socket")
+                is_prompt.set_result(connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+                transport.close()
+
+        address = server_lib.take_address(live.HOST, 0)
+        async with await loop.create_server(Listening, sock=address):
+            _, writer = await asyncio.open_connection(*address.getsockname())
+            writer.close()
+            return await asyncio.wait_for(is_prompt, 10)
+
+    assert asyncio.run(accepted())
 
 
 def test_an_address_that_another_server_opened_first_is_told_in_one_line(server):
@@ -72,6 +94,46 @@ def test_the_model_is_warm_before_the_port_opens(server, monkeypatch):
     with server_lib.take_address(live.HOST, 0) as address:
         server_lib.serve(server.index, address, host=live.HOST)
     assert events == [("embed", 2), ("embed", 4), ("open", False)]
+
+
+@pytest.mark.parametrize(
+    ("given", "status", "said"),
+    [
+        (f" {conftest.KEY}\r\n", 404, []),
+        (" \n", 403, ["SIMSEARCH_API_KEY is blank, which is no key: nothing can be changed"]),
+        ("", 403, []),
+    ],
+)
+def test_a_key_has_no_line_end(server, monkeypatch, caplog, given, status, said):
+    sent = []
+
+    class Web:
+        def __init__(self, application, **_):
+            self._application = application
+
+        def run(self, sockets):
+            headers = [(b"host", b"localhost"), (b"x-api-key", conftest.KEY.encode())]
+            scope = {
+                "type": "http",
+                "method": "DELETE",
+                "path": f"/images/{'0' * 32}",
+                "query_string": b"",
+                "headers": headers,
+            }
+            asyncio.run(self._application(scope, self._receive, self._send))
+
+        async def _receive(self):
+            return {"type": "http.request", "body": b""}
+
+        async def _send(self, message):
+            sent.append(message)
+
+    monkeypatch.setattr(server_lib, "create", Web)
+    monkeypatch.setenv("SIMSEARCH_API_KEY", given)
+    with server_lib.take_address(live.HOST, 0) as address:
+        server_lib.serve(server.index, address, host=live.HOST)
+    assert sent[0]["status"] == status
+    assert [r.getMessage() for r in caplog.records if r.levelname == "WARNING"] == said
 
 
 @pytest.mark.parametrize(
