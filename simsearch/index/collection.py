@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import pathlib
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -171,10 +171,10 @@ class Index:
 
     def add(
         self,
-        images: queries.Query | Sequence[queries.Query],
+        images: queries.Given | Iterable[queries.Given],
         *,
         labels: Sequence[str | None] | None = None,
-        paths: Sequence[str | None] | None = None,
+        paths: Sequence[str | os.PathLike | None] | None = None,
         metadata: Sequence[Mapping[str, Value] | None] | None = None,
     ) -> list[str]:
         """Adds images that belong to no folder and returns their ids; searches see them at once.
@@ -182,15 +182,15 @@ class Index:
         An image with the same content as one that was added before takes its place.
 
         Args:
-            images: Paths, or encoded bytes; or a single one.
+            images: Paths, encoded bytes, or what else `queries.as_list` takes; or a single one.
             labels: Class of each; None: none.
             paths: Name of each; None: the file's name, or the id.
             metadata: Further columns of each.
 
         Raises:
             CorruptImage: Where one cannot be read; none is added then.
-            UsageError: Where a file is not there, metadata cannot be stored, or there are more or
-                fewer labels than images.
+            UsageError: Where a file is not there, a label is no text, metadata cannot be stored, or
+                there are more or fewer labels than images.
         """
         columns = {"labels": labels, "paths": paths, "metadata": metadata}
         rows = incoming.rows(queries.as_list(images), self.embedder, columns)
@@ -203,19 +203,20 @@ class Index:
 
     def search(
         self,
-        query: queries.Query | Sequence[queries.Query],
+        query: queries.Given | Iterable[queries.Given],
         *,
         top_k: int = 8,
         filter: filters.Where = None,  # noqa: A002 - the word that users know
         crop: queries.Box | None = None,
-        unlike: queries.Query | Sequence[queries.Query] = (),
+        unlike: queries.Given | Iterable[queries.Given] = (),
     ) -> Answer:
         """Returns the images most similar to a query, or to several on average.
 
         Stored images among the queries are no results themselves.
 
         Args:
-            query: A path, encoded bytes, or "id:…" of a stored image; or a list of them.
+            query: A path, encoded bytes, "id:…" of a stored image, or what else `queries.as_list`
+                takes; or a list of them.
             top_k: Results at most.
             filter: Which images to search, such as "label = 'cookie' and price < 3"; see
                 `filters.parse`.
@@ -224,13 +225,13 @@ class Index:
             unlike: What the results should be less like, in the same forms as `query`.
 
         Raises:
-            UsageError: Where a query, the filter or the region cannot be understood.
+            UsageError: Where a query, `top_k`, the filter or the region cannot be understood.
             CorruptImage: Where a query is no readable image.
         """
         liked, unliked = queries.as_list(query), queries.as_list(unlike)
         if not liked:
             raise errors.UsageError("a search needs at least one query")
-        rows_lib.check_top_k(top_k)  # Here, since more are looked for below.
+        top_k = rows_lib.checked_top_k(top_k)  # Here, since more are looked for below.
         where = filters.resolve(filter)
         options: dict[str, Any] = {
             "embed_images": self.embed_queries,
@@ -246,17 +247,17 @@ class Index:
         (found,) = self._rows.nearest(vector[None], top_k=top_k + len(asked), where=where)
         return self._judge.answer([hit for hit in found if hit.record.id not in asked][:top_k])
 
-    def embed_queries(self, images: Sequence[queries.Query | np.ndarray]) -> np.ndarray:
+    def embed_queries(self, images: queries.Given | Iterable[queries.Given]) -> np.ndarray:
         """Returns the embeddings of query images, float32 [N, D].
 
         Args:
-            images: Paths, encoded, or decoded as uint8 [H, W, 3].
+            images: Paths, encoded bytes, or what else `queries.as_list` takes; or a single one.
 
         Raises:
             UsageError: Where a file is not there.
             CorruptImage: Where one cannot be read.
         """
-        return queries.embed_encoded(self.embedder, images)
+        return queries.embed_encoded(self.embedder, queries.as_list(images))
 
     def search_vectors(
         self,

@@ -83,8 +83,8 @@ class Engine(Protocol):
             before: The version before it; given back where another process wrote in between.
         """
 
-    def has_index(self, kind: str) -> bool:
-        """Returns whether there is an approximate index, of whatever rows.
+    def index_parts(self, kind: str) -> int:
+        """Returns in how many parts the approximate index is, of whatever rows; 0: there is none.
 
         Args:
             kind: Of `index.ann`; an engine that has one kind alone does not look at it.

@@ -19,7 +19,7 @@ _TOKEN = re.compile(
     )""",
     re.VERBOSE,
 )
-_WORDS = frozenset({"and", "or", "not", "in", "between", "is", "null", "true", "false"})
+WORDS = frozenset({"and", "or", "not", "in", "between", "is", "null", "true", "false"})
 
 
 class Token(NamedTuple):
@@ -55,7 +55,7 @@ def _tokens(text: str) -> Iterator[Token]:
                 f"{EXAMPLE}"
             )
         sort, token = match.lastgroup, match.group(match.lastgroup)
-        if sort == "name" and token.lower() in _WORDS:
+        if sort == "name" and token.lower() in WORDS:
             sort, token = "word", token.lower()
         yield Token(sort, token, match.start(match.lastgroup))
         place = match.end()

@@ -289,5 +289,12 @@ class _Parser:
 
 
 def ids_in(ids: Sequence[str]) -> In:
-    """Returns the filter for images by id."""
-    return In("id", tuple(ids))
+    """Returns the filter for images by id.
+
+    No image has an id that is no Unicode, and an engine could not be asked for it.
+    """
+    return In("id", tuple(id_ for id_ in ids if _is_unicode(id_)))
+
+
+def _is_unicode(text: str) -> bool:
+    return not any("\ud800" <= character <= "\udfff" for character in text)

@@ -1,5 +1,6 @@
 """From the bytes of an image to what an index stores of it."""
 
+import os
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -49,8 +50,8 @@ def rows(
 
     Raises:
         CorruptImage: Where one cannot be read.
-        UsageError: Where a file is not there, metadata cannot be stored, or a column is not of one
-            value for each image.
+        UsageError: Where a file is not there, a label or path is no text, metadata cannot be
+            stored, or a column is not of one value for each image.
     """
     count = len(images)
     filled = []
@@ -60,16 +61,29 @@ def rows(
         if column is not None and len(column) != count:
             raise errors.UsageError(f"{count} images came with {len(column)} {name}")
         filled.append([None] * count if column is None else column)
+    labels, paths, metadata = filled
+    labels = [_text("labels", label) for label in labels]
+    paths = [_text("paths", os.fspath(p) if isinstance(p, os.PathLike) else p) for p in paths]
+    extras = [{} if extra is None else metadata_lib.checked(extra) for extra in metadata]
     max_pixels = embedder.config.data.max_pixels
     encoded = [queries.read(image, crop=None, max_pixels=max_pixels) for image in images]
     vectors = queries.embed_encoded(embedder, encoded)
     made = []
-    for i, (label, path, extra) in enumerate(zip(*filled, strict=True)):
+    for i, (label, path, extra) in enumerate(zip(labels, paths, extras, strict=True)):
         name = None if isinstance(images[i], bytes) else pathlib.Path(images[i]).name
         made.append(
             _row(encoded[i], vectors[i], embedder, path=path or name, label=label, extra=extra)
         )
     return made
+
+
+def _text(column: str, value: Any) -> str:
+    """Returns a text as it is stored, "" for None."""
+    if value is not None and not isinstance(value, str):
+        raise errors.UsageError(
+            f"{column} must be a text or None for each image, and one is {value!r}"
+        )
+    return files.storable(value or "")
 
 
 def _row(
@@ -78,15 +92,15 @@ def _row(
     embedder: embed.Embedder,
     *,
     path: str | None,
-    label: str | None,
-    extra: Mapping[str, Value] | None,
+    label: str,
+    extra: dict[str, Value],
 ) -> Row:
     content = files.content_hash(encoded)
     record = Record(
         id=files.content_id(encoded),
         path=files.storable(path or "") or files.content_id(encoded),
-        label=files.storable(label or ""),
-        metadata=metadata_lib.checked(extra or {}),
+        label=label,
+        metadata=extra,
         source="",
         size=len(encoded),
         modified_ns=0,

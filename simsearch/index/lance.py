@@ -23,8 +23,9 @@ _KEEP_VERSIONS = datetime.timedelta(minutes=10)
 _WRITES_BEFORE_COMPACTION = 64
 _ROWS_BEFORE_ID_INDEX = 20_000
 _SCAN_ROWS = 8192
-# So many candidates for each row that is asked for are compared by their whole vectors.
-_REFINE = 4
+# So many candidates for each row that is asked for are compared by their whole vectors: the codes
+# of product quantisation tell less, and still less of rows that came after they were trained.
+_REFINE = {"hnsw": 4, "ivf_pq": 16}
 # What the kinds of `index.ann` are called here; a table's own list writes them without the lines.
 _INDEX_NAMES = {"hnsw": "IVF_HNSW_SQ", "ivf_pq": "IVF_PQ"}
 
@@ -106,6 +107,8 @@ class LanceEngine:
     ) -> list[list[Found]]:
         answers = []
         sql = None if where is None else self._sql(where)
+        kind, _ = self._built()
+        refine = _REFINE.get(kind, 1)
         for vector in vectors:
             query = self._table.search(vector, vector_column_name="vector")
             query = (
@@ -115,7 +118,7 @@ class LanceEngine:
             # more lists (0: without a bound) where a filter leaves too few rows in those; a graph
             # must hold as many candidates as are refined.
             query = query.minimum_nprobes(32).maximum_nprobes(0)
-            query = query.refine_factor(_REFINE).ef(max(128, _REFINE * top_k))
+            query = query.refine_factor(refine).ef(max(128, refine * top_k))
             if sql is not None:
                 query = query.where(sql, prefilter=True)
             with _planning(where):
@@ -159,27 +162,24 @@ class LanceEngine:
     def own_change(self, before: Hashable) -> Hashable:
         return self._own[1] if self._own[0] == before else before
 
-    def has_index(self, kind: str) -> bool:
-        wanted = _INDEX_NAMES[kind].replace("_", "")
-        return any(
-            index.columns == ["vector"] and index.index_type.replace("_", "").upper() == wanted
-            for index in self._table.list_indices()
-        )
+    def index_parts(self, kind: str) -> int:
+        built, parts = self._built()
+        return parts if built == kind else 0
 
     def build_index(self, kind: str) -> str:
         from lancedb import index
 
         count, size = self.count(), self._embedding_size()
         options = {"distance_type": "cosine", "sample_rate": 256}
-        # Lists of about sqrt(N) rows for product quantisation, and of 256 at least, without which
-        # LanceDB warns and makes fewer; a graph's may be far longer.
+        # Product quantisation in lists of LanceDB's own length: the next `optimize` would join
+        # shorter ones, whose codes then tell rows apart badly. A graph's may be far longer.
         if kind == "ivf_pq":
-            parts = {"num_partitions": max(1, min(int(count**0.5), count // 256))}
-            config = index.IvfPq(num_sub_vectors=_divisor(size, size // 4), **parts, **options)
+            config = index.IvfPq(num_sub_vectors=_divisor(size, size // 4), **options)
         else:
             config = index.HnswSq(num_partitions=max(1, count // 1_000_000), **options)
         with self._writing():
             self._table.create_index("vector", config=config)
+        self.optimize()  # It may rearrange the lists: what is measured must stay so.
         return _INDEX_NAMES[kind]
 
     def optimize(self) -> None:
@@ -267,6 +267,14 @@ class LanceEngine:
             self._table.add_columns(new)
             self._columns = frozenset(self._table.schema.names)
 
+    def _built(self) -> tuple[str, int]:
+        """Returns kind and number of parts of the approximate index; "" and 0 without one."""
+        kinds = {name.replace("_", ""): kind for kind, name in _INDEX_NAMES.items()}
+        for index in self._table.list_indices():
+            if index.columns == ["vector"]:
+                return kinds[index.index_type.replace("_", "").upper()], index.num_segments
+        return "", 0
+
     def _has_id_index(self) -> bool:
         return any(index.columns == ["id"] for index in self._table.list_indices())
 
@@ -293,6 +301,8 @@ def _planning(where: filters.Filter | None) -> Iterator[None]:
 def _library() -> Any:
     # On one core its only worker would be busy with an index while a search waits for it.
     os.environ.setdefault("TOKIO_WORKER_THREADS", str(max(4, os.cpu_count() or 1)))
+    # It warns of its own workings, such as lists that are empty, which nobody can act upon.
+    os.environ.setdefault("LANCEDB_LOG", "error")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import lancedb

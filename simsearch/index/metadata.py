@@ -4,12 +4,14 @@ import csv
 import math
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
+
+import numpy as np
 
 from simsearch import errors
 from simsearch.data import wording
-from simsearch.index import files
+from simsearch.index import files, filter_tokens
 from simsearch.index.record import FIELDS, Value
 
 _PATH_COLUMNS = ("path", "file", "filename", "file_name", "image")
@@ -34,7 +36,8 @@ def read_csv(path: str | os.PathLike) -> dict[str, Labels]:
         path: A CSV file with a header. One column is named path, file, filename, file_name or
             image; a label in a column of that name wins over the class folder; all others are
             metadata. A column is of booleans (true, false), of numbers or of text; an empty cell
-            is no value. Numbers are finite, have no leading zeros, and whole ones 64 bits.
+            is no value, and a row of nothing else is passed over. Numbers are finite, have no
+            leading zeros, and whole ones 64 bits.
 
     Raises:
         UsageError: Where it cannot be read so.
@@ -48,6 +51,11 @@ def read_csv(path: str | os.PathLike) -> dict[str, Labels]:
         raise errors.UsageError(f"--labels={path} must be a CSV file in UTF-8: {reason}") from error
     if not lines:
         raise errors.UsageError(f"--labels={path} must have a header, and it is empty")
+    if unnamed := [i for i, name in enumerate(lines[0], 1) if not name.strip()]:
+        raise errors.UsageError(
+            f"--labels={path}: column {unnamed[0]} has no name; name it, or leave it out (pandas: "
+            "to_csv(index=False))"
+        )
     names = [_column_name(name) for name in lines[0]]
     key = next((name for name in _PATH_COLUMNS if name in names), None)
     if key is None:
@@ -62,18 +70,38 @@ def read_csv(path: str | os.PathLike) -> dict[str, Labels]:
         raise errors.UsageError(
             f"--labels={path} has the column {twice[0]} more than once: {wording.listed(written)}"
         )
+    metadata = [name for name in names if name not in (key, _LABEL_COLUMN)]
+    for name in metadata:
+        check_name(name, written=lines[0][names.index(name)], where=f"--labels={path}: ")
+    return _by_path(path, _rows(path, lines, names, key), key, metadata)
+
+
+def _rows(
+    path: str | os.PathLike, lines: Sequence[Sequence[str]], names: Sequence[str], key: str
+) -> list[dict[str, str]]:
+    """Returns the cells of each row by their columns; the first line is the header."""
     rows = []
     for number, line in enumerate(lines[1:], 2):
         if len(line) not in (0, len(names)):
             raise errors.UsageError(
                 f"--labels={path} has {len(line)} cells in line {number} and {len(names)} columns"
             )
-        if line:
-            rows.append(dict(zip(names, (cell.strip() for cell in line), strict=True)))
-    columns = {name: _typed([row[name] for row in rows]) for name in names}
-    metadata = [name for name in names if name not in (key, _LABEL_COLUMN)]
-    for name in metadata:
-        check_name(name, written=lines[0][names.index(name)])
+        cells = [cell.strip() for cell in line]
+        if not any(cells):
+            continue
+        row = dict(zip(names, cells, strict=True))
+        if not row[key]:
+            raise errors.UsageError(
+                f"--labels={path} names no image in line {number}; its {key} is empty"
+            )
+        rows.append(row)
+    return rows
+
+
+def _by_path(
+    path: str | os.PathLike, rows: Sequence[Mapping[str, str]], key: str, metadata: Sequence[str]
+) -> dict[str, Labels]:
+    columns = {name: _typed([row[name] for row in rows]) for name in metadata}
     found = {}
     for i, row in enumerate(rows):
         label = row.get(_LABEL_COLUMN, "")
@@ -85,26 +113,45 @@ def read_csv(path: str | os.PathLike) -> dict[str, Labels]:
     return found
 
 
-def check_name(name: str, *, written: str = "") -> None:
-    """Raises UsageError where a metadata column may not be named so, or as it is written."""
-    if not _NAME.fullmatch(name) or name in FIELDS or len(name) > 60:
+def check_name(name: str, *, written: str = "", where: str = "") -> None:
+    """Raises UsageError where a metadata column may not be named so.
+
+    Args:
+        name: Of the column, as filters are to write it.
+        written: What the name was made of; "": the name itself.
+        where: What the message begins with.
+    """
+    is_name = isinstance(name, str) and _NAME.fullmatch(name)
+    if not is_name or name in FIELDS or len(name) > 60:
         raise errors.UsageError(
-            f"a metadata column must be named by letters, digits and _, and not {', '.join(FIELDS)}"
-            f"; {written or name!r} is not"
+            f"{where}a metadata column must be named by letters, digits and _, and not "
+            f"{', '.join(FIELDS)}; {written or name!r} is not"
+        )
+    if name.lower() in filter_tokens.WORDS:
+        raise errors.UsageError(
+            f"{where}no filter could ask for a metadata column named {written or name!r}: it is a "
+            f"word of filters, as are {', '.join(sorted(filter_tokens.WORDS))}; rename it"
         )
 
 
-def checked(metadata: Mapping[str, Value]) -> dict[str, Value]:
-    """Returns metadata without missing values.
+def checked(metadata: Mapping[str, Value | np.generic]) -> dict[str, Value]:
+    """Returns metadata without missing values, NumPy's scalars as Python's.
 
     Raises:
-        UsageError: Where a name or the type of a value cannot be stored.
+        UsageError: Where it is no mapping, or a name or the type of a value cannot be stored.
     """
+    if not isinstance(metadata, Mapping):
+        raise errors.UsageError(
+            "the metadata of an image must be a dict of its columns (pandas: "
+            f"to_dict('records')), and this is {type(metadata).__name__}"
+        )
     kept = {}
     for name, value in metadata.items():
         check_name(name)
         if value is None:
             continue
+        if isinstance(value, np.generic):
+            value = value.item()
         if not _can_be_stored(value):
             raise errors.UsageError(
                 f"metadata {name}={value!r} must be a text, a finite number (a whole one of 64 "

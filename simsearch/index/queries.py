@@ -1,10 +1,11 @@
 """From what a person asks with - files, bytes, stored images, regions - to one vector."""
 
+import io
 import os
 import pathlib
 import re
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -15,6 +16,8 @@ from simsearch.index import nearest
 from simsearch.retrieval import embed
 
 Query = str | os.PathLike | bytes
+# What a caller may give as one query; a PIL image is an array to type checkers.
+Given = Query | bytearray | memoryview | BinaryIO | np.ndarray
 Box = tuple[float, float, float, float]
 
 REGION_FORM = "must be x,y,width,height in pixels, or as fractions up to 1"
@@ -27,9 +30,58 @@ _UNLIKE_WEIGHT = 0.5
 _EPSILON = 1e-12
 
 
-def as_list(query: Query | Sequence[Query]) -> list[Query]:
-    """Returns one query or several as a list."""
-    return [query] if isinstance(query, str | os.PathLike | bytes) else list(query)
+def as_list(given: Given | Iterable[Given]) -> list[Query]:
+    """Returns one query or several as a list of paths, "id:…" and encoded images.
+
+    Args:
+        given: Paths, "id:…", encoded images as bytes or as files open in binary mode, PIL images,
+            or uint8 arrays [H, W], [H, W, 1], [H, W, 3] or [H, W, 4]; or a single one.
+
+    Raises:
+        UsageError: Where one is something else.
+        CorruptImage: Where a PIL image cannot be read.
+    """
+    if (query := _query(given)) is not None:
+        return [query]
+    # A file that was opened as text would go on as paths, one a line.
+    if not isinstance(given, Iterable) or hasattr(given, "read"):
+        raise _unknown(given)
+    queries = []
+    for each in given:
+        if (query := _query(each)) is None:
+            raise _unknown(given if isinstance(given, np.ndarray) else each)
+        queries.append(query)
+    return queries
+
+
+def _query(given: Any) -> Query | None:
+    """Returns one query as a path, an id or an encoded image; None where it is none of them."""
+    if isinstance(given, str | os.PathLike | bytes):
+        return given
+    if isinstance(given, bytearray | memoryview):
+        return bytes(given)
+    if isinstance(given, images_lib.Image.Image):
+        return images_lib.encode_png(np.asarray(images_lib.upright(given)))
+    if isinstance(given, np.ndarray) and given.dtype == np.uint8 and _is_image(given.shape):
+        return images_lib.encode_png(given)
+    if hasattr(given, "read") and not isinstance(given, io.TextIOBase):
+        content = given.read()
+        return content if isinstance(content, bytes) else None
+    return None
+
+
+def _is_image(shape: tuple[int, ...]) -> bool:
+    return 0 not in shape and (len(shape) == 2 or (len(shape) == 3 and shape[2] in (1, 3, 4)))
+
+
+def _unknown(given: Any) -> errors.UsageError:
+    came = type(given).__name__
+    if isinstance(given, np.ndarray):
+        came = f"an array of {given.dtype} {list(given.shape)}"
+    return errors.UsageError(
+        "an image must be a path, bytes, a file open in binary mode, a PIL image or an array of "
+        f'uint8 [H, W, 3], and a stored one "{_STORED}…"; this is {came}'
+    )
 
 
 def stored_ids(queries: Sequence[Query]) -> list[str]:
@@ -75,14 +127,14 @@ def read(query: Query, *, crop: Box | None, max_pixels: int) -> bytes:
         raise errors.UsageError(f"--crop: {error}") from error
 
 
-def embed_encoded(embedder: embed.Embedder, images: Sequence[Query | np.ndarray]) -> np.ndarray:
+def embed_encoded(embedder: embed.Embedder, images: Sequence[Query]) -> np.ndarray:
     """Returns the embeddings of a few images, float32 [N, D].
 
     They are padded to a power of two, so that a handful of programs serve every number.
 
     Args:
         embedder: What embeds.
-        images: Paths, encoded, or decoded as uint8 [H, W, 3].
+        images: Paths, or encoded.
 
     Raises:
         UsageError: Where a file is not there.
@@ -91,8 +143,6 @@ def embed_encoded(embedder: embed.Embedder, images: Sequence[Query | np.ndarray]
     size = embedder.config.data.image_size
     pixels = np.zeros((len(images), size, size, 3), np.uint8)
     for i, image in enumerate(images):
-        if isinstance(image, np.ndarray):
-            image = images_lib.encode_png(image)
         encoded = read(image, crop=None, max_pixels=0)
         try:
             pixels[i] = embedder.preprocess(encoded)

@@ -1,5 +1,6 @@
 """The rows of an index: one engine, with the exact view in front of it where they fit."""
 
+import operator
 import pathlib
 import threading
 from collections.abc import Sequence
@@ -14,16 +15,23 @@ from simsearch.index import exact, filters, recall
 from simsearch.index.record import Found, Record, Row
 
 _WRITE_ROWS = 512
-# An engine takes new rows into its index as they come; so many make another index of it.
+# An engine takes new rows into its index as they come; so many make another index of it, and so
+# does an index in so many parts, each of which every search asks.
 _CHANGED_SHARE = 0.2
+_MOST_PARTS = 10
 # Fewer than these are compared one by one faster than through any index.
 _FEWEST_TO_INDEX = 1_000
 
 
-def check_top_k(top_k: int) -> None:
-    """Raises UsageError where no results are asked for."""
-    if top_k < 1:
-        raise errors.UsageError(f"top_k={top_k} must be at least 1")
+def checked_top_k(top_k: int) -> int:
+    """Returns how many results are asked for; raises UsageError where that is no such number."""
+    try:
+        number = operator.index(top_k)
+    except TypeError as error:
+        raise errors.UsageError(f"top_k={top_k!r} must be a whole number") from error
+    if number < 1:
+        raise errors.UsageError(f"top_k={number} must be at least 1")
+    return number
 
 
 class _Closed:
@@ -79,7 +87,9 @@ class Rows:
                 )
 
     def index(self, num_changed: int) -> None:
-        """Builds the engine's index where it answers and has none of this kind, or of other rows.
+        """Builds the engine's index where it answers and has none of this kind, or a worn one.
+
+        Worn is one of which much changed at once, or that is in many parts.
 
         Says what share of the exact answer it finds.
 
@@ -90,7 +100,8 @@ class Rows:
         if self.is_exact or count < _FEWEST_TO_INDEX:
             return
         kind = self._config.index.ann
-        if self.engine.has_index(kind) and num_changed <= _CHANGED_SHARE * count:
+        parts = self.engine.index_parts(kind)
+        if 1 <= parts <= _MOST_PARTS and num_changed <= _CHANGED_SHARE * count:
             return
         name = self.engine.build_index(kind)
         progress.log.info(
@@ -125,7 +136,7 @@ class Rows:
         self, vectors: np.ndarray, *, top_k: int, where: filters.Filter | None
     ) -> list[list[Found]]:
         """Returns the rows most similar to each of vectors, float32 [Q, D], best first."""
-        check_top_k(top_k)
+        top_k = checked_top_k(top_k)
         with self._lock:
             if self._view is None:
                 return self.engine.search(vectors, top_k=top_k, where=where)

@@ -77,6 +77,14 @@ def test_an_upsert_replaces_and_a_delete_is_seen_at_once(engine):
     assert engine.count() == 8
 
 
+def test_an_id_that_is_no_unicode_is_of_no_row(engine):
+    engine.upsert([stores.row(1)])
+    odd, known = "\ud800", model.hex_id(1)
+    assert engine.get([odd]).records == [] and engine.thumbnails([odd]) == {}
+    assert [record.id for record in engine.get([odd, known]).records] == [known]
+    assert engine.delete([odd]) == 0 and engine.delete([odd, known]) == 1
+
+
 def test_a_search_ranks_by_cosine_among_those_that_pass(engine):
     rng = np.random.default_rng(1)
     rows = stores.collection(rng, 60)

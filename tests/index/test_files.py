@@ -1,5 +1,6 @@
 import pathlib
 
+import numpy as np
 import pytest
 
 from simsearch import errors
@@ -71,6 +72,7 @@ def test_a_table_of_metadata_tells_types_from_values(tmp_path):
         b'a/1.png,2.5,3,True,"x, ""y""",cat\n'
         b"./b/2.png,3,-4,false,12,\n"
         b"\n"
+        b",,, ,,\n"
         b"c.png,,,,,dog\n"
     )
     assert metadata.read_csv(path) == {
@@ -117,6 +119,10 @@ def test_a_column_is_of_numbers_only_where_nothing_is_lost(tmp_path, cells, valu
         ("path;price\nx;1\n", "with commas between the columns; its columns: path;price"),
         ("path,a,A\nx,1,2\n", "has the column a more than once: 'a', 'A'"),
         ("path,size (cm),%%\nx,1,2\n", "'%%' is not"),
+        (",path,x\n0,a,1\n", "labels.csv: column 1 has no name; name it, or leave it out (pandas"),
+        ("path,x, \na,1,\n", "labels.csv: column 3 has no name"),
+        ("path,x\na,1\n ,2\n", "labels.csv names no image in line 3; its path is empty"),
+        ("path,In\nx,1\n", "labels.csv: no filter could ask for a metadata column named 'In'"),
         ("path,price\nx\n", "has 1 cells in line 2 and 2 columns"),
         ("path,size\nx,1\n", "a metadata column must be named"),
         ("path,1st\nx,1\n", "a metadata column must be named"),
@@ -129,11 +135,22 @@ def test_a_table_that_cannot_be_used_is_refused_in_one_line(tmp_path, text, word
     assert words in str(caught.value) and "\n" not in str(caught.value)
 
 
+def test_scalars_of_numpy_are_stored_as_those_of_python():
+    given = {"a": np.int64(3), "b": np.float64(0.1), "c": np.bool_(True), "d": np.str_("x")}
+    kept = metadata.checked(given)
+    assert list(map(repr, kept.values())) == ["3", "0.1", "True", "'x'"]
+
+
 def test_metadata_that_cannot_be_stored_is_refused():
     assert metadata.checked({"a": 1, "b": None, "ключ": "x"}) == {"a": 1, "ключ": "x"}
     for bad in (
         {"a b": 1},
         {"id": 1},
+        {"Between": 1},
+        {3: 1},
+        [("a", 1)],
+        {"a": np.float32("nan")},
+        {"a": np.datetime64("2026-01-01")},
         {"a": [1]},
         {"a": float("nan")},
         {"x" * 61: 1},

@@ -26,12 +26,12 @@ def test_an_index_finds_nearly_what_is_there_and_its_recall_is_measured(name, ki
         engine.upsert(rows)
         assert recall.measure(engine, num_queries=30) == 1.0, "without an index all are compared"
         built = engine.build_index(kind)
-        assert engine.has_index(kind)
+        assert engine.index_parts(kind) == 1
         if name == "lance":
             other = {"hnsw": "ivf_pq", "ivf_pq": "hnsw"}[kind]
-            assert not engine.has_index(other)
+            assert engine.index_parts(other) == 0
             assert engine.build_index(other) != built
-            assert engine.has_index(other) and not engine.has_index(kind)
+            assert engine.index_parts(other) == 1 and engine.index_parts(kind) == 0
             engine.build_index(kind)
         assert recall.measure(engine, num_queries=30) > 0.9
         engine.delete([row.record.id for row in rows[:300]])
@@ -40,6 +40,47 @@ def test_an_index_finds_nearly_what_is_there_and_its_recall_is_measured(name, ki
     finally:
         engine.close()
         stores.drop_all(url)
+
+
+def test_an_index_of_short_codes_finds_as_much_after_it_is_tidied_up(tmp_path, monkeypatch):
+    engine = stores.connect(f"lance:{tmp_path}", size=32)
+    rng = np.random.default_rng(0)
+    vectors = model.unit_vectors(rng, 3000, size=32)
+    engine.upsert([stores.row(i, vector=v) for i, v in enumerate(vectors)])
+    engine.build_index("ivf_pq")
+    built = recall.measure(engine, num_queries=50)
+    engine.optimize()
+    assert recall.measure(engine, num_queries=50) == built > 0.95
+    for i, vector in enumerate(model.unit_vectors(rng, 200, size=32)):
+        engine.upsert([stores.row(f"new {i}", vector=vector)])
+    engine.optimize()
+    assert recall.measure(engine, num_queries=50) > 0.95
+    # Without what makes up for short codes: the lists themselves must stay as they were trained.
+    monkeypatch.setattr("simsearch.index.lance._REFINE", {"ivf_pq": 1})
+    engine.build_index("ivf_pq")
+    built = recall.measure(engine, num_queries=50)
+    engine.optimize()
+    assert recall.measure(engine, num_queries=50) == built
+
+
+def test_an_index_that_syncs_made_of_many_parts_is_built_anew(
+    folder, url, embedder, monkeypatch, caplog
+):
+    caplog.set_level(logging.INFO, logger="simsearch")
+    monkeypatch.setattr("simsearch.index.rows._FEWEST_TO_INDEX", 300)
+    monkeypatch.setattr("simsearch.index.rows._MOST_PARTS", 3)
+    for i in range(300):
+        write_image(folder / "c" / f"{i}.png", 1000 + i)
+    embedder = model.CornerEmbedder(model.with_fields({"index.exact_limit": 100}))
+    with simsearch.Index.open(url, embedder=embedder, create=True) as index:
+        parts = []
+        for i in range(6):
+            caplog.clear()
+            write_image(folder / "c" / f"new {i}.png", 2000 + i)
+            index.sync(folder)
+            parts.append(index._rows.engine.index_parts("hnsw"))
+            assert ("built" in caplog.text) == (parts[-1] == 1)
+    assert parts == [1, 2, 3, 1, 2, 3]
 
 
 def test_recall_counts_what_a_search_misses(tmp_path):
