@@ -108,7 +108,8 @@ def run(argv: list[str]) -> None:
     command = getattr(importlib.import_module(f"simsearch.commands.{module}"), function)
     if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
         signal.signal(signal.SIGINT, ON_INTERRUPT)
-    command(**{name: FLAGS[name].value for name in names.split()}, overrides=overrides)
+    with errors.out_of_memory("free some of it, or lower eval.batch_size"):
+        command(**{name: FLAGS[name].value for name in names.split()}, overrides=overrides)
 
 
 def main(argv: list[str]) -> int:

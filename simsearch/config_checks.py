@@ -3,9 +3,12 @@
 import dataclasses
 import difflib
 import math
+import os
 import types
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+
+import numpy as np
 
 
 @dataclasses.dataclass(frozen=True)
@@ -140,6 +143,17 @@ def checked_fields(
     return checked
 
 
+def plain(value: Any) -> Any:
+    """Returns NumPy's numbers and arrays, and paths, as the values that a configuration holds."""
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if type(value) in (list, tuple):
+        return type(value)(map(plain, value))
+    return value
+
+
 def field_problems(kind: type, name: str, value: Any) -> list[str]:
     """Returns what is wrong with one field's value by itself: its type, choice or range.
 
@@ -157,6 +171,7 @@ def field_problems(kind: type, name: str, value: Any) -> list[str]:
 
 
 def _value(hint: Any, value: Any, name: str, problems: list[str]) -> Any:
+    value = plain(value)
     if get_origin(hint) is Literal:
         choices = get_args(hint)
         if value not in choices:

@@ -213,8 +213,10 @@ def _overridden(
 def parse(text: Any, kind: type) -> Any:
     """Returns the value that a text stands for where a `kind` is expected.
 
-    What is no text is returned as it is, and so is a text that stands for nothing else.
+    What is no text is returned as plain Python has it, and so is a text that stands for nothing
+    else.
     """
+    text = config_checks.plain(text)
     if not isinstance(text, str) or kind is str:
         return text
     if kind is bool and text.lower() in ("true", "false"):

@@ -1,5 +1,8 @@
 """The failures that a user can cause, each told in one line."""
 
+import contextlib
+from collections.abc import Iterator
+
 
 class UsageError(ValueError):
     """A request that cannot be carried out as it was asked; the command line exits with 2.
@@ -24,6 +27,32 @@ class NotFiniteError(RunError):
             f"{what}; lower optimizer.learning_rate, set optimizer.clip_norm, or, with "
             "model.dtype=bfloat16, try float32"
         )
+
+
+class OutOfMemoryError(RunError):
+    """A run that asked for more memory than the device, or the machine, has."""
+
+
+@contextlib.contextmanager
+def out_of_memory(advice: str) -> Iterator[None]:
+    """Tells it in one line where the block, or the function, runs out of memory.
+
+    Args:
+        advice: What to do then.
+
+    Raises:
+        OutOfMemoryError: Instead of what Python, NumPy or jax raise.
+    """
+    try:
+        yield
+    except RunError:
+        raise
+    # Jax's own error is a RuntimeError; to name it here would have every mode wait for jax.
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError) and "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        reason = one_line(error, most=200).removeprefix("RESOURCE_EXHAUSTED: ").rstrip(".")
+        raise OutOfMemoryError(f"the memory does not suffice: {reason}; {advice}") from error
 
 
 def one_line(said: object, *, most: int = 300) -> str:

@@ -15,6 +15,11 @@ log = logging.getLogger("simsearch")
 _LINE_SECONDS = 30
 
 
+def epoch(number: float) -> str:
+    """Returns an epoch in words: fractions of early ones, never an exponent."""
+    return f"{number:.0f}" if number >= 100 else f"{number:.3g}"
+
+
 class _AboveTheBar(logging.Handler):
     """Writes messages to standard output, above the live bar instead of through it."""
 

@@ -5,6 +5,7 @@ import dataclasses
 import errno
 import fcntl
 import json
+import operator
 import os
 import pathlib
 import re
@@ -21,6 +22,8 @@ from simsearch import config as config_lib
 from simsearch import config_files, errors
 
 _CONFIG, _FACTS = "config.json", "facts.json"
+# Fields that may differ from machine to machine, and change no result.
+LOCAL_FIELDS = ("data.path", "data.cache_dir", "data.num_threads", "data.prefetch_batches")
 _NAME = re.compile(r"version_(0|[1-9][0-9]*)")
 
 
@@ -44,6 +47,11 @@ class Version:
     def config(self) -> config_lib.Config:
         """The configuration that the version was trained with."""
         return config_files.load_stored((self.path / _CONFIG).read_text())
+
+    def move(self, config: config_lib.Config) -> None:
+        """Stores the same configuration with other local fields, where they are others now."""
+        if config != self.config:
+            write_text(self.path / _CONFIG, config_lib.to_json(config))
 
     @property
     def checkpoint_dir(self) -> pathlib.Path:
@@ -97,6 +105,11 @@ class Version:
                     f"{self.path} is being trained by another process; wait for it or stop it"
                 ) from error
             yield
+
+
+def local_fields(config: config_lib.Config) -> dict[str, Any]:
+    """Returns the values, by name, of the fields that may differ from machine to machine."""
+    return {name: operator.attrgetter(name)(config) for name in LOCAL_FIELDS}
 
 
 def workdir_flags(workdir: str | os.PathLike) -> list[str]:

@@ -94,10 +94,14 @@ def read_weights(config: Config) -> pretrained.Weights:
     )
 
 
+def keeps_batch_norm(config: Config) -> bool:
+    """Returns whether training leaves BatchNorm's statistics as they are."""
+    return config.model.freeze_batch_norm or config.model.freeze == "all"
+
+
 def check_batch_norm(config: Config, weights: pretrained.Weights) -> None:
     """Warns where training would replace BatchNorm's statistics that were folded into kernels."""
-    is_kept = config.model.freeze_batch_norm or config.model.freeze == "all"
-    if not is_kept and pretrained.has_folded_batch_norm(weights):
+    if not keeps_batch_norm(config) and pretrained.has_folded_batch_norm(weights):
         progress.log.warning(
             "BatchNorm is folded into the kernels of %s, and training computes its statistics "
             "anew, which ruins such weights: set --config.model.freeze_batch_norm=True",

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 
 from simsearch import config_files, errors
@@ -42,6 +43,20 @@ def test_a_field_that_a_file_has_set_is_left_to_the_preset_again():
     assert stored.augment.policy == "rand"
     with pytest.raises(errors.UsageError, match="train.seed=None must be an integer"):
         config_files.load_config("demo", {"train.seed": "None"})
+
+
+def test_numbers_of_numpy_in_a_file_are_numbers(tmp_path):
+    mine = tmp_path / "mine.py"
+    mine.write_text(
+        "import numpy as np\n"
+        "from configs import train\n"
+        "def get_config():\n"
+        "    config = train.get_config()\n"
+        "    config.optimizer.learning_rate = np.logspace(-4, -3, 3)[1]\n"
+        "    return config\n"
+    )
+    rate = config_files.load_config(str(mine)).optimizer.learning_rate
+    assert type(rate) is float and rate == pytest.approx(10**-3.5)
 
 
 def test_a_group_in_place_of_a_field_is_told_its_fields():
@@ -99,3 +114,21 @@ def test_only_the_allowed_fields_of_a_stored_configuration_change():
     assert changed.eval.num_neighbors == 3
     with pytest.raises(errors.UsageError, match="these can: config.eval."):
         config_files.override(stored, {"model.backbone": "resnet18"}, allowed=("eval.",))
+
+
+def test_values_from_python_may_be_numpys_and_paths(tmp_path):
+    found = config_files.load_config(
+        "demo",
+        {
+            "optimizer.learning_rate": np.float64(1e-3),
+            "model.embedding_size": np.int64(32),
+            "data.source": "folder",
+            "data.path": tmp_path,
+            "data.image_mean": np.array([0.1, 0.2, 0.3]),
+            "model.mirror": np.bool_(True),
+        },
+    )
+    assert (found.optimizer.learning_rate, found.model.embedding_size) == (1e-3, 32)
+    assert type(found.model.embedding_size) is int and found.model.mirror is True
+    assert found.data.path == str(tmp_path)
+    assert found.data.image_mean == (0.1, 0.2, 0.3)

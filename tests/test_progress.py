@@ -80,3 +80,8 @@ def test_a_name_that_is_no_text_is_said_with_escapes():
         cwd=cli.ROOT,
     )
     assert done.stdout == "WARNING: skipped caf\\udce9.png\n", done.stderr
+
+
+def test_epochs_have_no_exponent():
+    told = [progress.epoch(number) for number in (0, 0.3333, 16, 99.96, 1451.2, 12345)]
+    assert told == ["0", "0.333", "16", "100", "1451", "12345"]

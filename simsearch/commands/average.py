@@ -18,7 +18,7 @@ from simsearch import (
     wiring_images,
     wiring_losses,
 )
-from simsearch.commands import measurable, shared, trained_images, training
+from simsearch.commands import measurable, shared, trained_images, training, validation
 from simsearch.config import Config, differences
 from simsearch.data import confusion as confusion_lib
 from simsearch.data import corrupt as corrupt_lib
@@ -105,8 +105,9 @@ def average(
         _check_related(found[0], version, facts[0], own)
     shared.start_devices(config)
     splits = wiring_images.load_splits(config)
+    trained_images.require_classes(found[0], splits)
     measurable.check_queries(splits, "validation")
-    if not config.model.freeze_batch_norm:
+    if not all(wiring.keeps_batch_norm(version.config) for version in found):
         progress.log.warning(
             "BatchNorm's statistics were trained (model.freeze_batch_norm=False), and their means "
             "do not fit the mean of the weights well"
@@ -115,7 +116,7 @@ def average(
     trees = [(member.variables, member.proxies) for member in members]
     variables, proxies = jax.tree.map(lambda *leaves: sum(leaves) / len(leaves), *trees)
     corrupt = corrupt_lib.CorruptLog()
-    validate = training.validation(config, splits, corrupt, confusion=confusion_lib.Confusion())
+    validate = validation.create(config, splits, corrupt, confusion=confusion_lib.Confusion())
     devices = parallel.local_devices(config.train.num_devices)
     metrics = validate(*parallel.replicate((variables, proxies), devices))
     origin = {"average_of": [version.number for version in found]}
@@ -155,7 +156,7 @@ def _check_related(
     configs = first.config, other.config
     changes = [line for line in differences(*configs) if not line.startswith(_FREE)]
     model = configs[0].model
-    is_random = model.head != "none" or model.weights == "none"
+    is_random = model.head != "none" or model.weights == "none" or bool(_vectors(configs[0]))
     if configs[0].train.seed != configs[1].train.seed and is_random:
         changes.append(
             f"train.seed: {configs[0].train.seed} -> {configs[1].train.seed}, so that they started "

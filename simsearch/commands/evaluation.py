@@ -85,9 +85,9 @@ def evaluate(
         calibrated=calibrated,
     )
     progress.log.info(
-        "%s split, %d queries, version %d:\n%s",
+        "%s split, %s, version %d:\n%s",
         split,
-        figures.num_queries,
+        _queries(figures),
         found.number,
         report.table(figures, _pixel_figures(config, splits, split, corrupt)),
     )
@@ -113,6 +113,14 @@ def evaluate(
     for path in paths:
         progress.log.info("  %s", path)
     return Evaluation(figures, json_path, paths)
+
+
+def _queries(figures: figures_lib.Figures) -> str:
+    words = f"{figures.num_queries} queries"
+    if not figures.num_left_out:
+        return words
+    alone = "image is alone in its" if figures.num_left_out == 1 else "images are alone in their"
+    return f"{words} ({figures.num_left_out} {alone} class)"
 
 
 def _class_vectors(version: runs.Version, images: sources.Split) -> np.ndarray | None:

@@ -124,10 +124,14 @@ def _save(
     def tile(source: batch_lib.Batch, place: int | None) -> plot.Tile | None:
         if place is None:
             return None
-        return plot.Tile(source.images[place], _caption(source, place, split.class_names))
+        return plot.Tile(
+            source.images[place],
+            split.class_names[source.labels[place]],
+            _mixed_in(source, place, split.class_names),
+        )
 
     def again_tile(place: int) -> plot.Tile:
-        return plot.Tile(again.images[place], _mixed_in(again, place, split.class_names))
+        return plot.Tile(again.images[place], "", _mixed_in(again, place, split.class_names))
 
     rows = [
         plot.Row(
@@ -143,7 +147,8 @@ def _save(
         rows,
         title="What the network sees in its first step",
         subtitle=(
-            f"{config.data.source} {config.data.path}: {len(split.labels)} train images of "
+            f"{config.data.source} {config.data.path}".rstrip()
+            + f": {len(split.labels)} train images of "
             f"{num_classes} classes",
             f"{_sampling(config, num_classes)}, {side} x {side} pixels from "
             f"{config.data.resize_size} ({config.data.resize_mode}), "
@@ -153,16 +158,14 @@ def _save(
     )
 
 
-def _caption(batch: batch_lib.Batch, place: int, class_names: tuple[str, ...]) -> str:
-    return f"{class_names[batch.labels[place]]} {_mixed_in(batch, place, class_names)}".rstrip()
-
-
 def _mixed_in(batch: batch_lib.Batch, place: int, class_names: tuple[str, ...]) -> str:
     """Returns such as "+ 20% cake"; nothing where nothing was mixed in."""
     if batch.mix_weights is None or batch.mix_weights[place] == 1:
         return ""
-    other = class_names[batch.mixed_labels[place]]
-    return f"+ {1 - batch.mix_weights[place]:.0%} {other}"
+    from simsearch.retrieval.plots import style
+
+    share = style.percent(1 - float(batch.mix_weights[place]))
+    return f"+ {share} {class_names[batch.mixed_labels[place]]}"
 
 
 def _sampling(config: Config, num_classes: int) -> str:

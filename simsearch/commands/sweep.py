@@ -6,8 +6,10 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from simsearch import errors, monitors, parallel, progress, runs
+from simsearch import errors, monitors, parallel, progress, runs, wiring_images
 from simsearch.commands import shared, training
+from simsearch.data import sources
+from simsearch.data import splits as splits_lib
 from simsearch.sweeps import database, trials
 from simsearch.sweeps import plan as plan_lib
 from simsearch.sweeps import study as study_lib
@@ -62,7 +64,8 @@ def sweep(plan: plan_lib.Plan, *, workdir: str | os.PathLike = "runs") -> SweepR
     monitor = plan.base.train.monitor
     directory = root / f"sweep_{plan.settings.study}"
     with stop.on_signals() as stop_request:
-        images = training.prepare(plan.base)["train"]
+        splits = training.prepare(plan.base)
+        images = splits_lib.summary(splits)
         if devices := plan.space.get("train.num_devices"):
             parallel.local_devices(max(devices.ends()))
         _make(directory, workdir)
@@ -71,11 +74,12 @@ def sweep(plan: plan_lib.Plan, *, workdir: str | os.PathLike = "runs") -> SweepR
             directory=directory,
             default_file=root / "sweep.db",
             direction=monitors.DIRECTIONS[monitor],
-            num_validations=_num_validations(plan, len(images.labels)),
+            num_validations=_num_validations(plan, len(splits["train"].labels)),
+            images=images,
         )
         with opened as study:
             try:
-                _run_trials(study, plan, root, stop_request)
+                _run_trials(study, plan, root, images, stop_request)
                 rows = study.rows()
                 importances = study.importances(seed=plan.settings.seed)
             except stop.Stopped as stopped:
@@ -105,6 +109,7 @@ def _run_trials(
     study: study_lib.Study,
     plan: plan_lib.Plan,
     workdir: pathlib.Path,
+    images: Mapping[str, Any],
     stop_request: stop.StopRequest,
 ) -> None:
     num_failures = 0
@@ -131,7 +136,7 @@ def _run_trials(
             plan_lib.described(trial.params),
         )
         with trial.alive():
-            error = _run_trial(trial, plan, workdir, stop_request)
+            error = _run_trial(trial, plan, workdir, images, stop_request)
         num_failures = num_failures + 1 if error else 0
         if num_failures == _MAX_FAILURES:
             raise errors.RunError(f"{num_failures} trials in a row failed, the last one: {error}")
@@ -145,7 +150,7 @@ def _find(
         return None
     version = runs.find(workdir, trial.version)
     changes = shared.changes(version.config, plan.configure(trial.params))
-    is_own = all(change.startswith(database.LOCAL) for change in changes)
+    is_own = all(change.startswith(runs.LOCAL_FIELDS) for change in changes)
     return version if is_own else None
 
 
@@ -153,13 +158,14 @@ def _run_trial(
     trial: study_lib.Trial,
     plan: plan_lib.Plan,
     workdir: pathlib.Path,
+    images: Mapping[str, Any],
     stop_request: stop.StopRequest,
 ) -> str:
     """Trains a trial's version to its end, and returns why it failed, empty where it did not."""
     monitor = plan.base.train.monitor
     error, pruned, value = "", False, None
     try:
-        version = _train(trial, plan, workdir, stop_request)
+        version = _train(trial, plan, workdir, images, stop_request)
         best = patience.standing(
             records_lib.validations(version.metrics_file), monitor=monitor
         ).best
@@ -168,7 +174,11 @@ def _run_trial(
             error = f"validation {monitor} was never a number"
     except _Pruned:
         pruned = True
-    except (errors.NotFiniteError, errors.UsageError) as failure:
+    except (errors.NotFiniteError, errors.OutOfMemoryError) as failure:
+        error = str(failure)
+    except errors.UsageError as failure:
+        # Images that are gone are the fault of no trial: this raises then.
+        wiring_images.load_splits(plan.base)
         error = str(failure)
     if not trial.end(value=value, pruned=pruned, error=error):
         progress.log.warning(
@@ -188,12 +198,14 @@ def _train(
     trial: study_lib.Trial,
     plan: plan_lib.Plan,
     workdir: pathlib.Path,
+    images: Mapping[str, Any],
     stop_request: stop.StopRequest,
 ) -> runs.Version:
     """Trains a trial's version, or goes on with it.
 
     Raises:
         _Pruned: Where the trial should not go on.
+        RunError: Where its images are not those of the other trials.
     """
     monitor = plan.base.train.monitor
     validations: list[Mapping[str, Any]] = []
@@ -203,10 +215,23 @@ def _train(
         if trial.report(len(validations), record[monitor]):
             raise _Pruned
 
-    options = {"workdir": workdir, "after_validation": report, "stop_request": stop_request}
+    def check(splits: Mapping[str, sources.Split]) -> None:
+        now = splits_lib.summary(splits)
+        if "data.drop_duplicates" in plan.space:
+            # Trials with copies are measured on the same images as those without.
+            now["train images"] = images["train images"]
+        if changes := splits_lib.changes(images, now):
+            raise errors.RunError(
+                f"the images changed while the sweep ran: {'; '.join(changes)}; bring them back "
+                "and start it again, or begin another study with --config.sweep.study=NAME"
+            )
+
+    options = {"workdir": workdir, "on_splits": check}
+    options |= {"after_validation": report, "stop_request": stop_request}
+    config = plan.configure(trial.params)
     if trial.version is None:
         return training.train(
-            plan.configure(trial.params),
+            config,
             on_version=lambda version: trial.begun(version.number),
             **options,
         )
@@ -214,7 +239,7 @@ def _train(
     version = runs.find(workdir, trial.version)
     for record in training.kept_validations(version):
         report(record)
-    return training.resume(trial.version, **options)
+    return training.resume(trial.version, overrides=runs.local_fields(config), **options)
 
 
 def _finish(

@@ -29,11 +29,7 @@ def remember(version: runs.Version, splits: Mapping[str, sources.Split]) -> None
     if known is None:
         runs.write_arrays(version.trained_images_file, **found)
         return
-    if not knows_classes(version, splits["train"].class_names):
-        raise errors.UsageError(
-            f"version {version.number} began with other classes; bring them back, or train a new "
-            "version"
-        )
+    require_classes(version, splits)
     for name, key in _KEY_OF_SPLIT.items():
         # Versions of an earlier time kept the train images alone.
         before, now = known.get(key, found[key]), found[key]
@@ -68,6 +64,15 @@ def warn(version: runs.Version, split: sources.Split, name: str) -> None:
             num_seen,
             len(split.labels),
             name,
+        )
+
+
+def require_classes(version: runs.Version, splits: Mapping[str, sources.Split]) -> None:
+    """Raises UsageError where a version began with other classes than the images have."""
+    if not knows_classes(version, splits["train"].class_names):
+        raise errors.UsageError(
+            f"version {version.number} began with other classes; bring them back, or train a new "
+            "version"
         )
 
 

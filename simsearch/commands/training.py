@@ -4,8 +4,6 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from simsearch import (
     checkpoints,
     config_files,
@@ -17,15 +15,26 @@ from simsearch import (
     wiring,
     wiring_images,
 )
-from simsearch.commands import calibration, discriminant, measurable, shared, trained_images
+from simsearch.commands import (
+    calibration,
+    discriminant,
+    measurable,
+    shared,
+    trained_images,
+    validation,
+)
 from simsearch.config import Config
 from simsearch.data import confusion as confusion_lib
 from simsearch.data import corrupt as corrupt_lib
 from simsearch.data import sources
-from simsearch.retrieval import classifier, embed
-from simsearch.retrieval.metrics import ranking
 from simsearch.training import loop, run, stop, summary
 from simsearch.training import records as records_lib
+
+# What an out-of-memory error ends with.
+_LESS_MEMORY = (
+    "lower train.batch_size (train.accumulate_steps makes up for it), eval.batch_size or "
+    "data.image_size"
+)
 
 
 def main(
@@ -45,6 +54,7 @@ def train(
     config: Config,
     *,
     workdir: str | os.PathLike = "runs",
+    on_splits: Callable[[Mapping[str, sources.Split]], None] = lambda splits: None,
     on_version: Callable[[runs.Version], None] = lambda version: None,
     after_validation: Callable[[Mapping[str, Any]], None] = lambda record: None,
     stop_request: stop.StopRequest | None = None,
@@ -54,18 +64,21 @@ def train(
     Args:
         config: As `load_config` returns it.
         workdir: Folder of the versions.
+        on_splits: Gets the images before anything is made of them; what it raises ends the run.
         on_version: Gets the version when its folder is there, before the first step.
         after_validation: Gets each validation's record; what it raises ends the run there.
         stop_request: Of a caller that listens to signals itself; None: this function does.
 
     Raises:
         UsageError: Where the configuration does not fit the images, the devices or the weights.
+        OutOfMemoryError: Where the memory does not suffice.
         RunError: Where the run could not be finished.
     """
     config = shared.with_absolute_paths(config)
-    with stop.on_signals(stop_request) as stop_request:
+    with errors.out_of_memory(_LESS_MEMORY), stop.on_signals(stop_request) as stop_request:
         wiring.check_model(config)
         splits = prepare(config)
+        on_splits(splits)
         weights = wiring.read_weights(config)
         if shared.is_trained(config):
             wiring.check_batch_norm(config, weights)
@@ -79,6 +92,7 @@ def train(
         stop_request.end_deferral(outcome=stop_request.outcome)
         progress.log.info("version %d: %s", version.number, version.path)
         shared.log_origin(version)
+        trained_images.remember(version, splits)
         return _fit(version, splits, initial, stop_request, after_validation)
 
 
@@ -88,6 +102,7 @@ def resume(
     workdir: str | os.PathLike = "runs",
     config_name: str | None = None,
     overrides: Mapping[str, Any] | None = None,
+    on_splits: Callable[[Mapping[str, sources.Split]], None] = lambda splits: None,
     after_validation: Callable[[Mapping[str, Any]], None] = lambda record: None,
     stop_request: stop.StopRequest | None = None,
 ) -> runs.Version:
@@ -97,37 +112,52 @@ def resume(
         version: Its number.
         workdir: Folder of the versions.
         config_name: The configuration that the caller has in mind, where it should be checked.
-        overrides: Fields of it, likewise.
+        overrides: Fields of it, likewise. Those that say where the images lie on this machine and
+            how they are read (`runs.LOCAL_FIELDS`) may be others, and are the version's from then
+            on, where the images are the same.
+        on_splits: As of `train`.
         after_validation: Gets each validation's record; what it raises ends the run there.
         stop_request: As of `train`.
 
     Raises:
         UsageError: Where there is no such version, or its own configuration is another one.
+        OutOfMemoryError: Where the memory does not suffice.
         RunError: Where the run could not be finished.
     """
     found = runs.find(workdir, version)
-    if config_name is not None or overrides:
-        _check_same(found, config_name, overrides or {})
+    config = _own_config(found, config_name, overrides or {})
     if origin := found.read_facts().get("average_of"):
-        return _complete_average(found, origin)
-    with stop.on_signals(stop_request) as stop_request:
-        splits = prepare(found.config)
+        return _complete_average(found, config, origin)
+    with errors.out_of_memory(_LESS_MEMORY), stop.on_signals(stop_request) as stop_request:
+        splits = prepare(config)
+        on_splits(splits)
+        trained_images.remember(found, splits)
+        found.move(config)
         return _fit(found, splits, None, stop_request, after_validation)
 
 
-def _check_same(
+def _own_config(
     version: runs.Version, config_name: str | None, overrides: Mapping[str, Any]
-) -> None:
+) -> Config:
+    """Returns what a version goes on with: what it began with, and its images where they lie now.
+
+    Raises:
+        UsageError: Where the caller has another configuration in mind.
+    """
     own = version.config
     if config_name is None:
         expected = config_files.override(own, overrides)
     else:
         expected = config_files.load_config(config_name, overrides)
-    if changes := shared.changes(own, expected):
+    changes = shared.changes(own, expected)
+    if refused := [change for change in changes if not change.startswith(runs.LOCAL_FIELDS)]:
         raise errors.UsageError(
             f"version {version.number} goes on with its own configuration, and these differ: "
-            f"{'; '.join(changes)}; leave them out, or train a new version"
+            f"{'; '.join(refused)}; leave them out, or train a new version"
         )
+    if not changes:
+        return own
+    return config_files.override(own, runs.local_fields(shared.with_absolute_paths(expected)))
 
 
 def prepare(config: Config) -> dict[str, sources.Split]:
@@ -150,16 +180,11 @@ def prepare(config: Config) -> dict[str, sources.Split]:
 
 
 def _check_monitor(config: Config, splits: Mapping[str, sources.Split]) -> None:
-    if config.train.monitor == "classifier_accuracy" and not _knows_validation_classes(splits):
+    if config.train.monitor == "classifier_accuracy" and not validation.has_train_classes(splits):
         raise errors.UsageError(
             "train.monitor=classifier_accuracy needs validation images of the classes that are "
             "trained on, and there are none; choose another, such as map_at_r"
         )
-
-
-def _knows_validation_classes(splits: Mapping[str, sources.Split]) -> bool:
-    """Returns whether class vectors can be right: not where validation is of classes of its own."""
-    return bool(np.isin(splits["validation"].labels, splits["train"].labels).any())
 
 
 def kept_validations(version: runs.Version) -> list[dict[str, Any]]:
@@ -189,7 +214,6 @@ def _fit(
     after_validation: Callable[[Mapping[str, Any]], None],
 ) -> runs.Version:
     config = version.config
-    trained_images.remember(version, splits)
     corrupt = corrupt_lib.CorruptLog()
     confusion = confusion_lib.Confusion()
     try:
@@ -197,7 +221,7 @@ def _fit(
             version,
             splits["train"],
             initial=initial,
-            evaluate=validation(config, splits, corrupt, confusion=confusion),
+            evaluate=validation.create(config, splits, corrupt, confusion=confusion),
             confusion=confusion,
             corrupt=corrupt,
             stop_request=stop_request,
@@ -229,7 +253,7 @@ def complete(
     calibration.store(version, splits, corrupt=corrupt)
 
 
-def _complete_average(version: runs.Version, origin: Sequence[int]) -> runs.Version:
+def _complete_average(version: runs.Version, config: Config, origin: Sequence[int]) -> runs.Version:
     """Adds to a mean of other versions what is missing where its making was stopped."""
     numbers = ", ".join(map(str, origin))
     if _newest_step(version) is None:
@@ -238,9 +262,12 @@ def _complete_average(version: runs.Version, origin: Sequence[int]) -> runs.Vers
             "weights; make another with `python main.py --mode=average "
             f"--versions={','.join(map(str, origin))}`"
         )
-    shared.start_devices(version.config)
+    shared.start_devices(config)
     corrupt = corrupt_lib.CorruptLog()
-    complete(version, wiring_images.load_splits(version.config), corrupt=corrupt)
+    splits = wiring_images.load_splits(config)
+    trained_images.require_classes(version, splits)
+    version.move(config)
+    complete(version, splits, corrupt=corrupt)
     shared.log_corrupt(corrupt)
     progress.log.info(
         "version %d, the mean of versions %s, is whole; there is nothing to train",
@@ -248,42 +275,3 @@ def _complete_average(version: runs.Version, origin: Sequence[int]) -> runs.Vers
         numbers,
     )
     return version
-
-
-def validation(
-    config: Config,
-    splits: dict[str, sources.Split],
-    corrupt: corrupt_lib.CorruptLog,
-    *,
-    confusion: confusion_lib.Confusion,
-) -> Callable[[Any, Any], dict[str, float]]:
-    """Returns the function from variables and class vectors to the figures that the loop wants."""
-    split = splits["validation"]
-    has_train_classes = _knows_validation_classes(splits)
-    embed_function = embed.create_embed_function(config)
-    devices = parallel.local_devices(config.train.num_devices)
-
-    def validate(variables: Any, proxies: Any) -> dict[str, float]:
-        embedded = embed.embed_batches(
-            embed_function,
-            variables,
-            batches=wiring_images.eval_batches(config, split, corrupt=corrupt),
-            devices=devices,
-            num_rows=len(split.labels),
-        )
-        kept = embedded.valid
-        measurable.check_embedded(embedded, split, "validation", corrupt=corrupt)
-        embeddings, labels = embedded.embeddings[kept], split.labels[kept]
-        scores = ranking.leave_one_out(embeddings, labels)
-        if config.sampling.mode == "hard_classes":
-            confusion.counts = ranking.confusion(scores, labels, num_classes=len(split.class_names))
-        means = scores.means()
-        vectors = classifier.chosen(config, proxies) if has_train_classes else None
-        if vectors is not None:
-            right = classifier.is_right(
-                embeddings, labels, vectors=vectors, trained_labels=splits["train"].labels
-            )
-            means["classifier_accuracy"] = float(np.mean(right))
-        return means
-
-    return validate

@@ -8,8 +8,6 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
-import numpy as np
-
 from simsearch.data import corrupt as corrupt_lib
 from simsearch.data import folder, images, splits
 from simsearch.errors import RunError, UsageError
@@ -107,11 +105,8 @@ def _targets(
     """Yields each row with the path of its file, whose extension may still be missing."""
     for key, split in found.items():
         class_folders = _ordered_names(split.class_names)
-        for label, class_folder in enumerate(class_folders):
-            rows = np.flatnonzero(split.labels == label)
-            if not len(rows):
-                continue
-            class_path = os.path.join(output, _FOLDERS[key], class_folder)
+        for label, rows in splits.rows_by_class(split.labels):
+            class_path = os.path.join(output, _FOLDERS[key], class_folders[label])
             os.makedirs(class_path, exist_ok=True)
             names = _ordered_names([split.names[int(row)].split("/")[-1] for row in rows])
             for row, name in zip(rows, names, strict=True):

@@ -179,6 +179,7 @@ def _scan(
     labels: list[int] = []
     paths: list[str] = []
     stamps: list[tuple[int, int]] = []
+    numbers = {class_name: number for number, class_name in enumerate(class_names)}
     for class_name, folder in class_folders.items():
         files = sorted(images_below(folder, left_out=left_out))
         if must_fill and not files:
@@ -186,7 +187,7 @@ def _scan(
                 f"expected images in the class folder {folder}, found none "
                 f"({', '.join(sorted(EXTENSIONS))}): add images or remove the folder"
             )
-        labels.extend([class_names.index(class_name)] * len(files))
+        labels.extend([numbers[class_name]] * len(files))
         paths.extend(path for path, _ in files)
         stamps.extend(stamp for _, stamp in files)
     names = [os.path.relpath(path, root).replace(os.sep, "/") for path in paths]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -146,6 +146,44 @@ def _in_class_order(found: Mapping[str, Split]) -> dict[str, Split]:
     return splits
 
 
+def rows_by_class(labels: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+    """Yields each class that has images, in order, and their rows, int [n], in order.
+
+    Args:
+        labels: Classes of the rows, int [N].
+    """
+    order = np.argsort(labels, kind="stable")
+    found, starts = np.unique(labels[order], return_index=True)
+    # Of no rows at all there is one part, which is empty, and no class.
+    yield from zip(found.tolist(), np.split(order, starts[1:]), strict=False)
+
+
+def summary(splits: Mapping[str, Split]) -> dict[str, list]:
+    """Returns what tells the images of a training from others, wherever they lie.
+
+    Args:
+        splits: By standard name.
+
+    Returns:
+        By what is counted: its number, and a hex digest of what it is.
+    """
+    names = splits["train"].class_names
+    found = {"classes": [len(names), digest(names)]}
+    for name in ("train", "validation"):
+        numbers = np.sort(identities(splits[name]))
+        found[f"{name} images"] = [len(numbers), digest(numbers.tobytes())]
+    return found
+
+
+def changes(before: Mapping[str, Sequence], now: Mapping[str, Sequence]) -> list[str]:
+    """Returns one text for each part of a `summary` that is another one now."""
+    return [
+        f"{name}: {then[0]} then, {now[name][0]} now, and not the same"
+        for name, then in before.items()
+        if list(then) != list(now[name])
+    ]
+
+
 def identities(split: Split) -> np.ndarray:
     """Returns a number for each image, uint64 [N], which stays where other images come and go.
 
@@ -168,8 +206,7 @@ def _hold_out(
     """Returns sorted rows by split: of each class a share for each name, the rest for train."""
     parts = {name: [] for name in (*shares, "train")}
     numbers = _numbers(f"{seed} {name}" for name in split.names) if by_name else None
-    for label in np.unique(split.labels):
-        rows = np.flatnonzero(split.labels == label)
+    for label, rows in rows_by_class(split.labels):
         if numbers is None:
             shuffled = np.random.default_rng([seed, label]).permutation(rows)
         else:

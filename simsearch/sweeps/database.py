@@ -3,21 +3,23 @@
 import contextlib
 import json
 import pathlib
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import optuna
 import sqlalchemy
 
-from simsearch import errors
+from simsearch import errors, runs
+from simsearch.data import splits as splits_lib
 from simsearch.sweeps import plan as plan_lib
-from simsearch.sweeps import search
+from simsearch.sweeps import search, workers
 from simsearch.sweeps import study as study_lib
 
-# Fields that may differ from machine to machine, and change no trial.
-LOCAL = ("data.path", "data.cache_dir", "data.num_threads", "data.prefetch_batches")
 # Seconds to wait while another process writes to the same file.
 _SQLITE_TIMEOUT = 60
+# Tries to open a database, and seconds between them: another machine may make the same tables.
+_TRIES, _PAUSE = 3, 1
 
 
 @contextlib.contextmanager
@@ -28,6 +30,7 @@ def open_study(
     default_file: pathlib.Path,
     direction: int,
     num_validations: int,
+    images: Mapping[str, Any],
 ) -> Iterator[study_lib.Study]:
     """Yields the study of a plan, made where it is not there yet.
 
@@ -37,6 +40,7 @@ def open_study(
         default_file: SQLite file, where the plan names no database.
         direction: 1 where a higher figure is better, -1 where a lower one is.
         num_validations: Of a trial that goes to its end.
+        images: Those of all trials, as `data.splits.summary` has them.
 
     Raises:
         UsageError: Where the database cannot be opened, or holds another study of this name.
@@ -45,37 +49,54 @@ def open_study(
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     url = plan.settings.storage or f"sqlite:///{default_file.absolute()}"
     shown = plan.settings.storage and _without_password(url) or str(default_file)
-    try:
-        storage = optuna.storages.RDBStorage(url, engine_kwargs=_engine_options(url))
-        study = optuna.create_study(
-            storage=storage,
-            study_name=plan.settings.study,
-            direction="maximize" if direction == 1 else "minimize",
-            pruner=search.create_pruner(plan.settings, num_validations=num_validations),
-            load_if_exists=True,
-        )
-    except (sqlalchemy.exc.SQLAlchemyError, RuntimeError, ValueError, ImportError) as error:
-        reason = " ".join(str(error).split())[:300]
-        raise errors.UsageError(
-            f"the sweep's database {shown} could not be opened: {reason}; sweep.storage takes a "
-            "URL such as postgresql://USER@HOST/NAME"
-        ) from error
-    _check_same(study, plan, shown)
+    # Other studies of the folder are in the same file.
+    with workers.locked(default_file.with_name(f".{default_file.name}.lock")):
+        try:
+            storage = _open(url)
+            study = optuna.create_study(
+                storage=storage,
+                study_name=plan.settings.study,
+                direction="maximize" if direction == 1 else "minimize",
+                pruner=search.create_pruner(plan.settings, num_validations=num_validations),
+                load_if_exists=True,
+            )
+        except (sqlalchemy.exc.SQLAlchemyError, RuntimeError, ValueError, ImportError) as error:
+            raise errors.UsageError(
+                f"the sweep's database {shown} could not be opened: {errors.one_line(error)}; "
+                "sweep.storage takes a URL such as postgresql://USER@HOST/NAME"
+            ) from error
+        _check_same(study, plan, images, shown)
     try:
         with contextlib.closing(study_lib.Study(study, plan, directory)) as opened:
             yield opened
     except (sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
-        reason = " ".join(str(error).split())[:300]
-        raise errors.RunError(f"the sweep's database {shown} failed: {reason}") from error
+        raise errors.RunError(
+            f"the sweep's database {shown} failed: {errors.one_line(error)}"
+        ) from error
     finally:
         storage.engine.dispose()
 
 
-def _check_same(study: optuna.Study, plan: plan_lib.Plan, shown: str) -> None:
+def _open(url: str) -> optuna.storages.RDBStorage:
+    """Returns the database, its tables made where they are missing."""
+    for num_left in reversed(range(_TRIES)):
+        try:
+            return optuna.storages.RDBStorage(url, engine_kwargs=_engine_options(url))
+        except sqlalchemy.exc.DBAPIError as error:
+            is_race = isinstance(error, sqlalchemy.exc.IntegrityError)
+            if not num_left or not (is_race or "already exists" in str(error)):
+                raise
+            time.sleep(_PAUSE)
+
+
+def _check_same(
+    study: optuna.Study, plan: plan_lib.Plan, images: Mapping[str, Any], shown: str
+) -> None:
     """Raises UsageError where the study was begun with other values; remembers them otherwise."""
     about = {
         "config": dict(plan_lib.leaves(plan.base)),
         "space": {name: part.to_json() for name, part in plan.space.items()},
+        "images": dict(images),
     }
     stored = study.user_attrs.get("about")
     if stored is None:
@@ -85,13 +106,17 @@ def _check_same(study: optuna.Study, plan: plan_lib.Plan, shown: str) -> None:
     changes = [
         f"{name}: {before['config'][name]!r} -> {value!r}"
         for name, value in now["config"].items()
-        if name not in LOCAL and name in before["config"] and before["config"][name] != value
+        if name not in runs.LOCAL_FIELDS
+        and name in before["config"]
+        and before["config"][name] != value
     ]
     changes += [
         f"sweep.space.{name}: {before['space'].get(name)} -> {now['space'].get(name)}"
         for name in dict.fromkeys([*before["space"], *now["space"]])
         if before["space"].get(name) != now["space"].get(name)
     ]
+    # Studies of an earlier time did not keep them.
+    changes += splits_lib.changes(before.get("images", {}), now["images"])
     if changes:
         raise errors.UsageError(
             f"the study {plan.settings.study!r} in {shown} was begun with other values: "

@@ -70,6 +70,7 @@ def parse(written: Mapping[str, Any], *, kinds: Mapping[str, type], problems: li
         problems.append(f"sweep.space must name at least one field, each with {_FORM}")
     space = {}
     for name, value in written.items():
+        value = config_checks.plain(value)
         found: Choices | Interval | str
         if name not in kinds:
             found = config_checks.unknown_field(name, list(kinds))
@@ -79,6 +80,11 @@ def parse(written: Mapping[str, Any], *, kinds: Mapping[str, type], problems: li
             found = _choices(value)
         elif isinstance(value, tuple):
             found = _interval(value, kinds[name])
+        elif isinstance(value, str) and value.lstrip().startswith(("[", "(")):
+            found = (
+                f"must be {_FORM}, and {value!r} cannot be read as one: texts inside need quotes, "
+                "and the whole others for the shell, such as \"['resnet18', 'resnet34']\""
+            )
         else:
             found = f"must be {_FORM}, not {value!r}"
         if isinstance(found, str):

@@ -34,12 +34,9 @@ class Workers:
         self._file = open(self._path(self.name), "w")
         fcntl.flock(self._file, fcntl.LOCK_EX)
 
-    @contextlib.contextmanager
-    def alone(self) -> Iterator[None]:
+    def alone(self) -> contextlib.AbstractContextManager[None]:
         """Keeps the folder's other processes from choosing a trial at the same time."""
-        with open(self._directory / "choosing.lock", "w") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield
+        return locked(self._directory / "choosing.lock")
 
     def is_alive(self, name: str) -> bool:
         """Returns whether a process of this folder still runs; ask while `alone`."""
@@ -62,6 +59,14 @@ class Workers:
 
     def _path(self, name: str) -> pathlib.Path:
         return self._directory / f"{name}.lock"
+
+
+@contextlib.contextmanager
+def locked(path: pathlib.Path) -> Iterator[None]:
+    """Holds a file's lock, for which it waits; the system lets go of a dead process's."""
+    with open(path, "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 @contextlib.contextmanager

@@ -156,15 +156,15 @@ def log_early_stop(
     """Says where a run ended before its plan, and why."""
     last = validations[-1]
     progress.log.info(
-        "stopped early at epoch %.4g of %.4g: %s",
-        last["epoch"],
-        plan.epoch(plan.num_steps),
+        "stopped early at epoch %s of %s: %s",
+        progress.epoch(last["epoch"]),
+        progress.epoch(plan.epoch(plan.num_steps)),
         patience_lib.explanation(validations, monitor=monitor, patience=patience),
     )
 
 
 def _show(bar: Any, figures: Mapping[str, float], *, epoch: float, last: float) -> None:
-    bar.set_description(f"epoch {epoch:.1f}/{last:.4g}", refresh=False)
+    bar.set_description(f"epoch {epoch:.1f}/{progress.epoch(last)}", refresh=False)
     rate = figures.get("images_per_second")
     bar.set_postfix_str(
         f"loss {figures['loss']:.4f}, active {figures['active_fraction']:.0%}"
@@ -190,8 +190,8 @@ class _EpochLog:
     ) -> None:
         """Logs the line of the last of the validations, and a star where it is the best."""
         best = patience_lib.standing(validations, monitor=self._monitor).best
-        epoch = validations[-1]["epoch"]
-        parts = [f"epoch {epoch:.4g}/{self._plan.epoch(self._plan.num_steps):.4g}"]
+        epoch, last = validations[-1]["epoch"], self._plan.epoch(self._plan.num_steps)
+        parts = [f"epoch {progress.epoch(epoch)}/{progress.epoch(last)}"]
         if train:
             parts.append(f"loss {train['loss']:.4f}")
             parts.append(f"active {train['active_fraction']:.0%}")

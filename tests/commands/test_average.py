@@ -1,4 +1,5 @@
 import dataclasses
+import json
 import os
 import shutil
 
@@ -86,6 +87,32 @@ def test_without_a_head_other_seeds_are_other_first_weights_where_none_were_load
         simsearch.average([0, 1], workdir=tmp_path)
 
 
+def test_other_first_class_vectors_are_other_first_weights(workdir, tmp_path):
+    config = runs.find(workdir, 0).config
+    model = dataclasses.replace(config.model, head="none", weights="weights.npz")
+    loaded = dataclasses.replace(config, model=model)
+    assert loaded.loss.terms.normalised_softmax
+    seeded = dataclasses.replace(loaded, train=dataclasses.replace(config.train, seed=1))
+    for each in (loaded, seeded):
+        runs.create(tmp_path, each, facts={})
+    with pytest.raises(errors.UsageError, match="different random weights"):
+        simsearch.average([0, 1], workdir=tmp_path)
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_statistics_that_one_of_them_trained_are_warned_of(workdir, tmp_path, caplog, order):
+    for number in (0, 1):
+        shutil.copytree(runs.find(workdir, number).path, tmp_path / f"version_{number}")
+    simsearch.average(order, workdir=tmp_path)
+    assert "BatchNorm" not in caplog.text
+    stored = tmp_path / "version_1" / "config.json"
+    values = json.loads(stored.read_text())
+    values["model"]["freeze_batch_norm"] = False
+    stored.write_text(json.dumps(values))
+    simsearch.average(order, workdir=tmp_path)
+    assert "BatchNorm's statistics were trained" in caplog.text
+
+
 @pytest.mark.parametrize("numbers", [[], [0], [0, 0]])
 def test_one_version_is_no_average(numbers, workdir):
     with pytest.raises(errors.UsageError, match="two or more different versions"):
@@ -98,6 +125,19 @@ def test_the_images_may_lie_elsewhere_and_the_devices_be_others(workdir, shapes,
     overrides = {"data.path": os.path.relpath(moved), "train.num_devices": "1"}
     made = simsearch.average([0, 1], workdir=workdir, overrides=overrides)
     assert made.config.data.path == str(moved) and made.config.train.num_devices == 1
+    shutil.rmtree(made.path)
+
+
+def test_images_of_other_classes_are_refused(workdir, shapes, tmp_path):
+    grown = tmp_path / "grown"
+    shutil.copytree(shapes, grown)
+    shutil.copytree(grown / "train/circle", grown / "train/disc")
+    overrides = {"data.path": str(grown)}
+    with pytest.raises(errors.UsageError, match="version 0 began with other classes; bring them"):
+        simsearch.average([0, 1], workdir=workdir, overrides=overrides)
+    made = simsearch.average([0, 1], workdir=workdir)
+    with pytest.raises(errors.UsageError, match="began with other classes"):
+        simsearch.resume(made.number, workdir=workdir, overrides=overrides)
     shutil.rmtree(made.path)
 
 

@@ -4,6 +4,7 @@ from PIL import Image
 
 from simsearch import config_files, errors, wiring_images
 from simsearch.commands import preview
+from simsearch.data import batch as batch_lib
 from simsearch.data import corrupt as corrupt_lib
 from simsearch.retrieval.plots import preview as plot
 
@@ -81,7 +82,7 @@ def test_the_page_is_a_picture_and_tells_what_was_mixed_in(shapes, tmp_path, mon
         plot,
         "draw",
         lambda path, rows, **texts: (
-            captions.extend(tile.caption for row in rows for tile in row.again)
+            captions.extend(tile.mixed for row in rows for tile in row.again)
             or real(path, rows, **texts)
         ),
     )
@@ -94,6 +95,24 @@ def test_the_page_is_a_picture_and_tells_what_was_mixed_in(shapes, tmp_path, mon
         caption.startswith("+ ") and caption.split()[-1] in "circle square triangle"
         for caption in captions
     )
+
+
+def test_a_share_that_rounds_to_nothing_is_still_told():
+    labels = np.array([0, 1], np.int32)
+    batch = batch_lib.Batch(
+        np.zeros((2, 4, 4, 3), np.uint8),
+        labels,
+        np.ones(2, bool),
+        mixed_labels=labels[::-1],
+        mix_weights=np.array([0.997, 0.8], np.float32),
+    )
+    told = [preview._mixed_in(batch, place, ("ice cream", "apple")) for place in (0, 1)]
+    assert told == ["+ <1% apple", "+ 20% ice cream"]
+
+
+def test_a_source_without_a_path_is_named_alone(drawn):
+    preview.preview(config_files.load_config("demo"), output="x.png")
+    assert drawn["subtitle"][0].startswith("digits: ")
 
 
 def test_a_batch_without_a_readable_image_is_told(tmp_path):

@@ -12,7 +12,7 @@ import pytest
 
 import simsearch
 from simsearch import config as config_lib
-from simsearch import config_files, errors, runs
+from simsearch import config_files, errors, runs, wiring_images
 from simsearch.commands import training
 from simsearch.sweeps import study
 from simsearch.training import records as records_lib
@@ -48,15 +48,15 @@ def trained(monkeypatch):
             records.close()
         return version
 
-    def train(config, *, workdir, on_version, after_validation, stop_request):
+    def train(config, *, workdir, on_splits, on_version, after_validation, stop_request):
         version = runs.create(workdir, config)
         on_version(version)
         asked.append(("train", version.number))
         return fit(version, after_validation, start=0)
 
-    def resume(number, *, workdir, after_validation, stop_request):
+    def resume(number, *, workdir, overrides, on_splits, after_validation, stop_request):
         version = runs.find(workdir, number)
-        asked.append(("resume", number))
+        asked.append(("resume", number, overrides["data.path"]))
         return fit(version, after_validation, start=int((version.path / "step").read_text()))
 
     def kept(version):
@@ -200,18 +200,105 @@ def test_devices_that_are_not_there_are_told_before_the_first_trial(trained, tmp
     assert not trained and not (tmp_path / "sweep.db").exists()
 
 
-def test_a_trial_that_diverges_fails_and_the_sweep_goes_on(trained, tmp_path, monkeypatch):
+@pytest.mark.parametrize("failure", [errors.NotFiniteError, errors.OutOfMemoryError])
+def test_a_trial_whose_values_are_at_fault_fails_and_the_sweep_goes_on(
+    trained, tmp_path, monkeypatch, failure
+):
     train = training.train
 
-    def diverging(config, **options):
+    def failing(config, **options):
         if config.optimizer.learning_rate == 1e-2:
-            raise errors.NotFiniteError("the loss of step 3 is nan, not finite")
+            raise failure("step 3 was too much")
         return train(config, **options)
 
-    monkeypatch.setattr(training, "train", diverging)
+    monkeypatch.setattr(training, "train", failing)
     result = simsearch.sweep(plan(), workdir=tmp_path)
     assert [row.state for row in result.rows] == ["finished"] * 2 + ["failed"]
-    assert "step 3 is nan" in result.rows[-1].error
+    assert "step 3 was too much" in result.rows[-1].error
+
+
+@pytest.fixture
+def images(shapes, tmp_path):
+    """Class folders of a test's own, and the fields that name them."""
+    shutil.copytree(shapes, tmp_path / "images")
+    fields = {"data.source": "folder", "data.path": str(tmp_path / "images")}
+    return tmp_path / "images", fields | {"train.batch_size": 12}
+
+
+def test_a_sweep_goes_on_with_images_that_were_moved_and_not_with_others(
+    trained, images, tmp_path, monkeypatch
+):
+    path, fields = images
+
+    def killed(*_, **__):
+        raise Killed
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(study.Trial, "report", killed)
+        simsearch.sweep(plan(**fields), workdir=tmp_path / "runs")
+    moved = path.rename(tmp_path / "moved")
+    fields["data.path"] = str(moved)
+    result = simsearch.sweep(plan(**fields), workdir=tmp_path / "runs")
+    assert [row.state for row in result.rows] == ["finished"] * 3
+    assert trained == [("train", 0), ("resume", 0, str(moved)), ("train", 1), ("train", 2)]
+    shutil.copy(moved / "train/circle/0.png", moved / "train/circle/more.png")
+    with pytest.raises(errors.UsageError, match="other values: train images: 30 then, 31 now"):
+        simsearch.sweep(plan(**fields), workdir=tmp_path / "runs")
+
+
+@pytest.mark.parametrize(
+    ("change", "failure", "words"),
+    [
+        (
+            lambda path: shutil.copy(path / "val/circle/0.png", path / "val/circle/more.png"),
+            errors.RunError,
+            "images changed while the sweep ran: validation images: 12 then, 13 now",
+        ),
+        (lambda path: path.rename(path.with_name("gone")), errors.UsageError, "does not exist"),
+    ],
+)
+def test_images_that_change_while_a_sweep_runs_end_it_and_no_trial_is_lost(
+    trained, images, shapes, tmp_path, monkeypatch, change, failure, words
+):
+    path, fields = images
+    train = training.train
+
+    def looking(config, *, on_splits, **options):
+        on_splits(wiring_images.load_splits(config))
+        version = train(config, on_splits=on_splits, **options)
+        if version.number == 0:
+            change(path)
+        return version
+
+    monkeypatch.setattr(training, "train", looking)
+    with pytest.raises(failure, match=words):
+        simsearch.sweep(plan(**fields), workdir=tmp_path / "runs")
+    assert trained == [("train", 0)]
+    shutil.rmtree(path, ignore_errors=True)
+    shutil.copytree(shapes, path)
+    result = simsearch.sweep(plan(**fields), workdir=tmp_path / "runs")
+    assert [row.state for row in result.rows] == ["finished"] * 3
+
+
+def test_trials_with_and_without_copies_are_of_one_sweep(trained, images, tmp_path, monkeypatch):
+    path, fields = images
+    shutil.copy(path / "test/circle/0.png", path / "train/circle/copy.png")
+    train = training.train
+    counts = []
+
+    def looking(config, *, on_splits, **options):
+        splits = wiring_images.load_splits(config)
+        on_splits(splits)
+        counts.append(len(splits["train"].labels))
+        return train(config, on_splits=on_splits, **options)
+
+    monkeypatch.setattr(training, "train", looking)
+    swept = {
+        "sweep.space.optimizer.learning_rate": None,
+        "sweep.space.data.drop_duplicates": [True, False],
+    }
+    result = simsearch.sweep(plan(**fields, **swept), workdir=tmp_path / "runs")
+    assert [row.state for row in result.rows] == ["finished"] * 2 and sorted(counts) == [30, 31]
 
 
 def test_trials_that_all_fail_end_the_sweep(trained, tmp_path, monkeypatch):

@@ -5,7 +5,7 @@ import shutil
 import pytest
 
 import simsearch
-from simsearch import errors, runs, wiring_images
+from simsearch import config_files, errors, runs, wiring_images
 from simsearch.commands import trained_images
 from tests.commands import tiny
 
@@ -102,10 +102,32 @@ def test_images_that_are_a_link_today_are_the_same(trained, tmp_path):
     images.symlink_to(moved)
     simsearch.resume(version.number, workdir=workdir)
     simsearch.resume(version.number, workdir=workdir, overrides={"data.path": str(images)})
-    with pytest.raises(errors.UsageError, match="data.path: "):
-        simsearch.resume(version.number, workdir=workdir, overrides={"data.path": str(tmp_path)})
+    assert version.config.data.path == str(images)
     images.unlink()
     moved.rename(images)
+
+
+def test_a_run_goes_on_where_the_same_images_lie_elsewhere(trained, tmp_path):
+    version, workdir, images = trained
+    moved = images.rename(tmp_path / "moved")
+    with pytest.raises(errors.UsageError, match="does not exist: check data.path"):
+        simsearch.resume(version.number, workdir=workdir)
+    overrides = {"data.path": str(moved), "data.num_threads": 1}
+    with pytest.raises(errors.UsageError, match="these differ: train.seed: 0 -> 1; leave them"):
+        simsearch.resume(version.number, workdir=workdir, overrides=overrides | {"train.seed": 1})
+    here = config_files.override(version.config, overrides)
+    some = moved / wiring_images.load_splits(here)["train"].names[0]
+    content = some.read_bytes()
+    some.write_bytes(content + b" ")
+    with pytest.raises(errors.UsageError, match="began with other .* images"):
+        simsearch.resume(version.number, workdir=workdir, overrides=overrides)
+    assert version.config.data.path == str(images), "nothing of it was kept"
+    some.write_bytes(content)
+    simsearch.resume(version.number, workdir=workdir, overrides=overrides)
+    assert version.config.data.path == str(moved) and version.config.data.num_threads == 1
+    simsearch.resume(version.number, workdir=workdir)
+    moved.rename(images)
+    simsearch.resume(version.number, workdir=workdir, overrides={"data.path": str(images)})
 
 
 def test_a_version_without_its_last_step_says_so(trained, caplog):

@@ -5,10 +5,11 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from simsearch import config_files, errors, parallel, preprocessing, wiring, wiring_images
-from simsearch.commands import training
+from simsearch import config_files, errors, parallel, preprocessing, runs, wiring, wiring_images
+from simsearch.commands import training, validation
 from simsearch.data import confusion as confusion_lib
 from simsearch.data import corrupt as corrupt_lib
+from simsearch.training import run
 from tests.commands import tiny
 
 
@@ -43,8 +44,21 @@ def small(shapes, tmp_path_factory):
 
 
 def validated(config, splits, variables, corrupt):
-    validate = training.validation(config, splits, corrupt, confusion=confusion_lib.Confusion())
+    validate = validation.create(config, splits, corrupt, confusion=confusion_lib.Confusion())
     return validate(parallel.replicate(variables, parallel.local_devices(1)), {})
+
+
+def test_a_training_that_runs_out_of_memory_says_what_to_lower(small, tmp_path, monkeypatch):
+    def exhausted(*_, **__):
+        raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes.")
+
+    monkeypatch.setattr(wiring, "initial_variables", exhausted)
+    with pytest.raises(errors.OutOfMemoryError, match="allocating 9 bytes; lower train.batch_size"):
+        training.train(small[0], workdir=tmp_path)
+    runs.create(tmp_path, small[0])
+    monkeypatch.setattr(run, "fit_version", exhausted)
+    with pytest.raises(errors.OutOfMemoryError, match="or data.image_size"):
+        training.resume(0, workdir=tmp_path)
 
 
 def test_weights_that_are_no_numbers_any_more_end_the_training_as_divergence(small):

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 
 from simsearch import config_files
@@ -78,3 +79,22 @@ def test_the_corners_of_choices_are_their_grid():
     assert space.size(found) is None
     assert list(space.corners(found)) == [(8, 0.1), (8, 0.2), (11, 0.1), (11, 0.2)]
     assert [tuple(point.values()) for point in space.inside(found)] == [(9, 0.1), (10, 0.1)]
+
+
+def test_numbers_of_numpy_are_numbers():
+    found, problems = parse(
+        optimizer__learning_rate=list(np.logspace(-4, -3, 3)),
+        optimizer__weight_decay=(np.float64(1e-4), np.float64(1e-2), "log"),
+        train__batch_size=[np.int64(8), 16],
+    )
+    assert not problems
+    assert found["train.batch_size"] == space.Choices((8, 16))
+    assert found["optimizer.weight_decay"] == space.Interval(1e-4, 1e-2, True)
+    kinds = {type(value) for value in found["optimizer.learning_rate"].values}
+    assert kinds == {float}
+
+
+def test_a_list_without_quotes_is_told_how_to_quote():
+    _, (problem,) = parse(model__backbone="[resnet18,resnet34]")
+    assert problem.startswith("sweep.space.model.backbone must be") and "need quotes" in problem
+    assert problem.endswith("\"['resnet18', 'resnet34']\"")

@@ -1,9 +1,13 @@
 """Studies in a real database; a process that ended is one whose study was closed."""
 
+import concurrent.futures
 import contextlib
+import threading
 import time
 
+import optuna
 import pytest
+import sqlalchemy
 
 from simsearch import errors
 from simsearch.sweeps import database, plan, trials, workers
@@ -22,11 +26,15 @@ GRID = SMALL | {
 }
 
 
+IMAGES = {"classes": [3, "a"], "train images": [30, "b"], "validation images": [12, "c"]}
+
+
 @contextlib.contextmanager
-def opened(tmp_path, overrides=SMALL, *, folder="one", direction=1):
+def opened(tmp_path, overrides=SMALL, *, folder="one", direction=1, images=IMAGES):
     found = plan.load_sweep("sweep", overrides)
     tmp_path.mkdir(exist_ok=True)
     options = {"direction": direction, "num_validations": 9, "default_file": tmp_path / "sweep.db"}
+    options["images"] = images
     with database.open_study(found, directory=tmp_path / folder, **options) as study:
         yield study
 
@@ -178,6 +186,68 @@ def test_another_sweep_under_the_same_name_is_refused(tmp_path):
         pass
     with opened(tmp_path, SMALL | changed | {"sweep.study": "other"}):
         pass
+
+
+def test_other_images_under_the_same_name_are_refused(tmp_path):
+    with opened(tmp_path):
+        pass
+    grown = IMAGES | {"train images": [40, "d"]}
+    words = "other values: train images: 30 then, 40 now, and not the same; leave them"
+    with pytest.raises(errors.UsageError, match=words), opened(tmp_path, images=grown):
+        pass
+    with opened(tmp_path, SMALL | {"data.cache_dir": "/elsewhere"}):
+        pass
+
+
+def test_a_study_that_knows_no_images_yet_goes_on(tmp_path, monkeypatch):
+    with monkeypatch.context() as earlier:
+        to_be_stored = optuna.Study.set_user_attr
+        earlier.setattr(
+            optuna.Study,
+            "set_user_attr",
+            lambda study, key, about: to_be_stored(
+                study, key, {name: part for name, part in about.items() if name != "images"}
+            ),
+        )
+        with opened(tmp_path):
+            pass
+    with opened(tmp_path) as study:
+        assert finish(study) == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("names", [("one", "one"), ("one", "other")])
+def test_two_that_are_started_at_one_moment_make_the_same_file(tmp_path, names):
+    # Threads serve as processes: each holds the lock by a file of its own.
+    barrier = threading.Barrier(2)
+
+    def start(name):
+        barrier.wait()
+        with opened(tmp_path, SMALL | {"sweep.study": name}, folder=name) as study:
+            number = study.next_trial().number
+            barrier.wait()  # What one that has ended left behind is the other's.
+            return number
+
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        numbers = list(pool.map(start, names))
+    assert sorted(numbers) == ([0, 1] if names == ("one", "one") else [0, 0])
+
+
+def test_a_server_on_which_another_machine_makes_the_tables_is_tried_again(tmp_path, monkeypatch):
+    make, told = optuna.storages.RDBStorage.__init__, ["table studies already exists"]
+
+    def slower(*arguments, **options):
+        if told:
+            raise sqlalchemy.exc.ProgrammingError("CREATE TABLE", {}, Exception(told.pop()))
+        make(*arguments, **options)
+
+    monkeypatch.setattr(database, "_PAUSE", 0)
+    monkeypatch.setattr(optuna.storages.RDBStorage, "__init__", slower)
+    with opened(tmp_path) as study:
+        assert finish(study) == [0, 1, 2, 3]
+    told += ["table studies already exists"] * 3
+    with pytest.raises(errors.UsageError, match="could not be opened.*already exists"):
+        with opened(tmp_path):
+            pass
 
 
 @pytest.mark.parametrize(
