@@ -9,7 +9,7 @@ import numpy as np
 
 from simsearch.retrieval.plots import neighbors, style
 
-_TILE, _CAPTION, _TITLE, _HEADER = 1.3, 0.42, 0.5, 0.55  # inches
+_TILE, _CAPTION, _TITLE, _HEADER = 1.3, 0.42, 0.72, 0.55  # inches
 _GAP, _MARGIN, _BETWEEN = 0.16, 0.2, 0.55
 _COLUMNS = 3
 _LABEL_LENGTH = 16
@@ -62,6 +62,10 @@ def draw(
             return canvas.figure.add_axes(box)
 
         text(_MARGIN, 0.25, title, fontsize=11, fontweight="bold")
+        results = (
+            result for block in blocks for change in block.changes for result in change.results
+        )
+        text(_MARGIN, 0.5, neighbors.key(results), fontsize=8, color=style.FAINT)
         for i, block in enumerate(blocks):
             left = _MARGIN + i * (block_width + _BETWEEN)
             places = [left + column * (_TILE + _GAP) for column in range(_COLUMNS)]

@@ -5,14 +5,14 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from simsearch import monitors
+from simsearch import monitors, progress
 from simsearch.retrieval.plots import style
 
 _TRAIN = ("loss", "active_fraction", "spread", "gradient_norm", "learning_rate")
 _TITLES = {
-    "loss": "training loss",
-    "active_fraction": "active share of the loss",
-    "spread": "spread of the embeddings",
+    "loss": "training loss (lower is better)",
+    "active_fraction": "share of triplets or pairs that teach",
+    "spread": "spread of the embeddings (0: all alike)",
     "gradient_norm": "gradient norm",
     "learning_rate": "learning rate",
 }
@@ -43,7 +43,8 @@ def draw(
         for axes in grid.flat:
             axes.set_xlim(0, 1.03 * last)
             axes.xaxis.get_major_locator().set_params(integer=last >= 4)
-        for axes in grid[-1]:
+        # The legend lies below the first one.
+        for axes in grid.flat[1:]:
             axes.set_xlabel("epoch")
         canvas.figure.tight_layout(pad=1.2)
         return canvas.save(path)
@@ -55,7 +56,8 @@ def _validation(axes: Any, records: Sequence[Mapping[str, Any]], monitor: str) -
         [name for name in records[0] if name not in ("split", "step", "epoch")] if records else []
     )
     for name, color in zip(names, style.class_colors(len(names)), strict=True):
-        _line(axes, records, name, color=color, label=name)
+        width = 2.4 if name == monitor else 0.9
+        _line(axes, records, name, color=color, label=name, width=width)
     known = [record for record in records if record.get(monitor) is not None]
     if not known:
         axes.text(0.5, 0.5, "no validation yet", transform=axes.transAxes, ha="center")
@@ -64,7 +66,7 @@ def _validation(axes: Any, records: Sequence[Mapping[str, Any]], monitor: str) -
     axes.axvline(best["epoch"], color=style.FAINT, linewidth=1, linestyle=":")
     axes.plot(best["epoch"], best[monitor], marker="*", markersize=11, color=style.TEXT, zorder=5)
     axes.set_title(
-        f"best {monitor} {best[monitor]:.3f}, epoch {best['epoch']:.3g}",
+        f"★ used: {monitor} {best[monitor]:.3f}, epoch {progress.epoch(best['epoch'])}",
         loc="right",
         fontsize=8,
         color=style.FAINT,
@@ -82,10 +84,13 @@ def _line(
     *,
     color: Any,
     label: str | None = None,
+    width: float = 1.6,
 ) -> None:
     points = [(r["epoch"], r[name]) for r in records if r.get(name) is not None]
     if not points:
         return
     epochs, values = zip(*points, strict=True)
     marker = "o" if len(points) <= 30 else None
-    axes.plot(epochs, values, color=color, linewidth=1.6, marker=marker, markersize=3, label=label)
+    axes.plot(
+        epochs, values, color=color, linewidth=width, marker=marker, markersize=3, label=label
+    )

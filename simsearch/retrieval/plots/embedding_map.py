@@ -12,6 +12,10 @@ from simsearch.retrieval.plots import style
 _MOST_POINTS = 2000
 _THUMBNAIL = 0.038  # of the map's side
 _MOST_NAMED = 30
+_KEY = (
+    "A framed picture is one of the dots; a dot amid another colour is a likely confusion. "
+    "Places have no unit, and how far groups are from each other says nothing."
+)
 _RANK_SHARE = 0.6
 _LEAST_FOR_TSNE = 5
 _LEAST_SPREAD = 1e-6  # of embeddings that are not all the same
@@ -60,7 +64,13 @@ def draw(
         axes.scatter(*places.T, s=14, c=point_colors, linewidths=0, alpha=0.75)
         for i in _apart(places, rng.permutation(len(rows))):
             _thumbnail(axes, places[i], read_image(int(rows[i])), point_colors[i])
-        _legend(axes, np.unique(labels[rows]), class_names, colors)
+        present, counts = np.unique(labels[rows], return_counts=True)
+        if len(present) <= _MOST_NAMED:
+            _legend(axes, present, class_names, colors)
+        else:
+            for label in present[np.argsort(-counts, kind="stable")][:_MOST_NAMED]:
+                _name(axes, places[labels[rows] == label], class_names[label])
+        axes.text(0, -0.012, _KEY, transform=axes.transAxes, va="top", color=style.FAINT)
         return canvas.save(path)
 
 
@@ -127,9 +137,16 @@ def _legend(
 ) -> None:
     if not len(present):
         return
-    for label in present[:_MOST_NAMED]:
+    for label in present:
         axes.scatter(
             [], [], s=30, color=[colors[label]], label=style.shortened(class_names[label], 20)
         )
-    title = None if len(present) <= _MOST_NAMED else f"{_MOST_NAMED} of {len(present)} classes"
-    axes.legend(loc="upper left", bbox_to_anchor=(1.005, 1.0), frameon=False, title=title)
+    axes.legend(loc="upper left", bbox_to_anchor=(1.005, 1.0), frameon=False)
+
+
+def _name(axes: Any, places: np.ndarray, name: str) -> None:
+    """Writes a class's name amid its dots: so many colours cannot be told apart in a legend."""
+    box = {"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 1.0}
+    x, y = np.median(places, axis=0)
+    words = style.shortened(name, 20)
+    axes.text(x, y, words, ha="center", va="center", fontsize=8, zorder=5, bbox=box)

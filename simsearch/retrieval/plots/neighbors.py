@@ -3,15 +3,17 @@
 import math
 import os
 import pathlib
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from simsearch.retrieval.plots import style
 
-_TILE, _CAPTION, _TITLE = 1.45, 0.42, 0.55  # inches
+_TILE, _CAPTION, _TITLE, _KEY = 1.45, 0.42, 0.55, 0.2  # inches
 _LABEL_LENGTH = 18
+_KEY_LETTERS = 16  # to the inch
 _PAGE_COLUMNS = 10
 _PALE = 0.4
 
@@ -65,7 +67,7 @@ def draw(
     """
     lines = max(1, math.ceil(len(row.results) / num_columns))
     columns = max(1, math.ceil(len(row.results) / lines))
-    with _sheet(lines, columns + 1, title) as sheet:
+    with _sheet(lines, columns + 1, title, key=key(row.results)) as sheet:
         _draw_query(sheet.tile(0, 0), row)
         for i, result in enumerate(row.results):
             draw_result(sheet.tile(i // columns, 1 + i % columns), result)
@@ -83,7 +85,8 @@ def draw_page(path: str | os.PathLike, rows: Sequence[Row], *, title: str = "") 
     most = max((len(row.results) for row in rows), default=0)
     columns = max(1, min(_PAGE_COLUMNS, most))
     pitch = max(1, math.ceil(most / columns))
-    with _sheet(max(1, len(rows)) * pitch, columns + 1, title) as sheet:
+    words = key(result for row in rows for result in row.results)
+    with _sheet(max(1, len(rows)) * pitch, columns + 1, title, key=words) as sheet:
         for line, row in enumerate(rows):
             _draw_query(sheet.tile(line * pitch, 0), row)
             for i, result in enumerate(row.results):
@@ -92,14 +95,30 @@ def draw_page(path: str | os.PathLike, rows: Sequence[Row], *, title: str = "") 
         return sheet.canvas.save(path)
 
 
+def key(results: Iterable[Result]) -> str:
+    """Returns what the frames and numbers of a picture mean; nothing where there is no result.
+
+    Args:
+        results: All that it shows: only what they have is explained.
+    """
+    results = list(results)
+    parts = ["blue: the query"]
+    if any(result.correct is not None for result in results):
+        parts += ["green ✓: of its class", "orange ✗: of another"]
+    has_probability = any(result.probability is not None for result in results)
+    parts.append(f"numbers: cosine{' · probability of the same class' if has_probability else ''}")
+    return "; ".join(parts) if results else ""
+
+
 class _sheet:  # noqa: N801 - a context manager that reads as a function
     """A grid of tiles with room for captions, the query's column a little apart."""
 
-    def __init__(self, lines: int, columns: int, title: str) -> None:
+    def __init__(self, lines: int, columns: int, title: str, *, key: str) -> None:
         self._gap, self._margin = 0.16, 0.2
-        self._title = _TITLE if title else 0.15
-        self._text = title
+        self._head = _TITLE if title else 0.15
         self._width = 2 * self._margin + columns * (_TILE + self._gap) + self._gap
+        self._text, self._key = title, textwrap.wrap(key, int(self._width * _KEY_LETTERS))
+        self._title = self._head + _KEY * len(self._key)
         self._height = self._title + lines * (_TILE + _CAPTION) + 0.1
         self.canvas = style.Canvas(self._width, self._height)
 
@@ -114,6 +133,10 @@ class _sheet:  # noqa: N801 - a context manager that reads as a function
                 fontweight="bold",
                 va="center",
             )
+        for number, line in enumerate(self._key):
+            top = self._head + number * _KEY
+            place = (self._margin / self._width, 1 - top / self._height)
+            self.canvas.figure.text(*place, line, fontsize=8, color=style.FAINT, va="center")
         return self
 
     def __exit__(self, *error: object) -> None:

@@ -13,6 +13,7 @@ from simsearch.retrieval.plots import style
 _TILE, _GAP, _BAND, _CAPTION, _MARGIN = 1.3, 0.1, 0.42, 0.3, 0.25  # inches
 _HEAD, _COLUMN_TITLES = 0.85, 0.3
 _LABEL_LENGTH, _LINE_LENGTH = 23, 185
+_MIXED = 0.14  # inches of a second line
 _BACKGROUNDS = ("#F4F6F8", "#F8F6F2")
 
 
@@ -21,11 +22,13 @@ class Tile(NamedTuple):
 
     Attributes:
         image: uint8 [S, S, 3].
-        caption: Its class, and what was mixed in.
+        caption: Its class.
+        mixed: What was mixed in, a line of its own.
     """
 
     image: np.ndarray
     caption: str
+    mixed: str = ""
 
 
 class Row(NamedTuple):
@@ -59,7 +62,9 @@ def draw(
     """
     num_again = len(rows[0].again)
     lines = [part for line in subtitle for part in textwrap.wrap(line, _LINE_LENGTH)]
-    with _Page(len(rows), num_again, len(lines)) as page:
+    tiles = [tile for row in rows for tile in (row.anchor, row.positive, row.negative, *row.again)]
+    is_mixed = any(tile.mixed for tile in tiles if tile is not None)
+    with _Page(len(rows), num_again, len(lines), is_mixed=is_mixed) as page:
         page.write_head(title, lines)
         for line, row in enumerate(rows):
             tiles = (row.anchor, row.positive, row.negative)
@@ -75,14 +80,17 @@ def draw(
 class _Page:
     """The grid: two bands of columns side by side, the triplets and the anchor's image again."""
 
-    def __init__(self, num_lines: int, num_again: int, num_subtitles: int) -> None:
+    def __init__(
+        self, num_lines: int, num_again: int, num_subtitles: int, *, is_mixed: bool
+    ) -> None:
         pitch = _TILE + _GAP
         self._lefts = [_MARGIN + column * pitch for column in range(3)]
         self._lefts += [_MARGIN + _BAND + column * pitch for column in range(3, 4 + num_again)]
         self._num_lines = num_lines
         self._head = _HEAD + 0.2 * num_subtitles + _COLUMN_TITLES
         self._width = self._lefts[-1] + _TILE + _MARGIN
-        self._height = self._head + num_lines * (_TILE + _CAPTION) + 0.05
+        self._pitch = _TILE + _CAPTION + (_MIXED if is_mixed else 0)
+        self._height = self._head + num_lines * self._pitch + 0.05
         self.canvas = style.Canvas(self._width, self._height)
 
     def __enter__(self) -> "_Page":
@@ -110,11 +118,11 @@ class _Page:
         if tile is None:
             return
         left = self._lefts[column]
-        top = self._head + line * (_TILE + _CAPTION)
+        top = self._head + line * self._pitch
         axes = self._axes(left, top, _TILE, _TILE)
         style.show_tile(axes, tile.image, color=color, width=width)
-        caption = style.shortened(tile.caption, _LABEL_LENGTH)
-        axes.set_xlabel(caption, fontsize=7.5, color=style.TEXT, labelpad=3)
+        words = (style.shortened(text, _LABEL_LENGTH) for text in (tile.caption, tile.mixed))
+        axes.set_xlabel("\n".join(filter(None, words)), fontsize=7.5, color=style.TEXT, labelpad=3)
 
     def _draw_bands(self) -> None:
         bands = ((self._lefts[0], self._lefts[2]), (self._lefts[3], self._lefts[-1]))

@@ -35,12 +35,14 @@ def draw(path: str | os.PathLike, calibrated: figures_lib.Calibrated) -> pathlib
         width = 1 / reliability.NUM_BINS
         left = np.arange(reliability.NUM_BINS) * width
         shares.bar(left, found.weight, width=0.9 * width, align="edge", color=style.QUERY)
-        diagram.set(xlim=(0, 1), ylim=(0, 1), ylabel="share of one class")
-        diagram.set_title("each query's 10 nearest: told against true", loc="left")
+        diagram.set(xlim=(0, 1), ylim=(0, 1), ylabel="share that is of the query's class")
+        diagram.set_title("the 10 nearest: predicted and true", loc="left")
         text = {"color": style.FAINT, "fontsize": 8}
         diagram.set_title(f"calibration error {found.error:.3f}", loc="right", **text)
         diagram.tick_params(labelbottom=False)
-        shares.set(xlabel="told probability", ylabel="share of all", ylim=(0, 1))
+        shares.set(
+            xlabel="predicted probability of the same class", ylabel="share of pairs", ylim=(0, 1)
+        )
         _curve(curve, calibrated)
         return canvas.save(path)
 
@@ -52,16 +54,20 @@ def _curve(axes: Any, calibrated: figures_lib.Calibrated) -> None:
     axes.plot(cosines, calibration.probability(cosines), color=style.RIGHT, linewidth=1.8)
     axes.axvline(threshold, color=style.TEXT, linewidth=1, linestyle="--")
     probability = float(calibration.probability(np.float64(threshold)))
-    is_right = threshold > 0
-    axes.annotate(
-        f"cosine {threshold:.3f}, probability {probability:.2f}:\n"
-        f"{100 * calibrated.false_match_rate:g} % of other classes' validation pairs pass",
-        (threshold, 0.97),
-        xytext=(-6 if is_right else 6, 0),
-        textcoords="offset points",
-        ha="right" if is_right else "left",
+    rate = f"{100 * calibrated.false_match_rate:g} %"
+    is_rough = calibration.is_rough(calibrated.false_match_rate)
+    # Where the curve is low.
+    axes.text(
+        0.03,
+        0.78,
+        f'"similar" (dashed) begins at cosine {threshold:.3f},\n'
+        f"probability {probability:.2f}: at most {rate} of the\n"
+        "validation pairs of different classes pass"
+        + (f"\ntoo few pairs to tell {rate}: do not trust it" if is_rough else ""),
+        transform=axes.transAxes,
         va="top",
-        fontsize=8,
+        fontsize=8.5,
+        color=style.WRONG if is_rough else style.TEXT,
     )
-    axes.set(xlim=(-1, 1), ylim=(0, 1), xlabel="cosine", ylabel="probability of one class")
+    axes.set(xlim=(-1, 1), ylim=(0, 1.02), xlabel="cosine", ylabel="probability of the same class")
     axes.set_title(f"{calibration.method} calibration", loc="left")

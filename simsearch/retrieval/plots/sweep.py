@@ -54,7 +54,8 @@ def draw_all(
         if not is_known:
             continue
         if name == "importance":
-            paths.append(draw_importance(path, importances, monitor=monitor))
+            finished = sum(row.state == "finished" for row in rows)
+            paths.append(draw_importance(path, importances, monitor=monitor, num_trials=finished))
         else:
             paths.append(draw_parallel(path, known, space=space, monitor=monitor))
     return paths
@@ -111,7 +112,7 @@ def draw_parallel(
 
 
 def draw_importance(
-    path: pathlib.Path, importances: Mapping[str, float], *, monitor: str
+    path: pathlib.Path, importances: Mapping[str, float], *, monitor: str, num_trials: int
 ) -> pathlib.Path:
     """Draws a bar for each field's share in the figures' variance, and returns the PNG's path.
 
@@ -119,6 +120,7 @@ def draw_importance(
         path: Where to.
         importances: Shares by field name, the largest first.
         monitor: Name of the figure.
+        num_trials: How many figures they were found from.
     """
     names = [style.shortened(name, 40) for name in importances]
     shares = list(importances.values())
@@ -133,7 +135,11 @@ def draw_importance(
         axes.grid(axis="y", visible=False)
         axes.set_axisbelow(True)
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
-        axes.set_title(f"share of each field in the variance of {monitor}", loc="left")
+        axes.set_title(
+            f"how much each field explains of the differences in {monitor} "
+            f"(fANOVA, {num_trials} trials)",
+            loc="left",
+        )
         return canvas.save(path)
 
 
@@ -149,15 +155,16 @@ def _parameter_axis(name: str, part: space_lib.Choices | space_lib.Interval) -> 
             for value, place in zip(part.values, places.values(), strict=True)
         ]
         return _Axis(name, places, ticks)
-    ticks = []
-    for i in range(_NUM_TICKS):
-        share = i / (_NUM_TICKS - 1)
-        value = (
-            part.low * (part.high / part.low) ** share
-            if part.is_log
-            else part.low + share * (part.high - part.low)
-        )
-        ticks.append((share, f"{value:.2g}" if isinstance(part.low, float) else f"{value:.0f}"))
+    values = [
+        part.low * (part.high / part.low) ** share
+        if part.is_log
+        else part.low + share * (part.high - part.low)
+        for share in (i / (_NUM_TICKS - 1) for i in range(_NUM_TICKS))
+    ]
+    if isinstance(part.low, int):
+        ticks = [(_share_of(part, value), str(value)) for value in sorted(set(map(round, values)))]
+    else:
+        ticks = [(_share_of(part, value), f"{value:.2g}") for value in values]
     return _Axis(name, {}, ticks)
 
 
@@ -166,6 +173,11 @@ def _place(part: space_lib.Choices | space_lib.Interval, value: Any, axis: _Axis
         return math.nan
     if isinstance(part, space_lib.Choices):
         return axis.places[repr(value)]
+    return _share_of(part, value)
+
+
+def _share_of(part: space_lib.Interval, value: float) -> float:
+    """Returns where a value is in an interval, from 0 to 1."""
     if part.is_log:
         return math.log(value / part.low) / math.log(part.high / part.low)
     return (value - part.low) / (part.high - part.low)

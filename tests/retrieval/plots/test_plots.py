@@ -20,7 +20,9 @@ from simsearch.retrieval.plots import (
     neighbors,
     reliability,
     style,
+    sweep,
 )
+from simsearch.sweeps import space
 
 _AWKWARD = ("$5 \\frac$", "寿司", "a name far longer than the room there is for it", "two\nlines")
 _FRAMES = {True: style.RIGHT, False: style.WRONG, None: style.NEUTRAL}
@@ -289,3 +291,37 @@ def test_a_chinese_letter_takes_the_room_of_two(monkeypatch):
     assert style.shortened("寿司寿", 6) == "寿司寿"
     assert style.shortened("寿司寿司", 6) == "寿…司"
     assert style.shortened("abcabca", 6) == "ab…bca"
+
+
+def test_the_key_says_what_frames_and_numbers_mean():
+    [unknown], [right] = _row(None).results, _row(True).results
+    key = neighbors.key([unknown])
+    assert "query" in key and "✓" not in key and "probability of the same class" in key
+    assert "green ✓" in neighbors.key([unknown, right])
+    assert "probability" not in neighbors.key([unknown._replace(probability=None)])
+    assert neighbors.key([]) == ""
+
+
+def test_ticks_of_integers_stand_where_they_say():
+    for part, expected in (
+        (space.Interval(64, 70, False), ["64", "66", "67", "68", "70"]),
+        (space.Interval(1, 3, False), ["1", "2", "3"]),
+        (space.Interval(1, 256, True), ["1", "4", "16", "64", "256"]),
+    ):
+        axis = sweep._parameter_axis("field", part)
+        assert [text for _, text in axis.ticks] == expected
+        for place, text in axis.ticks:
+            assert place == pytest.approx(sweep._place(part, int(text), axis))
+
+
+def test_more_classes_than_colours_are_named_on_the_map(monkeypatch, tmp_path):
+    named = []
+    real = embedding_map._name
+    monkeypatch.setattr(
+        embedding_map, "_name", lambda *given: (named.append(given[2]), real(*given))
+    )
+    names = [f"class {i}" for i in range(40)]
+    _map(tmp_path / "many.png", _random(80, 8), class_names=names)
+    assert len(named) == 30
+    _map(tmp_path / "few.png", _random(80, 8), class_names=names[:30])
+    assert len(named) == 30
