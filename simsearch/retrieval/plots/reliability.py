@@ -56,15 +56,17 @@ def _curve(axes: Any, calibrated: figures_lib.Calibrated) -> None:
     probability = float(calibration.probability(np.float64(threshold)))
     rate = f"{100 * calibrated.false_match_rate:g} %"
     is_rough = calibration.is_rough(calibrated.false_match_rate)
-    # Where the curve is low.
+    # Before the curve's rise it is low, and behind it high.
+    (x, y), side = ((0.03, 0.78), "left") if threshold > 0 else ((0.97, 0.5), "right")
     axes.text(
-        0.03,
-        0.78,
+        x,
+        y,
         f'"similar" (dashed) begins at cosine {threshold:.3f},\n'
         f"probability {probability:.2f}: at most {rate} of the\n"
         "validation pairs of different classes pass"
         + (f"\ntoo few pairs to tell {rate}: do not trust it" if is_rough else ""),
         transform=axes.transAxes,
+        ha=side,
         va="top",
         fontsize=8.5,
         color=style.WRONG if is_rough else style.TEXT,

@@ -104,19 +104,34 @@ def test_the_map_says_how_to_read_it(texts, tmp_path):
     assert any("likely confusion" in text and "no unit" in text for text in texts)
 
 
-@pytest.mark.parametrize(("num_pairs", "is_rough"), [(20, True), (20_000, False)])
-def test_a_threshold_of_too_few_pairs_is_not_to_be_trusted(num_pairs, is_rough, texts, tmp_path):
+def _calibrated(num_pairs, *, mean=0.6):
     rng = np.random.default_rng(0)
     same, different = (
-        bins.count(bins.of(rng.normal(mean, 0.2, num_pairs).astype(np.float32)))
-        for mean in (0.6, 0.1)
+        bins.count(bins.of(np.clip(rng.normal(of, 0.2, num_pairs), -1, 1).astype(np.float32)))
+        for of in (mean, mean - 0.5)
     )
     of_groups = np.zeros((1, 1), np.float32)
     fit = calibration.fit(
         pairs.Pairs(same, different, of_groups, of_groups, same, different, 25), method="logistic"
     )
     found = reliability_lib.measure(np.array([0.5]), np.array([1]), np.array([1]))
-    reliability.draw(tmp_path / "reliability.png", figures.Calibrated(fit, 0.001, found))
+    return figures.Calibrated(fit, 0.001, found)
+
+
+@pytest.mark.parametrize("mean", [0.8, 0.6, -0.5])
+def test_the_words_on_the_threshold_lie_on_no_curve(mean):
+    with style.Canvas(10.5, 5.0) as canvas:
+        axes = canvas.figure.add_subplot(1, 2, 2)
+        reliability._curve(axes, _calibrated(5000, mean=mean))
+        [words] = axes.texts
+        box, curve = words.get_window_extent(), axes.lines[0]
+        points = axes.transData.transform(curve.get_xydata())
+    assert not any(box.contains(*point) for point in points)
+
+
+@pytest.mark.parametrize(("num_pairs", "is_rough"), [(20, True), (20_000, False)])
+def test_a_threshold_of_too_few_pairs_is_not_to_be_trusted(num_pairs, is_rough, texts, tmp_path):
+    reliability.draw(tmp_path / "reliability.png", _calibrated(num_pairs))
     [(words, color)] = [item for item in texts.items() if item[0].startswith('"similar"')]
     assert "at most 0.1 %" in words
     assert ("do not trust" in words) == is_rough == (color == style.WRONG)
