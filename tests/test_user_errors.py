@@ -164,6 +164,8 @@ def test_ctrl_c_is_one_word(run, monkeypatch):
 def test_ctrl_c_while_the_libraries_load_ends_at_once():
     code = (
         "import os, runpy, signal, sys\n"
+        # A job in the background has it ignored, and hands that down.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "class Finder:\n"
         "    def find_spec(name, path=None, target=None):\n"
         "        if name == 'simsearch.commands.evaluation':\n"
