@@ -65,11 +65,16 @@ def check(url, notes, vectors):
         elif rest:
             said[rest[0]] = word
     engine = stores.reopen(url)
-    rows = [
-        (record, vector)
-        for part in engine.scan(vectors=True)
-        for record, vector in zip(part.records, part.vectors, strict=True)
-    ]
+    for _ in range(20):
+        # What was under way to a server when its client died may come a moment later.
+        count = engine.count()
+        rows = [
+            (record, vector)
+            for part in engine.scan(vectors=True)
+            for record, vector in zip(part.records, part.vectors, strict=True)
+        ]
+        if engine.count() == count:
+            break
     ids = {record.id for record, _ in rows}
     assert len(ids) == len(rows) == engine.count()
     for record, vector in rows:
