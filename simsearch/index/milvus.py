@@ -22,6 +22,8 @@ _STALE_SECONDS = 10.0
 # How long other processes' changes may go unseen by the exact view.
 _VERSION_SECONDS = 1.0
 _INDEX_SECONDS = 3_600.0
+# For an answer that comes when the server has read or written a whole table.
+_TABLE_SECONDS = 600.0
 
 
 class MilvusEngine:
@@ -66,7 +68,7 @@ class MilvusEngine:
         if create and not self._server.call("has_collection", self._table):
             self._server.create_texts(self._about)
             self._server.create_rows(self._table, embedding_size=embedding_size)
-        self._server.call("load_collection", self._table)
+        self._server.call("load_collection", self._table, timeout=_TABLE_SECONDS)
 
     def table_names(self) -> list[str]:
         # Of another index whose name only begins alike some come along.
@@ -154,19 +156,19 @@ class MilvusEngine:
         return 1  # The server keeps it from the first row on, and merges what it is made of.
 
     def build_index(self, kind: str) -> str:
-        self._server.call("flush", self._table)
+        self._server.call("flush", self._table, timeout=_TABLE_SECONDS)
         deadline = time.monotonic() + _INDEX_SECONDS
         while time.monotonic() < deadline:
             state = self._server.call("describe_index", self._table, index_name="vector")
             if state["state"] == "Finished" and not state["pending_index_rows"]:
                 # Searches use a segment's index once it is loaded in place of the raw rows.
-                self._server.call("refresh_load", self._table)
+                self._server.call("refresh_load", self._table, timeout=_TABLE_SECONDS)
                 return str(milvus_server.INDEX["index_type"])
             time.sleep(0.5)
         raise errors.RunError(f"Milvus at {self.url} did not finish its index within an hour")
 
     def optimize(self) -> None:
-        self._server.call("flush", self._table)
+        self._server.call("flush", self._table, timeout=_TABLE_SECONDS)
 
     def close(self) -> None:
         if self._num_writes:

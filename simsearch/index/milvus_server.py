@@ -10,6 +10,9 @@ from simsearch.index import milvus_filter, milvus_rows
 
 INDEX = {"index_type": "HNSW", "metric_type": "COSINE"}
 LONGEST = 65_535  # Bytes of a VARCHAR.
+# pymilvus waits for an answer for ever where it is not told how long.
+_CONNECT_SECONDS = 20.0
+_CALL_SECONDS = 60.0
 
 
 class Server:
@@ -39,33 +42,43 @@ class Server:
             )
         host = parts.netloc.rpartition("@")[2]
         self.url = f"milvus:{parts.scheme}://{host}/{self.prefix}"
-        self._pymilvus = _library()
+        self._pymilvus, self._refusals = _library()
         token = ""
         if parts.username:
             user, password = map(urllib.parse.unquote, (parts.username, parts.password or ""))
             token = f"{user}:{password}"
         try:
             self._client = self._pymilvus.MilvusClient(
-                uri=f"{parts.scheme}://{host}", token=token, timeout=20
+                uri=f"{parts.scheme}://{host}", token=token, timeout=_CONNECT_SECONDS
             )
-        except self._pymilvus.MilvusException as error:
+        except self._refusals as error:
             raise errors.RunError(
                 f"expected a Milvus server at {self.url}, but {_said(error)}; start it, or "
                 "check --index"
             ) from error
 
-    def call(self, method: str, *arguments: Any, **options: Any) -> Any:
+    def call(
+        self, method: str, *arguments: Any, timeout: float | None = None, **options: Any
+    ) -> Any:
         """Calls the client.
 
+        Args:
+            method: Its name.
+            *arguments: Its arguments.
+            timeout: Seconds to wait for the answer; None: a minute.
+            **options: Its options.
+
         Raises:
-            RunError: Where the server refuses, in one line.
+            RunError: Where the server refuses, or does not answer in time, in one line.
         """
+        timeout = timeout or _CALL_SECONDS
         try:
-            return getattr(self._client, method)(*arguments, **options)
-        except self._pymilvus.MilvusException as error:
-            raise errors.RunError(
-                f"Milvus at {self.url} refused {method}: {_said(error)}"
-            ) from error
+            return getattr(self._client, method)(*arguments, timeout=timeout, **options)
+        except self._refusals as error:
+            said = f"refused {method}: {_said(error)}"
+            if _is_late(error):
+                said = f"did not answer {method} within {timeout:g} seconds"
+            raise errors.RunError(f"Milvus at {self.url} {said}") from error
 
     def create_texts(self, collection: str) -> None:
         """Makes a collection of texts by id, where there is none."""
@@ -112,8 +125,10 @@ class Server:
         )
 
 
-def _library() -> Any:
+def _library() -> tuple[Any, tuple[type[Exception], ...]]:
+    """Returns pymilvus and what it raises: some errors of the transport it lets through."""
     try:
+        import grpc
         import pymilvus
     except ImportError as error:
         raise errors.UsageError(
@@ -122,8 +137,14 @@ def _library() -> Any:
         ) from error
     # It prints every refusal with a traceback besides raising it.
     logging.getLogger("pymilvus").setLevel(logging.CRITICAL)
-    return pymilvus
+    return pymilvus, (pymilvus.MilvusException, grpc.RpcError)
+
+
+def _is_late(error: Exception) -> bool:
+    code = getattr(error, "code", None)  # A method of the transport's errors, else a number.
+    return callable(code) and code().name == "DEADLINE_EXCEEDED"
 
 
 def _said(error: Exception) -> str:
-    return errors.one_line(getattr(error, "message", "") or error)
+    details = getattr(error, "details", None)
+    return errors.one_line(getattr(error, "message", "") or (details and details()) or error)

@@ -11,10 +11,8 @@ from simsearch.serve import service
 def library(monkeypatch):
     """Takes the place of pymilvus, and notes how its client is made."""
     made = []
-    found = types.SimpleNamespace(
-        MilvusClient=lambda **options: made.append(options), MilvusException=OSError
-    )
-    monkeypatch.setattr(milvus_server, "_library", lambda: found)
+    found = types.SimpleNamespace(MilvusClient=lambda **options: made.append(options))
+    monkeypatch.setattr(milvus_server, "_library", lambda: (found, (OSError,)))
     return made
 
 
