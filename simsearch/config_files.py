@@ -194,19 +194,20 @@ def _overridden(
         if name in config_augment.OPEN and value in (None, "None"):
             group[field] = None
             continue
-        kind = group.get_type(field)
+        default = config_checks.plain(group[field])
+        kind = group.get_type(field) if default is None else type(default)
         parsed = parse(value, kind)
         if kind is float and type(parsed) is int:
             parsed = float(parsed)
         if kind is tuple and type(parsed) is list:
             parsed = tuple(parsed)
         if type(parsed) is not kind:
-            default = group[field]
             example = "" if default is None else f", such as {default!r}"
             raise errors.UsageError(
                 f"--config.{name}={value} must be {config_checks.WORDS[kind]}{example}"
             )
-        group[field] = parsed
+        with group.ignore_type():  # A file may have computed the field with NumPy.
+            group[field] = parsed
     return values
 
 

@@ -57,6 +57,8 @@ def test_numbers_of_numpy_in_a_file_are_numbers(tmp_path):
     )
     rate = config_files.load_config(str(mine)).optimizer.learning_rate
     assert type(rate) is float and rate == pytest.approx(10**-3.5)
+    changed = config_files.load_config(str(mine), {"optimizer.learning_rate": "0.5"})
+    assert changed.optimizer.learning_rate == 0.5
 
 
 def test_a_group_in_place_of_a_field_is_told_its_fields():
