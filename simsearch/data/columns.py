@@ -77,7 +77,8 @@ def number_labels(
 
     Returns:
         By split, int32 [N] with -1 for an image without a label; and the class names. Integers
-        are padded to the same width, so that the alphabetical order is theirs.
+        are padded to the same width, so that the alphabetical order is theirs, negative ones
+        excepted.
     """
     if class_names is not None:
         numbers = {

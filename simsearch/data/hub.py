@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import urllib.parse
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,9 @@ _PARQUET_REVISION = "refs/convert/parquet"
 _SCRIPT_REFUSED = "scripts are no longer supported"
 _OFFLINE = "OfflineModeIsEnabled"
 _CONFIGURATION_MISSING = "Config name is missing"
+# The same where the client has nothing but its cache, and what it says of a set that is not there.
+_CACHED_CONFIGURATIONS = re.compile(r"configurations in the cache: (.*)")
+_NOT_CACHED = "Couldn't find cache for"
 _NAME = re.compile(r"([\w.-]+/[\w.-]+)(?::([^@]+))?(?:@(.*))?")
 
 
@@ -82,7 +86,7 @@ def _tables(
     where = f"{repository} on {datasets.config.HF_ENDPOINT}"
     try:
         with _offline_if_unreachable():
-            builder = _builder(repository, configuration, revision, cache_dir)
+            builder = _builder(repository, configuration, revision, _folder(cache_dir, revision))
             builder.download_and_prepare()
             return builder, builder.as_dataset()
     except UsageError:
@@ -97,13 +101,7 @@ def _tables(
         ) from error
     # HTTPError is that of the HTTP client in use, which differs between the hub client's versions.
     except (ConnectionError, hub_errors.HTTPError) as error:
-        said = wording.first_line(error)
-        if _OFFLINE in said and not datasets.config.HF_HUB_OFFLINE:
-            said = f"{datasets.config.HF_ENDPOINT} does not answer"  # Offline by this file alone.
-        raise RunError(
-            f"expected to download {where}, but the hub could not be reached ({said}): "
-            "check the network and HF_ENDPOINT, or use data.source=folder"
-        ) from error
+        raise _unreachable(where, error) from error
     except (datasets.exceptions.DatasetsError, OSError) as error:
         raise RunError(
             f"expected to store {where} in {cache_dir or datasets.config.HF_DATASETS_CACHE}, but: "
@@ -111,10 +109,36 @@ def _tables(
             "or set data.cache_dir"
         ) from error
     except (ValueError, RuntimeError) as error:
+        if _NOT_CACHED in str(error):
+            raise _unreachable(where, error) from error
         raise UsageError(
             f"expected one readable set in {where}, got: {wording.first_line(error)}; "
             "choose another set or revision"
         ) from error
+
+
+def _unreachable(where: str, error: Exception) -> RunError:
+    from datasets import config
+
+    said = wording.first_line(error)
+    if _OFFLINE in said and not config.HF_HUB_OFFLINE:
+        said = f"{config.HF_ENDPOINT} does not answer"  # Offline by this file alone.
+    return RunError(
+        f"expected to download {where}, but the hub could not be reached ({said}): "
+        "check the network and HF_ENDPOINT, or use data.source=folder"
+    )
+
+
+def _folder(cache_dir: str, revision: str | None) -> str:
+    """Returns where the client keeps a set of a revision that was asked for.
+
+    A folder for each: without the hub the client takes the latest that it finds, whatever was
+    asked for.
+    """
+    from datasets import config
+
+    folder = os.path.expanduser(cache_dir or str(config.HF_DATASETS_CACHE))
+    return os.path.join(folder, f"@{urllib.parse.quote(revision, safe='')}") if revision else folder
 
 
 @contextlib.contextmanager
@@ -133,22 +157,21 @@ def _offline_if_unreachable() -> Iterator[None]:
 
 
 def _builder(
-    repository: str, configuration: str | None, revision: str | None, cache_dir: str
+    repository: str, configuration: str | None, revision: str | None, folder: str
 ) -> datasets.DatasetBuilder:
     try:
-        return _builder_at(repository, configuration, revision, cache_dir)
+        return _builder_at(repository, configuration, revision, folder)
     except RuntimeError as error:
         if _SCRIPT_REFUSED not in str(error) or revision:
             raise
-    return _builder_at(repository, configuration, _PARQUET_REVISION, cache_dir)
+    return _builder_at(repository, configuration, _PARQUET_REVISION, folder)
 
 
 def _builder_at(
-    repository: str, configuration: str | None, revision: str | None, cache_dir: str
+    repository: str, configuration: str | None, revision: str | None, folder: str
 ) -> datasets.DatasetBuilder:
     import datasets
 
-    folder = os.path.expanduser(cache_dir) or None
     # The prefix keeps a local folder of the same name from being taken instead.
     path = f"hf://datasets/{repository}"
     try:
@@ -156,9 +179,12 @@ def _builder_at(
             path, configuration, revision=revision, cache_dir=folder
         )
     except ValueError as error:
-        if _CONFIGURATION_MISSING not in str(error):
+        if cached := _CACHED_CONFIGURATIONS.search(str(error)):
+            names = cached[1].split(", ")
+        elif _CONFIGURATION_MISSING in str(error):
+            names = datasets.get_dataset_config_names(path, revision=revision)
+        else:
             raise
-        names = datasets.get_dataset_config_names(path, revision=revision)
         raise UsageError(
             f"{repository} has several configurations, {wording.listed(names, most=20)}: name one, "
             f"such as data.source=hf:{repository}:{names[0]}"

@@ -70,6 +70,11 @@ def repositories():
             "org/script",
             {"main": {"script.py": b"raise", "x.zip": b""}, "refs/convert/parquet": converted},
         ),
+        hub_server.Repository(
+            "datasets",
+            "org/revised",
+            {"main": two, "old": {"train.parquet": labelled([0, 1], start=70)}},
+        ),
         dataset("script_only", {"script_only.py": b"raise"}),
         dataset("several", several),
         dataset("texts", {"train.parquet": parquet(plain)}),
@@ -119,6 +124,7 @@ JOBS = {
     "several": "hf:org/several",
     "several, second": "hf:org/several:second",
     "several, revision": "hf:org/several:second@main",
+    "several, first": "hf:org/several:first",
     "several, third": "hf:org/several:third",
     "integers": "hf:org/integers",
     "files": "hf:org/files",
@@ -135,6 +141,9 @@ JOBS = {
     "no_train": "hf:org/no_train",
     "unknown": "hf:org/unknown",
     "revision": "hf:org/plain@no-such-branch",
+    "revised, main": "hf:org/revised@main",
+    "revised": "hf:org/revised",
+    "revised, old": "hf:org/revised@old",
 }
 
 
@@ -163,7 +172,9 @@ def runs(tmp_path_factory):
     home = tmp_path_factory.mktemp("hub")
     with hub_server.serve(repositories()) as hub:
         online = run_client(hub.url, home, JOBS)
-    offline = run_client(hub.url, home, ["plain", "script", "several, second", "unknown"])
+    asked = ["plain", "script", "several", "several, second", "several, third", "unknown"]
+    asked += ["revision", "revised, main", "revised", "revised, old"]
+    offline = run_client(hub.url, home, asked)
     return types.SimpleNamespace(online=online, offline=offline, home=home)
 
 
@@ -257,8 +268,19 @@ def test_a_downloaded_set_loads_without_the_hub(runs):
     assert runs.offline["script"] == runs.online["script"]
 
 
-def test_an_unreachable_hub_is_told_in_one_line(runs):
-    result = runs.offline["unknown"]
+def test_without_the_hub_a_set_is_of_the_revision_that_was_asked_for(runs):
+    assert runs.online["revised"] != runs.online["revised, old"]
+    for name in ("revised", "revised, main", "revised, old"):
+        assert runs.offline[name] == runs.online[name]
+
+
+def test_without_the_hub_a_configuration_is_asked_for_as_with_it(runs):
+    assert runs.offline["several"] == runs.online["several"]
+
+
+@pytest.mark.parametrize("name", ["unknown", "revision", "several, third"])
+def test_an_unreachable_hub_is_told_in_one_line(runs, name):
+    result = runs.offline[name]
     assert result["error"] == "RunError"
     assert "the hub could not be reached" in result["message"] and "\n" not in result["message"]
     assert "OfflineModeIsEnabled" not in result["message"]
