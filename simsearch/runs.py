@@ -140,7 +140,7 @@ def create(
         draft = pathlib.Path(tempfile.mkdtemp(prefix=".new_version_", dir=root))
         draft.chmod(0o755)
         write_text(draft / _CONFIG, config_lib.to_json(config))
-        write_text(draft / _FACTS, json.dumps(facts or {}, indent=2) + "\n")
+        write_json(draft / _FACTS, facts or {})
         while True:
             path = root / f"version_{1 + max(_numbers(root), default=-1)}"
             try:
@@ -186,6 +186,11 @@ def write_text(path: pathlib.Path, text: str) -> None:
     """Writes a file that is either whole or not there, whenever process or power end."""
     with _whole(path) as file:
         file.write(text.encode())
+
+
+def write_json(path: pathlib.Path, content: Mapping[str, Any]) -> None:
+    """Writes a JSON file, whole or not at all, that every reader takes: NaN is a ValueError."""
+    write_text(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
 
 
 def write_arrays(path: pathlib.Path, **arrays: Any) -> None:

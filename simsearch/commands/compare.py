@@ -1,6 +1,5 @@
 """`--mode=compare`: two versions on the same images, and the queries that changed."""
 
-import json
 import os
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -20,6 +19,11 @@ from simsearch.retrieval import versus as versus_lib
 # Queries of each direction in the picture, and the side of a tile in it.
 _MAX_SHOWN = 8
 _DISPLAY_PIXELS = 160
+# Beginnings of the fields that decide which images a split has.
+_WHICH_IMAGES = (
+    *(f"data.{name}" for name in ("source", "path", "image_column", "label_column", "split")),
+    *("data.valid_", "data.test_"),
+)
 
 
 class CompareResult(NamedTuple):
@@ -116,7 +120,7 @@ def compare(
         result, names=names, image_names=splits[0][split].names
     )
     json_path = directory / "compare.json"
-    runs.write_text(json_path, json.dumps(content, indent=2) + "\n")
+    runs.write_json(json_path, content)
     picture_path = _draw(
         directory / "changed.png",
         result,
@@ -139,7 +143,7 @@ def _check_same_images(
     one, two = parts
     if one.fingerprint == two.fingerprint and one.class_names == two.class_names:
         return
-    changes = [line for line in differences(*configs) if line.startswith("data.")]
+    changes = [line for line in differences(*configs) if line.startswith(_WHICH_IMAGES)]
     raise errors.UsageError(
         f"versions {found[0].number} and {found[1].number} have different {split} images, "
         f"{len(one.labels)} and {len(two.labels)} of them, and cannot be compared"

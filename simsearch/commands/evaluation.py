@@ -1,6 +1,5 @@
 """`--mode=eval`: figures and pictures of what a version retrieves."""
 
-import json
 import os
 import pathlib
 from collections.abc import Mapping
@@ -95,7 +94,7 @@ def evaluate(
     directory.mkdir(parents=True, exist_ok=True)
     json_path = directory / "eval.json"
     context = {"version": found.number, "split": split, "weights": embedder.fingerprint}
-    runs.write_text(json_path, json.dumps(figures_lib.to_json(figures, **context), indent=2) + "\n")
+    runs.write_json(json_path, figures_lib.to_json(figures, **context))
     paths = pictures.draw_all(
         directory,
         split=images,

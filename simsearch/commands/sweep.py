@@ -1,13 +1,13 @@
 """`--mode=sweep`: many trainings that differ in some fields, and which of them was best."""
 
-import json
 import os
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from simsearch import errors, monitors, parallel, progress, runs, wiring_images
+from simsearch import errors, monitors, parallel, progress, runs, wiring, wiring_images
 from simsearch.commands import shared, training
+from simsearch.config import Config
 from simsearch.data import sources
 from simsearch.data import splits as splits_lib
 from simsearch.sweeps import database, trials
@@ -66,6 +66,8 @@ def sweep(plan: plan_lib.Plan, *, workdir: str | os.PathLike = "runs") -> SweepR
     with stop.on_signals() as stop_request:
         splits = training.prepare(plan.base)
         images = splits_lib.summary(splits)
+        if not {"model.backbone", "model.weights"} & plan.space.keys():
+            wiring.read_weights(plan.base)  # What cannot be had is told before there is a study.
         if devices := plan.space.get("train.num_devices"):
             parallel.local_devices(max(devices.ends()))
         _make(directory, workdir)
@@ -207,12 +209,15 @@ def _train(
         _Pruned: Where the trial should not go on.
         RunError: Where its images are not those of the other trials.
     """
-    monitor = plan.base.train.monitor
+    config = plan.configure(trial.params)
+    monitor = config.train.monitor
     validations: list[Mapping[str, Any]] = []
 
     def report(record: Mapping[str, Any]) -> None:
         validations.append(record)
-        if trial.report(len(validations), record[monitor]):
+        is_bad = trial.report(len(validations), record[monitor])
+        # One that has come to its end has cost all that it could.
+        if is_bad and not _is_at_its_end(config, validations):
             raise _Pruned
 
     def check(splits: Mapping[str, sources.Split]) -> None:
@@ -228,7 +233,6 @@ def _train(
 
     options = {"workdir": workdir, "on_splits": check}
     options |= {"after_validation": report, "stop_request": stop_request}
-    config = plan.configure(trial.params)
     if trial.version is None:
         return training.train(
             config,
@@ -240,6 +244,19 @@ def _train(
     for record in training.kept_validations(version):
         report(record)
     return training.resume(trial.version, overrides=runs.local_fields(config), **options)
+
+
+def _is_at_its_end(config: Config, validations: Sequence[Mapping[str, Any]]) -> bool:
+    """Returns whether a training with these validations goes no further."""
+    options, last = config.train, validations[-1]
+    is_whole = (
+        last["step"] >= options.num_steps
+        if options.num_steps
+        else last["epoch"] >= options.num_epochs
+    )
+    return is_whole or patience.is_exhausted(
+        validations, monitor=options.monitor, patience=options.patience
+    )
 
 
 def _finish(
@@ -264,7 +281,7 @@ def _finish(
         "trials": [trials.to_json(row) for row in rows],
     }
     json_path = directory / "trials.json"
-    runs.write_text(json_path, json.dumps(content, indent=2) + "\n")
+    runs.write_json(json_path, content)
     paths = sweep_plot.draw_all(
         directory, rows, space=plan.space, importances=importances, monitor=monitor
     )

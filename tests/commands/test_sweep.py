@@ -21,6 +21,7 @@ from tests import cli
 
 OVERRIDES = {
     "data.source": "digits",
+    "model.weights": "none",
     "sweep.sampler": "grid",
     "sweep.num_trials": 0,
     "sweep.pruner": "none",
@@ -316,6 +317,22 @@ def test_bad_trials_are_pruned_by_their_validations(trained, tmp_path):
     states = [row.state for row in result.rows]
     assert states == ["finished", "finished", "pruned"] and result.best.value == 1.0
     assert all(row.num_validations < 3 for row in result.rows if row.state == "pruned")
+
+
+@pytest.mark.parametrize("end", [{"train.num_epochs": 3}, {"train.num_steps": 3}])
+def test_a_trial_at_its_end_is_not_pruned(trained, tmp_path, monkeypatch, end):
+    report = study.Trial.report
+    monkeypatch.setattr(
+        study.Trial, "report", lambda trial, index, value: report(trial, index, value) or index == 3
+    )
+    result = simsearch.sweep(simsearch.load_sweep("sweep", OVERRIDES | end), workdir=tmp_path)
+    assert {row.state for row in result.rows} == {"finished"}
+
+
+def test_weights_that_cannot_be_had_are_told_before_there_is_a_study(trained, tmp_path):
+    with pytest.raises(errors.UsageError, match="nowhere.npz"):
+        simsearch.sweep(plan(model__weights="nowhere.npz"), workdir=tmp_path)
+    assert simsearch.sweep(plan(), workdir=tmp_path).best.value == 1.0
 
 
 SWEPT = (

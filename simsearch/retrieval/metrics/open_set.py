@@ -83,16 +83,19 @@ def measure(
         seed: Of the resamples.
 
     Returns:
-        "open_set_auroc" and "fpr_at_95_tpr", means over the folds; nothing where a fold has no
-        known query.
+        "open_set_auroc" and "fpr_at_95_tpr", means over the folds that have an unknown query;
+        nothing where none has, or one has no known query.
 
     References:
         Hendrycks and Gimpel, A Baseline for Detecting Misclassified and Out-of-Distribution
             Examples in Neural Networks, 2017.
         Scheirer et al., Toward Open Set Recognition, 2013.
     """
-    if not np.all(scores.is_known.any(axis=0)):
+    # Where queries are drawn, none may be of a fold's classes.
+    has_unknown = scores.is_unknown.any(axis=0)
+    if not has_unknown.any() or not scores.is_known.any(axis=0).all():
         return {}
+    scores = Scores(*(each[:, has_unknown] for each in scores))
     found = bins.of(scores.highest)
 
     def counts(kind: np.ndarray) -> np.ndarray:

@@ -82,6 +82,19 @@ def test_queries_are_drawn_where_there_are_too_many_pairs():
     assert found.highest.shape == found.is_known.shape == (10, 3)
 
 
+def test_a_fold_without_unknown_queries_is_left_out():
+    embeddings, labels = make()
+    found = open_set.score(embeddings, labels, **SCORE)
+    is_unknown = found.is_unknown.copy()
+    is_unknown[:, 1] = False
+    others = open_set.Scores(*(each[:, [0, 2]] for each in found))
+    drawn = open_set.measure(found._replace(is_unknown=is_unknown), **OPTIONS)
+    assert drawn == open_set.measure(others, **OPTIONS)
+    assert np.isfinite(drawn["open_set_auroc"].value)
+    none = found._replace(is_unknown=np.zeros_like(is_unknown))
+    assert open_set.measure(none, **OPTIONS) == {}
+
+
 def test_one_class_and_classes_of_one_image_have_no_figures():
     embeddings, labels = make()
     assert open_set.score(embeddings, np.zeros(50, int), **SCORE) is None
