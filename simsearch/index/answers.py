@@ -36,6 +36,5 @@ class Judge(NamedTuple):
 def hit(found: Found, probability: float | None) -> Hit:
     """Returns a record that was found as a result for people."""
     record = found.record
-    return Hit(
-        record.id, found.score, probability, record.label, record.path, dict(record.metadata)
-    )
+    score = max(-1.0, min(1.0, found.score))  # It may be rounded beyond.
+    return Hit(record.id, score, probability, record.label, record.path, dict(record.metadata))

@@ -70,7 +70,7 @@ class Engine(Protocol):
     ) -> Iterator[Batch]:
         """Yields all rows that pass a filter."""
 
-    def revisions(self) -> dict[str, str]:
+    def revisions(self) -> dict[str, int]:
         """Returns the revision of every row by its id: much less to read than a scan."""
 
     def version(self) -> Hashable:

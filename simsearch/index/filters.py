@@ -228,7 +228,7 @@ class _Parser:
 
     def _not(self) -> Filter:
         self._depth += 1
-        if self._depth > _MAX_DEPTH:
+        if self._depth > _MAX_DEPTH + 1:  # The comparison inside is no level.
             raise errors.UsageError(f"--filter: more than {_MAX_DEPTH} levels of not and ( )")
         try:
             if self._take("not"):

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from simsearch import errors
+from simsearch import errors, progress
 from simsearch.index import filters, lance_rows, lance_sql
 from simsearch.index.engine import Batch
 from simsearch.index.record import FIELDS, Found, Row
@@ -152,7 +152,7 @@ class LanceEngine:
             for part in self._select(where, vectors=vectors).to_batches(batch_size=_SCAN_ROWS):
                 yield Batch(lance_rows.to_records(part), self._vectors(part) if vectors else None)
 
-    def revisions(self) -> dict[str, str]:
+    def revisions(self) -> dict[str, int]:
         table = self._table.search().select(["id", "revision"]).to_arrow()
         return dict(zip(table["id"].to_pylist(), table["revision"].to_pylist(), strict=True))
 
@@ -190,7 +190,8 @@ class LanceEngine:
                 self._table.create_index("id", config=index.BTree())
             before = self._table.version
             self._table.optimize(cleanup_older_than=_KEEP_VERSIONS)
-            self._own = (before, self._table.version)
+            if self._own[1] == before:  # Of one change with the write that led to it.
+                self._own = (self._own[0], self._table.version)
         self._writes = 0
 
     def close(self) -> None:
@@ -281,7 +282,11 @@ class LanceEngine:
     def _count_write(self) -> None:
         self._writes += 1
         if self._writes >= _WRITES_BEFORE_COMPACTION:
-            self.optimize()
+            self._writes = 0
+            try:
+                self.optimize()
+            except errors.RunError as error:  # What was written stays written.
+                progress.log.warning("the index could not be compacted: %s", error)
 
 
 @contextlib.contextmanager

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from simsearch.index import filters, lance_sql
+from simsearch.index import typed_fields
 from simsearch.index.record import Record, Row
 
 RECORD = (
@@ -40,13 +40,11 @@ def metadata_fields(rows: Sequence[Row]) -> list[Any]:
     """Returns the fields of a schema that the metadata of rows need."""
     import pyarrow as pa
 
-    types = {"text": pa.string(), "number": pa.float64(), "boolean": pa.bool_()}
+    types = {str: pa.string(), float: pa.float64(), bool: pa.bool_()}
     columns = {
-        lance_sql.column(name, kind): types[kind]
+        name: types[type(value)]
         for row in rows
-        for name, value in row.record.metadata.items()
-        if value is not None
-        for kind in [filters.kind(value)]
+        for name, value in typed_fields.of(row.record.metadata).items()
     }
     return [pa.field(name, kind) for name, kind in columns.items()]
 
@@ -62,12 +60,8 @@ def to_arrow(rows: Sequence[Row], schema: Any) -> Any:
         columns["label"][i] = record.label or None
         columns["metadata"][i] = json.dumps(record.metadata) if record.metadata else None
         columns["thumbnail"][i] = thumbnail
-        for name, value in record.metadata.items():
-            if value is not None:
-                kind = filters.kind(value)
-                columns[lance_sql.column(name, kind)][i] = (
-                    float(value) if kind == "number" else value
-                )
+        for name, value in typed_fields.of(record.metadata).items():
+            columns[name][i] = value
     vectors = np.stack([row.vector for row in rows]).astype(np.float32, copy=False)
     columns["vector"] = pa.FixedSizeListArray.from_arrays(
         pa.array(vectors.reshape(-1)), vectors.shape[1]

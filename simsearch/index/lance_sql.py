@@ -2,16 +2,9 @@
 
 from collections.abc import Collection
 
-from simsearch.index import filter_tree, filters
+from simsearch.index import filter_tree, filters, typed_fields
 
-# A metadata column exists once for each type, so that no image's value changes another's type.
-PREFIXES = {"text": "s_", "number": "n_", "boolean": "b_"}
 _NEVER = "(1 = 0)"
-
-
-def column(name: str, kind: str) -> str:
-    """Returns the table's column of a metadata field's values of one kind."""
-    return PREFIXES[kind] + name
 
 
 def render(tree: filters.Filter, columns: Collection[str], *, fields: Collection[str]) -> str:
@@ -37,7 +30,7 @@ def _render(tree: filters.Filter, columns: Collection[str], fields: Collection[s
         case filters.Not(part):
             return f"(NOT {_render(part, columns, fields)})"
         case filters.Exists(field):
-            names = [field] if field in fields else [column(field, k) for k in PREFIXES]
+            names = [field] if field in fields else typed_fields.names(field)
             there = [f"{_quoted(name)} IS NOT NULL" for name in names if name in columns]
             return f"({' OR '.join(there)})" if there else _NEVER
         case filters.In(field, values):
@@ -82,7 +75,7 @@ def _column(field: str, kind: str, columns: Collection[str], fields: Collection[
     """Returns the column that holds a field's values of one kind; None where there is none."""
     if field in fields:
         return field if kind == ("number" if field == "size" else "text") else None
-    name = column(field, kind)
+    name = typed_fields.name(field, kind)
     return name if name in columns else None
 
 

@@ -17,6 +17,7 @@ from simsearch.index.record import FIELDS, Value
 _PATH_COLUMNS = ("path", "file", "filename", "file_name", "image")
 _LABEL_COLUMN = "label"
 _NAME = re.compile(r"[^\W\d]\w*")
+_LONGEST_NAME = 60
 # Leading zeros are those of a code, such as 007, which a number would lose.
 _WHOLE = re.compile(r"[+-]?(?:0|[1-9]\d*)", re.ASCII)
 _REAL = re.compile(r"[+-]?(?:(?:0|[1-9]\d*)(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
@@ -122,10 +123,10 @@ def check_name(name: str, *, written: str = "", where: str = "") -> None:
         where: What the message begins with.
     """
     is_name = isinstance(name, str) and _NAME.fullmatch(name)
-    if not is_name or name in FIELDS or len(name) > 60:
+    if not is_name or name in FIELDS or len(name) > _LONGEST_NAME:
         raise errors.UsageError(
-            f"{where}a metadata column must be named by letters, digits and _, and not "
-            f"{', '.join(FIELDS)}; {written or name!r} is not"
+            f"{where}a metadata column must be named by at most {_LONGEST_NAME} letters, digits "
+            f"and _, no digit first, and not {', '.join(FIELDS)}; {written or name!r} is not"
         )
     if name.lower() in filter_tokens.WORDS:
         raise errors.UsageError(

@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 
 from simsearch import errors
-from simsearch.index import filters, milvus_filter, milvus_rows, milvus_server
+from simsearch.index import filters, id_ranges, milvus_filter, milvus_rows, milvus_server
 from simsearch.index.engine import Batch
 from simsearch.index.record import Found, Row
 
 _SCAN_THREADS = 8
+# A query may return 16,384 rows.
+_SCAN_ROWS = 2_000
 _READ_ROWS = 500
 # Bounded staleness is at most about this long: until then a search must wait for what was written.
 _STALE_SECONDS = 10.0
@@ -136,7 +138,7 @@ class MilvusEngine:
         for rows in self._parts(where, [*milvus_rows.RECORD, *(["vector"] if vectors else [])]):
             yield self._batch(rows, vectors=vectors)
 
-    def revisions(self) -> dict[str, str]:
+    def revisions(self) -> dict[str, int]:
         parts = self._parts(None, ["id", "revision"])
         return {row["id"]: row["revision"] for rows in parts for row in rows}
 
@@ -182,9 +184,10 @@ class MilvusEngine:
         """Yields fields of all rows that pass a filter, some thousand rows at a time."""
         parts = [
             part if where is None else filters.And((part, where))
-            for part in milvus_rows.ranges_of_ids(self.count(where))
+            for part in id_ranges.split(self.count(where), most_rows=_SCAN_ROWS)
         ]
-        # Each strongly consistent read waits for the server's next tick: better side by side.
+        # The server's own iterator reads at a time of the client's clock and may miss the latest
+        # rows. Each strongly consistent read waits for the server's next tick: better side by side.
         with futures.ThreadPoolExecutor(_SCAN_THREADS) as pool:
             yield from pool.map(lambda part: self._query(part, fields), parts)
 

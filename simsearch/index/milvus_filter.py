@@ -1,18 +1,11 @@
 """Filters in Milvus's expressions: every name and value is written by this file."""
 
-from simsearch.index import filter_tree, filters
+from simsearch.index import filter_tree, filters, typed_fields
 
-# A row's metadata is one JSON field with a key for each name and type: what is missing or of
-# another type would otherwise pass some comparisons.
+# Of a row's metadata, by `typed_fields`.
 JSON_FIELD = "typed"
-PREFIXES = {"text": "s_", "number": "n_", "boolean": "b_"}
 _NEVER = '(id == "")'
 _OPERATORS = {"=": "=="}
-
-
-def key(name: str, kind: str) -> str:
-    """Returns the JSON key of a metadata field's values of one kind."""
-    return PREFIXES[kind] + name
 
 
 def render(tree: filters.Filter) -> str:
@@ -39,7 +32,7 @@ def _render(tree: filters.Filter) -> str:
                 return '(label != "")'
             if field in filters.FIELDS:
                 return f"(not {_NEVER})"
-            there = [f"(exists {_json(key(field, kind))})" for kind in PREFIXES]
+            there = [f"(exists {_json(name)})" for name in typed_fields.names(field)]
             return f"({' or '.join(there)})"
         case filters.In(field, values):
             by_kind: dict[str, list[filters.Constant]] = {}
@@ -61,7 +54,7 @@ def _guarded(field: str, kind: str, comparison: str) -> str:
             return _NEVER
         there = '(label != "") and ' if field == "label" else ""
         return f"({there}({field} {comparison}))"
-    name = _json(key(field, kind))
+    name = _json(typed_fields.name(field, kind))
     return f"((exists {name}) and ({name} {comparison}))"
 
 

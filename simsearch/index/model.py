@@ -104,17 +104,20 @@ def check(stored: About, asked: About, *, url: str, workdir: str | os.PathLike) 
     """Raises UsageError where the vectors of an index are another model's."""
     if stored.is_same_model(asked):
         return
+    number = "N" if asked.version is None else asked.version
+    again = (
+        f"index again with `python main.py --mode=index --images=DIR --version={number}"
+        f"{place(url, workdir)}`"
+    )
     if stored.version is not None and stored.version == asked.version:
         raise errors.UsageError(
             f"the index {url} was made by {named(stored)}, and version {asked.version} in "
-            f"{workdir} is another network (model {asked.fingerprint[:12]}); name the folder of "
-            "the versions that it was made with by --workdir"
+            f"{workdir} is another network (model {asked.fingerprint[:12]}): where it was trained "
+            f"on since, {again}; else name the folder of the versions that the index was made with "
+            "by --workdir"
         )
-    number = "N" if asked.version is None else asked.version
     raise errors.UsageError(
-        f"the index {url} was made by {named(stored)}, and {named(asked)} cannot search it; "
-        f"index again with `python main.py --mode=index --images=DIR --version={number}"
-        f"{place(url, workdir)}`"
+        f"the index {url} was made by {named(stored)}, and {named(asked)} cannot search it; {again}"
     )
 
 

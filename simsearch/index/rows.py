@@ -11,7 +11,7 @@ import numpy as np
 from simsearch import errors, parallel, progress
 from simsearch.config import Config
 from simsearch.index import engine as engine_lib
-from simsearch.index import exact, filters, recall
+from simsearch.index import exact, filters, id_ranges, recall
 from simsearch.index.record import Found, Record, Row
 
 _WRITE_ROWS = 512
@@ -19,6 +19,8 @@ _WRITE_ROWS = 512
 # does an index in so many parts, each of which every search asks.
 _CHANGED_SHARE = 0.2
 _MOST_PARTS = 10
+# A sample of a table that is not in memory is taken from at most about so many.
+_SAMPLED_ROWS = 8_192
 # Fewer than these are compared one by one faster than through any index.
 _FEWEST_TO_INDEX = 1_000
 
@@ -137,6 +139,9 @@ class Rows:
     ) -> list[list[Found]]:
         """Returns the rows most similar to each of vectors, float32 [Q, D], best first."""
         top_k = checked_top_k(top_k)
+        shape = np.shape(vectors)
+        if len(shape) != 2 or shape[1] != self._size:
+            raise errors.UsageError(f"expected vectors [Q, {self._size}], not {list(shape)}")
         with self._lock:
             if self._view is None:
                 return self.engine.search(vectors, top_k=top_k, where=where)
@@ -163,14 +168,15 @@ class Rows:
         return None
 
     def sample(self, limit: int, *, where: filters.Filter | None = None) -> list[Record]:
-        """Returns some records that pass a filter, evenly by path; of a large index its first."""
+        """Returns some records that pass a filter, evenly by path."""
         with self._lock:
             if self._view is not None:
                 self._view.refresh()
                 records = self._view.records(where)
             else:
-                first = next(iter(self.engine.scan(where)), None)
-                records = first.records if first else []
+                part = id_ranges.split(self.engine.count(where), most_rows=_SAMPLED_ROWS)[0]
+                some = part if where is None else filters.And((part, where))
+                records = [record for batch in self.engine.scan(some) for record in batch.records]
         ordered = sorted(records, key=lambda record: record.path)
         count = min(limit, len(ordered))
         return [ordered[i * len(ordered) // count] for i in range(count)]

@@ -43,6 +43,9 @@ def test_a_search_ranks_all_images_by_cosine(index, folder, tmp_path, embedder):
     assert paths(only_a) == [path for path in expected if path.startswith("a/")]
     vectors = index.embed_queries([(tmp_path / "query.png").read_bytes(), tmp_path / "query.png"])
     assert [paths(found) for found in index.search_vectors(vectors, 4)] == [expected[:4]] * 2
+    for other in (vectors[0], vectors[:, 1:]):
+        with pytest.raises(errors.UsageError, match=r"expected vectors \[Q, \d+\], not \[\d"):
+            index.search_vectors(other, 4)
     with pytest.raises(errors.UsageError, match="nowhere.png must be an image file"):
         index.embed_queries(["nowhere.png"])
 

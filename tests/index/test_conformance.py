@@ -188,7 +188,7 @@ def test_a_filter_may_be_as_deep_as_is_allowed(engine, leaf):
     # Of the rules of the language itself, 50 levels of not and parentheses are the most.
     nested = [f"not (size = {i} {('and', 'or')[i % 2]} not (" for i in range(12)]
     texts = [
-        "not " * 48 + leaf,
+        "not " * 49 + leaf,
         "not (label = 'x' or " * 16 + leaf + ")" * 16,
         "".join(nested) + leaf + "))" * 12,
         "".join(f"({leaf} {('and', 'or')[i % 2]} " for i in range(15)) + leaf + ")" * 15,
