@@ -97,7 +97,7 @@ def create(service: Service, *, api_key: str, bound_host: str) -> security.Appli
         redoc_url=None,
         telemetry={"tracing": False, "metrics": False, "logs": False},
         separate_input_output_schemas=False,
-        responses=_problems(422, 503),
+        responses=_problems(421, 422, 503),
     )
     figures = metrics.Metrics(count_images=service.count, count_waiting=service.searcher.__len__)
     service.searcher.on_batch = figures.observe_batch
@@ -145,7 +145,7 @@ def _search_routes(service: Service, *, can_change: bool) -> fastapi.APIRouter:
         "/search",
         tags=["search"],
         summary="Search by images",
-        responses=_problems(400, 404, 408, 413, 415, 422, 503),
+        responses=_problems(400, 403, 404, 408, 413, 415, 422, 503),
         openapi_extra=_body(
             multipart_form=_FORM_SCHEMA,
             application_json=models.SearchRequest.model_json_schema(),
@@ -255,7 +255,7 @@ def _machine_routes(service: Service, figures: metrics.Metrics) -> fastapi.APIRo
         router,
         "/healthz",
         summary="Tell whether it takes requests",
-        responses={503: {"model": models.Health}},
+        responses={503: {"model": models.Health | models.Problem}},
     )
     async def healthz(response: Response) -> models.Health:
         """Tells whether the server takes requests: 503 while it stops."""

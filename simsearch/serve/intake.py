@@ -1,5 +1,6 @@
 """From a request to what it asks, and from bytes to pixels: everything a stranger sends."""
 
+import logging
 import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -12,6 +13,9 @@ from starlette.requests import Request
 
 from simsearch.data import images as images_lib
 from simsearch.serve import models
+
+# It warns of every broken body, which anybody may send: the answer says it to who sent it.
+logging.getLogger("python_multipart").setLevel(logging.ERROR)
 
 READ = "JPEG, PNG, WebP, BMP, TIFF, PNM or a GIF that does not move"
 _ID = re.compile(r"[0-9a-f]{32}")

@@ -39,7 +39,9 @@ class Service:
         self.false_match_rate = opened.embedder.config.eval.false_match_rate
         self._index = opened
         self._changing = asyncio.Lock()
-        self._labels: tuple[float, models.Labels] | None = None
+        # How many changes there were before they were counted, until when they hold, and they.
+        self._labels: tuple[int, float, models.Labels] | None = None
+        self._num_changes = 0
 
     def close(self) -> None:
         """Answers what still waits, and ends the threads."""
@@ -66,7 +68,7 @@ class Service:
                 await self._check_each(addition.uploads, self._index.embedder.preprocess)
                 raise intake.unreadable(error) from error
             finally:
-                self._labels = None
+                self._num_changes += 1
 
     async def _check_each(
         self, uploads: Sequence[intake.Upload], check: Callable[[bytes], object]
@@ -92,7 +94,7 @@ class Service:
         """
         async with self._changing:
             removed = await asyncio.to_thread(self._index.remove, [id_])
-            self._labels = None
+            self._num_changes += 1
         if not removed:
             raise _missing()
         return removed
@@ -135,12 +137,14 @@ class Service:
 
     async def labels(self) -> models.Labels:
         """Returns the labels, counted at most some seconds ago."""
-        if self._labels is None or self._labels[0] < time.monotonic():
+        changes = self._num_changes
+        if self._labels is None or self._labels[:2] < (changes, time.monotonic()):
             counts = collections.Counter(await asyncio.to_thread(self._index.labels))
             ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
             labels = [models.LabelCount(label=name, count=count) for name, count in ordered]
-            self._labels = time.monotonic() + _LABELS_SECONDS, models.Labels(labels=labels)
-        return self._labels[1]
+            until = time.monotonic() + _LABELS_SECONDS
+            self._labels = changes, until, models.Labels(labels=labels)
+        return self._labels[2]
 
     async def info(self, *, can_change: bool) -> models.Info:
         """Returns which model and which index answer; the index by its name, not by its place."""
