@@ -1,4 +1,5 @@
 import contextlib
+import dataclasses
 import errno
 import os
 import pathlib
@@ -9,7 +10,9 @@ import pytest
 import simsearch
 from simsearch import errors
 from simsearch.data import images as images_lib
-from simsearch.index import engines, opening
+from simsearch.index import answers, engines, opening
+from simsearch.index import model as model_lib
+from simsearch.index.record import Found
 from tests.index import model
 from tests.index.conftest import write_image
 
@@ -241,6 +244,19 @@ def test_another_model_is_refused_and_can_take_over(index, folder, url):
     assert len(simsearch.Index.open(url, embedder=other)) == 12
     with pytest.raises(errors.UsageError, match="cannot search it"):
         simsearch.Index.open(url, embedder=model.CornerEmbedder())
+
+
+def test_a_version_that_was_trained_on_since_is_told_to_index_again(index, url):
+    asked = dataclasses.replace(index._about, version=3, fingerprint="e" * 64)
+    stored = dataclasses.replace(index._about, version=3)
+    with pytest.raises(errors.UsageError, match="trained on since, index again with .*--version=3"):
+        model_lib.check(stored, asked, url=url, workdir="runs")
+
+
+def test_a_score_rounded_beyond_is_a_cosine(index):
+    record = next(iter(index._rows.engine.scan())).records[0]
+    scores = [answers.hit(Found(record, score), None).score for score in (1.0000002, 0.5, -1.0001)]
+    assert scores == [1.0, 0.5, -1.0]
 
 
 def test_mistakes_are_told_in_one_line(index, folder, tmp_path):

@@ -244,6 +244,23 @@ def test_a_process_knows_its_own_changes(engine):
     assert engine.own_change(after) == engine.version()
 
 
+def test_a_compaction_is_part_of_the_write_that_led_to_it(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr("simsearch.index.lance._WRITES_BEFORE_COMPACTION", 2)
+    engine = stores.connect(f"lance:{tmp_path / 'store'}")
+    for i in range(5):
+        before = engine.version()
+        engine.upsert([stores.row(f"{i}.png")])
+        assert engine.own_change(before) == engine.version() != before
+
+    def full():
+        raise errors.RunError("the disk is full")
+
+    monkeypatch.setattr(engine, "optimize", full)
+    engine.upsert([stores.row("last.png")])
+    assert engine.count() == 6
+    assert "could not be compacted: the disk is full" in caplog.text
+
+
 def test_the_note_about_the_index_is_kept(url):
     engine = engines.connect(url)
     assert engine.read_about() is None

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 import simsearch
-from simsearch.index import recall
+from simsearch.index import filters, recall
+from simsearch.index import rows as rows_lib
 from tests.index import model, stores
 from tests.index.conftest import write_image
 
@@ -81,6 +82,24 @@ def test_an_index_that_syncs_made_of_many_parts_is_built_anew(
             parts.append(index._rows.engine.index_parts("hnsw"))
             assert ("built" in caplog.text) == (parts[-1] == 1)
     assert parts == [1, 2, 3, 1, 2, 3]
+
+
+def test_a_sample_of_a_table_that_is_not_in_memory_is_from_all_over_it(url, monkeypatch):
+    monkeypatch.setattr("simsearch.index.rows._SAMPLED_ROWS", 40)
+    engine = stores.connect(url)
+    try:
+        engine.upsert([stores.row(f"{i:03}.png", label="ab"[i % 2]) for i in range(400)])
+        config = model.with_fields({"index.exact_limit": 100})
+        opened = rows_lib.Rows(engine, embedding_size=model.SIZE, config=config)
+        assert not opened.is_exact
+        for where in (None, filters.Compare("label", "=", "b")):
+            found = opened.sample(6, where=where)
+            numbers = [int(record.path.removesuffix(".png")) for record in found]
+            assert len(numbers) == 6 and numbers == sorted(numbers)
+            assert numbers[0] < 133 and numbers[-1] > 266
+            assert where is None or {record.label for record in found} == {"b"}
+    finally:
+        engine.close()
 
 
 def test_recall_counts_what_a_search_misses(tmp_path):
