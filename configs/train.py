@@ -91,7 +91,8 @@ def get_config() -> config_dict.ConfigDict:
     model.freeze_batch_norm = False  # whether BatchNorm keeps its running statistics in training
     model.padding = "auto"  # of convolutions: torch | tensorflow | auto (the weights')
     model.dtype = "float32"  # float32 | bfloat16: of the backbone; all else is float32
-    # Whether the head ends with Fisher's discriminant of the train images, fitted after training.
+    # Whether Fisher's discriminant of the train images takes the place of the head's last layer
+    # after training.
     model.discriminant = True
     # Whether an embedding is the mean of the image's and its mirror image's, at twice the work.
     model.mirror = False

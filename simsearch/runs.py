@@ -75,7 +75,7 @@ class Version:
 
     @property
     def discriminant_file(self) -> pathlib.Path:
-        """What the head ends with, as `retrieval.discriminant` stores it."""
+        """The last layer, as `retrieval.discriminant` stores it."""
         return self.path / "discriminant.npz"
 
     @property
@@ -210,13 +210,12 @@ def read_arrays(
         advice: What to do where it is damaged.
 
     Raises:
-        RunError: Where it is damaged, or the disk would not give it.
+        RunError: Where it is damaged, lacks one of them, or the disk would not give it.
     """
     try:
         # Not by its path: numpy leaves a file open that it cannot read.
         with open(path, "rb") as file, np.load(file) as stored:
             found = dict(stored)
-        return {name: found[name] for name in names} | found
     except FileNotFoundError:
         return None
     # What a damaged archive makes of zipfile and numpy has many names, EINVAL among them: a place
@@ -225,6 +224,9 @@ def read_arrays(
         if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
             raise errors.RunError(f"{path} cannot be read: {error.strerror}") from error
         raise errors.RunError(f"{path} is damaged; {advice}") from error
+    if not found.keys() >= set(names):
+        raise errors.RunError(f"{path} is of another release of this program; {advice}")
+    return found
 
 
 @contextlib.contextmanager

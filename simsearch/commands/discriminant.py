@@ -1,5 +1,6 @@
 """A version's discriminant: fitted to the train images when training ends."""
 
+import dataclasses
 from collections.abc import Mapping
 
 import numpy as np
@@ -42,10 +43,12 @@ def store(
         rows = np.sort(rng.choice(len(split.labels), _MAX_IMAGES, replace=False))
         split = splits_lib.pick(split, rows)
     progress.log.info("fitting the discriminant to %d train images", len(split.labels))
-    embedded = embed.Embedder.from_version(version).embed_split(split, corrupt=corrupt)
+    embedder, trained = _feature_embedder(version, step)
+    embedded = embedder.embed_split(split, corrupt=corrupt)
     found = discriminant_lib.fit(
         embedded.embeddings[embedded.valid],
         split.labels[embedded.valid],
+        trained=trained,
         num_classes=len(split.class_names),
         step=step,
     )
@@ -65,6 +68,16 @@ def warn(version: runs.Version) -> None:
             version.number,
             version.flags,
         )
+
+
+def _feature_embedder(version: runs.Version, step: int) -> tuple[embed.Embedder, np.ndarray]:
+    """Returns what embeds images as the last layer sees them, and that layer's kernel."""
+    config = version.config
+    store = checkpoints.open_to_read(version.checkpoint_dir, monitor=config.train.monitor)
+    variables, trained = discriminant_lib.features_of(store.restore_variables(step))
+    store.close()
+    model = dataclasses.replace(config.model, embedding_size=len(trained))
+    return embed.Embedder(dataclasses.replace(config, model=model), variables), trained
 
 
 def _best_step(version: runs.Version) -> int:

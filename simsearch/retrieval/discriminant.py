@@ -1,10 +1,10 @@
-"""Fisher's discriminant: embeddings stretched so that the classes that were trained on lie apart.
+"""Fisher's discriminant: a last layer that is fitted to the train images when training is over.
 
-Training leaves classes that look alike in directions that are alike, and what they share makes any
-two of their images similar. A linear map, fitted in closed form when training has ended, makes the
-classes' directions perpendicular. It is the least squares solution for targets of one per class,
-which spans Fisher's discriminants, and it becomes part of the head, so that it costs nothing to
-search with.
+The layer that was trained from pooled features to embeddings has seen classes that look alike pull
+at the same directions, and what they share makes any two of their images similar. The one that is
+fitted in closed form makes the classes' directions perpendicular: the least squares solution from
+features to targets of one per class, which spans Fisher's discriminants. It takes the place of the
+trained layer, so that it costs nothing to search with.
 
 References:
     Fisher, The Use of Multiple Measurements in Taxonomic Problems, 1936.
@@ -12,67 +12,94 @@ References:
     Ye, Least Squares Linear Discriminant Analysis, 2007.
 """
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from simsearch import runs
 
-# Of the mean variance of a dimension. From 0.001 to 0.1 validation figures are the same.
-_RIDGE = 0.01
+# In images: as if there were so much of one in each direction, of no class.
+_RIDGE = 1.0
+# Of the embeddings' mean squared length, the trained layer's part for each one of the discriminant.
+# Images of one class would lie at one point without it where there are few classes.
+_SHARE = 0.03
+# Images whose products are summed in one go, in float64.
+_BLOCK = 4096
 
 
 class Discriminant(NamedTuple):
-    """The map of a checkpoint.
+    """The last layer of a checkpoint.
 
     Attributes:
-        matrix: Embeddings are multiplied by it and L2-normalised again, float32 [D, D], symmetric.
+        projection: Features are multiplied by it and L2-normalised, float32 [H, D].
         class_vectors: The classes' directions then, L2-normalised float32 [C, D]; zeros for a class
             without images.
-        step: Of the checkpoint whose embeddings it was fitted to.
+        step: Of the checkpoint whose features it was fitted to.
     """
 
-    matrix: np.ndarray
+    projection: np.ndarray
     class_vectors: np.ndarray
     step: int
 
 
-def fit(embeddings: np.ndarray, labels: np.ndarray, *, num_classes: int, step: int) -> Discriminant:
+def fit(
+    features: np.ndarray,
+    labels: np.ndarray,
+    *,
+    trained: np.ndarray,
+    num_classes: int,
+    step: int,
+) -> Discriminant:
     """Returns the discriminant of training images.
 
-    Every class counts alike, however many images it has.
+    Every class counts alike, however many images it has. Of more classes than dimensions, the
+    directions are kept in which they differ most.
 
     Args:
-        embeddings: L2-normalised, float32 [N, D].
+        features: What the last layer sees, L2-normalised, float32 [N, H].
         labels: Classes, int [N].
+        trained: The layer that it takes the place of, [H, D]. A share of it stays, all of it where
+            nothing tells the classes apart.
         num_classes: C.
         step: Of their checkpoint.
     """
-    x = np.asarray(embeddings, np.float64)
-    weights = 1 / np.bincount(labels)[labels]
-    gram = x.T @ (weights[:, None] * x)
-    ridge = _RIDGE * np.trace(gram) / len(gram)
-    means = _class_means(x, labels, num_classes)
-    solution = np.linalg.solve(gram + ridge * np.eye(len(gram)), means.T)
-    # Cosines after it are those after the solution itself; this one turns the embeddings least.
-    left, stretch, _ = np.linalg.svd(solution, full_matrices=False)
-    matrix = (left * (stretch / stretch.max())) @ left.T
-    class_vectors = _unit(_class_means(_unit(x @ matrix), labels, num_classes))
-    return Discriminant(matrix.astype(np.float32), class_vectors.astype(np.float32), step)
+    present, labels_present = np.unique(labels, return_inverse=True)
+    gram, sums = _moments(features, labels_present, len(present))
+    means = sums / np.bincount(labels_present)[:, None]
+    # What all classes have in common tells none of them from another.
+    means -= means.mean(0)
+    directions, stretch = _solution(gram, means, num_images=len(features))
+    kept = slice(-min(trained.shape), None)
+    projection = _beside(directions[:, kept] * stretch[kept], trained, gram)
+    projection = projection.astype(np.float32)
+    class_vectors = np.zeros((num_classes, projection.shape[1]), np.float32)
+    embeddings = _unit(features @ projection)
+    class_vectors[present] = _unit(_sums(embeddings, labels_present, len(present)))
+    return Discriminant(projection, class_vectors, step)
+
+
+def features_of(variables: Any) -> tuple[Any, np.ndarray]:
+    """Returns a network's variables whose embeddings are what its last layer sees, and that layer.
+
+    Args:
+        variables: Of a network with a head.
+
+    Returns:
+        The variables, of a network of H dimensions, and the layer's kernel [H, D].
+    """
+    trained = np.asarray(variables["params"]["head"]["projection"]["kernel"])
+    return _with_projection(variables, np.eye(len(trained), dtype=np.float32)), trained
 
 
 def into_head(variables: Any, discriminant: Discriminant) -> Any:
-    """Returns a network's variables whose embeddings are those after the map.
+    """Returns a network's variables with the discriminant in place of the last layer.
 
     Args:
         variables: Of a network with a head.
         discriminant: Of the same network.
     """
-    params = variables["params"]
-    last = params["head"]["projection"]
-    mapped = {name: np.asarray(array) @ discriminant.matrix for name, array in last.items()}
-    head = {**params["head"], "projection": mapped}
-    return {**variables, "params": {**params, "head": head}}
+    return _with_projection(variables, discriminant.projection)
 
 
 def save(version: runs.Version, discriminant: Discriminant) -> None:
@@ -93,14 +120,53 @@ def load(version: runs.Version, *, step: int) -> Discriminant | None:
     )
     if stored is None or stored["step"] != step:
         return None
-    return Discriminant(stored["matrix"], stored["class_vectors"], step)
+    return Discriminant(stored["projection"], stored["class_vectors"], step)
 
 
-def _class_means(x: np.ndarray, labels: np.ndarray, num_classes: int) -> np.ndarray:
-    """Returns the mean of each class's rows, [C, D]; zeros for a class without any."""
+def _with_projection(variables: Any, projection: np.ndarray) -> Any:
+    """Returns variables whose head ends with a linear map without bias."""
+    params: Mapping[str, Any] = variables["params"]
+    last = {"kernel": projection, "bias": np.zeros(projection.shape[1], np.float32)}
+    return {**variables, "params": {**params, "head": {**params["head"], "projection": last}}}
+
+
+def _moments(x: np.ndarray, labels: np.ndarray, num_classes: int) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the classes' mean products of x [N, H], summed up, [H, H], and sums, [C, H]."""
+    weights = 1 / np.bincount(labels)[labels]
+    gram = np.zeros((x.shape[1], x.shape[1]))
+    for start in range(0, len(x), _BLOCK):
+        block = slice(start, start + _BLOCK)
+        rows = x[block].astype(np.float64)
+        gram += rows.T @ (weights[block, None] * rows)
+    return gram, _sums(x, labels, num_classes)
+
+
+def _solution(
+    gram: np.ndarray, means: np.ndarray, *, num_images: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the left singular vectors [H, H] and values [H], ascending, of the ridge solution."""
+    ridge = _RIDGE * np.trace(gram) / num_images
+    inverse = np.linalg.pinv(gram + ridge * np.eye(len(gram)), hermitian=True)
+    squares, directions = np.linalg.eigh(inverse @ (means.T @ means) @ inverse)
+    return directions, np.sqrt(np.maximum(squares, 0.0))
+
+
+def _beside(solution: np.ndarray, trained: np.ndarray, gram: np.ndarray) -> np.ndarray:
+    """Returns a solution [H, K] with its share of the trained layer, [H, D]."""
+    # Cosines do not depend on how the solution is turned: as near to the trained layer as can be.
+    left, _, right = np.linalg.svd(solution.T @ trained, full_matrices=False)
+    turned = solution @ (left @ right)
+    lengths = [np.sqrt(np.sum(layer * (gram @ layer))) for layer in (turned, trained)]
+    if not lengths[0]:
+        return trained
+    return turned / lengths[0] + np.sqrt(_SHARE) * trained / max(lengths[1], 1e-12)
+
+
+def _sums(x: np.ndarray, labels: np.ndarray, num_classes: int) -> np.ndarray:
+    """Returns the sum of each class's rows, float64 [C, H]."""
     sums = np.zeros((num_classes, x.shape[1]))
     np.add.at(sums, labels, x)
-    return sums / np.maximum(np.bincount(labels, minlength=num_classes), 1)[:, None]
+    return sums
 
 
 def _unit(x: np.ndarray) -> np.ndarray:
