@@ -1,10 +1,10 @@
 """Fisher's discriminant: a last layer that is fitted to the train images when training is over.
 
-The layer that was trained from pooled features to embeddings has seen classes that look alike pull
-at the same directions, and what they share makes any two of their images similar. The one that is
-fitted in closed form makes the classes' directions perpendicular: the least squares solution from
-features to targets of one per class, which spans Fisher's discriminants. It takes the place of the
-trained layer, so that it costs nothing to search with.
+Training leaves classes that look alike in directions that are alike, and what they share makes any
+two of their images similar. A layer that is fitted in closed form sets the classes as far apart as
+can be: the least squares solution from what the last layer sees to targets of one per class, which
+spans Fisher's discriminants. With a share of the trained layer, by which images of one class are
+told apart, it takes that layer's place, so that it costs nothing to search with.
 
 References:
     Fisher, The Use of Multiple Measurements in Taxonomic Problems, 1936.
@@ -65,14 +65,14 @@ def fit(
         step: Of their checkpoint.
     """
     present, labels_present = np.unique(labels, return_inverse=True)
-    gram, sums = _moments(features, labels_present, len(present))
-    means = sums / np.bincount(labels_present)[:, None]
+    counts = np.bincount(labels_present)
+    gram = _gram(features, weights=1 / counts[labels_present])
+    means = _sums(features, labels_present, len(present)) / counts[:, None]
     # What all classes have in common tells none of them from another.
     means -= means.mean(0)
     directions, stretch = _solution(gram, means, num_images=len(features))
     kept = slice(-min(trained.shape), None)
-    projection = _beside(directions[:, kept] * stretch[kept], trained, gram)
-    projection = projection.astype(np.float32)
+    projection = _with_share(directions[:, kept] * stretch[kept], trained, gram).astype(np.float32)
     class_vectors = np.zeros((num_classes, projection.shape[1]), np.float32)
     embeddings = _unit(features @ projection)
     class_vectors[present] = _unit(_sums(embeddings, labels_present, len(present)))
@@ -130,15 +130,14 @@ def _with_projection(variables: Any, projection: np.ndarray) -> Any:
     return {**variables, "params": {**params, "head": {**params["head"], "projection": last}}}
 
 
-def _moments(x: np.ndarray, labels: np.ndarray, num_classes: int) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the classes' mean products of x [N, H], summed up, [H, H], and sums, [C, H]."""
-    weights = 1 / np.bincount(labels)[labels]
+def _gram(x: np.ndarray, *, weights: np.ndarray) -> np.ndarray:
+    """Returns the weighted sum of the products of each row of x [N, H] with itself, [H, H]."""
     gram = np.zeros((x.shape[1], x.shape[1]))
     for start in range(0, len(x), _BLOCK):
         block = slice(start, start + _BLOCK)
         rows = x[block].astype(np.float64)
         gram += rows.T @ (weights[block, None] * rows)
-    return gram, _sums(x, labels, num_classes)
+    return gram
 
 
 def _solution(
@@ -151,7 +150,7 @@ def _solution(
     return directions, np.sqrt(np.maximum(squares, 0.0))
 
 
-def _beside(solution: np.ndarray, trained: np.ndarray, gram: np.ndarray) -> np.ndarray:
+def _with_share(solution: np.ndarray, trained: np.ndarray, gram: np.ndarray) -> np.ndarray:
     """Returns a solution [H, K] with its share of the trained layer, [H, D]."""
     # Cosines do not depend on how the solution is turned: as near to the trained layer as can be.
     left, _, right = np.linalg.svd(solution.T @ trained, full_matrices=False)
