@@ -33,6 +33,9 @@ def get_config() -> config_dict.ConfigDict:
     # Pixels >= 8, side of the square in training; 0: image_size. A random crop shows things larger
     # than the centre crop does, so fewer pixels (160 for 224) are not only faster, they match.
     data.train_image_size = 0
+    # Progressive resizing: the first steps see fewer pixels, which costs quality little.
+    data.early_image_size = 0  # pixels >= 8, side of the square in those steps; 0: as in the others
+    data.early_share = 0.5  # (0, 1) of the steps
     data.resize_mode = "auto"  # squash (to a square) | short_side (aspect ratio kept) | auto
     data.interpolation = "auto"  # bilinear | bicubic | auto
     data.image_mean = ()  # three numbers in [0, 1], of red, green, blue in [0, 1]; (): the weights'

@@ -45,6 +45,8 @@ class Data:
     image_size: Count
     resize_size: Count
     train_image_size: Count
+    early_image_size: Count
+    early_share: Annotated[float, checks.Range(above=0, below=1)]
     resize_mode: Literal["auto", "squash", "short_side"]
     interpolation: Literal["auto", "bilinear", "bicubic"]
     image_mean: Annotated[tuple[float, ...], checks.Range(at_least=0, at_most=1)]
@@ -241,11 +243,13 @@ def _contradictions(config: Config) -> Iterator[str]:
             f"data.resize_size={data.resize_size} must be at least "
             f"data.image_size={data.image_size}, which is cropped from it"
         )
-    if 0 < data.resize_size < data.train_image_size or 0 < data.train_image_size < 8:
-        yield (
-            f"data.train_image_size={data.train_image_size} must be 0, for data.image_size, or "
-            f"from 8 to data.resize_size={data.resize_size or 'that of the weights'}"
-        )
+    for name, zero in (("train", "data.image_size"), ("early", "as in the other steps")):
+        size = getattr(data, f"{name}_image_size")
+        if 0 < data.resize_size < size or 0 < size < _MIN_PIXELS:
+            yield (
+                f"data.{name}_image_size={size} must be 0, for {zero}, or from {_MIN_PIXELS} to "
+                f"data.resize_size={data.resize_size or 'that of the weights'}"
+            )
     if data.valid_fraction + data.test_fraction >= 1:
         yield "data.valid_fraction + data.test_fraction must be under 1, or no image is left"
     if data.valid_class_fraction + data.test_class_fraction >= 1:

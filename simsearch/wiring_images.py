@@ -106,6 +106,18 @@ def image_loader(config: Config, split: sources.Split) -> Callable[[int], np.nda
     )
 
 
+def train_image_sizes(config: Config) -> tuple[int, int]:
+    """Returns the side of the images in the first `data.early_share` of training, and after it.
+
+    References:
+        Touvron et al., Fixing the Train-Test Resolution Discrepancy, 2019.
+        Tan and Le, EfficientNetV2: Smaller Models and Faster Training, 2021: the smaller ones.
+    """
+    data = preprocessing.resolve(config).data
+    size = data.train_image_size or data.image_size
+    return data.early_image_size or size, size
+
+
 def train_batches(
     config: Config,
     split: sources.Split,
@@ -113,6 +125,7 @@ def train_batches(
     rows_of_step: Callable[[int], np.ndarray],
     start_step: int,
     end_step: int,
+    image_size: int,
     load: Callable[[int], np.ndarray],
     corrupt: corrupt_lib.CorruptLog,
 ) -> Iterator[batch_lib.Batch]:
@@ -124,6 +137,7 @@ def train_batches(
         rows_of_step: As `sample_rows` returns it.
         start_step: The first batch.
         end_step: Where the batches end.
+        image_size: Side of the images in pixels, as `train_image_sizes` gives it.
         load: As `image_loader` returns it.
         corrupt: Collects the rows that could not be read.
     """
@@ -136,8 +150,7 @@ def train_batches(
         seed=sampling_seed(config),
         start_step=start_step,
         num_steps=end_step - start_step,
-        # Touvron et al., Fixing the Train-Test Resolution Discrepancy, 2019.
-        image_size=data.train_image_size or data.image_size,
+        image_size=image_size,
         augmentation=_augmentation(config),
         load=load,
         on_corrupt=data.on_corrupt,

@@ -83,6 +83,7 @@ def test_training_and_evaluation_may_look_at_different_sizes(shapes, train_image
         rows_of_step=wiring_images.sample_rows(config, split.labels, confusion=None),
         start_step=0,
         end_step=1,
+        image_size=wiring_images.train_image_sizes(config)[1],
         load=wiring_images.image_loader(config, split),
         corrupt=log,
     )
@@ -92,9 +93,12 @@ def test_training_and_evaluation_may_look_at_different_sizes(shapes, train_image
     assert evaluated.images.shape[1:3] == (24, 24)
 
 
-def test_a_training_size_that_nothing_can_be_cropped_to_is_refused():
-    with pytest.raises(errors.UsageError, match="data.train_image_size=300 must be 0"):
-        config_files.load_config("train", {"data.train_image_size": 300, "data.resize_size": 256})
+@pytest.mark.parametrize("name", ["train", "early"])
+@pytest.mark.parametrize("size", [300, 7])
+def test_a_training_size_that_nothing_can_be_cropped_to_is_refused(name, size):
+    field = f"data.{name}_image_size"
+    with pytest.raises(errors.UsageError, match=f"{field}={size} must be 0"):
+        config_files.load_config("train", {field: size, "data.resize_size": 256})
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,8 @@ _FREE = (
     "train.",
     "model.freeze",
     "data.cache",
+    "data.early_image_size",
+    "data.early_share",
     "data.image_size",
     "data.num_threads",
     "data.on_corrupt",

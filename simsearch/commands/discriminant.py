@@ -1,5 +1,6 @@
 """A version's discriminant: fitted to the train images when training ends."""
 
+import contextlib
 import dataclasses
 from collections.abc import Mapping
 
@@ -34,16 +35,20 @@ def store(
     config = version.config
     if not is_wanted(config):
         return
-    step = _best_step(version)
-    if discriminant_lib.load(version, step=step) is not None:
-        return
+    with _checkpoints(version) as kept:
+        step = kept.best_step()
+        if discriminant_lib.load(version, step=step) is not None:
+            return
+        variables, trained = discriminant_lib.features_of(kept.restore_variables(step))
     split = splits["train"]
     if len(split.labels) > _MAX_IMAGES:
         rng = np.random.default_rng(config.train.seed)
         rows = np.sort(rng.choice(len(split.labels), _MAX_IMAGES, replace=False))
         split = splits_lib.pick(split, rows)
     progress.log.info("fitting the discriminant to %d train images", len(split.labels))
-    embedder, trained = _feature_embedder(version, step)
+    # It embeds images as the last layer sees them.
+    model = dataclasses.replace(config.model, embedding_size=len(trained))
+    embedder = embed.Embedder(dataclasses.replace(config, model=model), variables)
     embedded = embedder.embed_split(split, corrupt=corrupt)
     found = discriminant_lib.fit(
         embedded.embeddings[embedded.valid],
@@ -57,10 +62,11 @@ def store(
 
 def warn(version: runs.Version) -> None:
     """Says that a version was not trained to its end, where it is to have a discriminant."""
-    if (
-        is_wanted(version.config)
-        and discriminant_lib.load(version, step=_best_step(version)) is None
-    ):
+    if not is_wanted(version.config):
+        return
+    with _checkpoints(version) as kept:
+        step = kept.best_step()
+    if discriminant_lib.load(version, step=step) is None:
         progress.log.warning(
             "version %d was not trained to its end: this is its best checkpoint so far, without "
             "the discriminant that makes another network of it; go on with "
@@ -70,22 +76,9 @@ def warn(version: runs.Version) -> None:
         )
 
 
-def _feature_embedder(version: runs.Version, step: int) -> tuple[embed.Embedder, np.ndarray]:
-    """Returns what embeds images as the last layer sees them, and that layer's kernel."""
-    config = version.config
-    store = checkpoints.open_to_read(version.checkpoint_dir, monitor=config.train.monitor)
-    variables, trained = discriminant_lib.features_of(store.restore_variables(step))
-    store.close()
-    model = dataclasses.replace(config.model, embedding_size=len(trained))
-    return embed.Embedder(dataclasses.replace(config, model=model), variables), trained
-
-
-def _best_step(version: runs.Version) -> int:
+def _checkpoints(version: runs.Version) -> contextlib.closing[checkpoints.Store]:
     monitor = version.config.train.monitor
-    store = checkpoints.open_to_read(version.checkpoint_dir, monitor=monitor)
-    step = store.best_step()
-    store.close()
-    return step
+    return contextlib.closing(checkpoints.open_to_read(version.checkpoint_dir, monitor=monitor))
 
 
 def is_wanted(config: Config) -> bool:

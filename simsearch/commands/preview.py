@@ -74,6 +74,7 @@ class _Drawer:
     ) -> None:
         self._config, self._split, self._corrupt = config, split, corrupt
         self._load = wiring_images.image_loader(config, split)
+        self._image_size = wiring_images.train_image_sizes(config)[0]
 
     def __call__(self, rows_of_step: Callable[[int], np.ndarray], *, step: int) -> batch_lib.Batch:
         batches = wiring_images.train_batches(
@@ -82,6 +83,7 @@ class _Drawer:
             rows_of_step=rows_of_step,
             start_step=step,
             end_step=step + 1,
+            image_size=self._image_size,
             load=self._load,
             corrupt=self._corrupt,
         )

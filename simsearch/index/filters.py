@@ -8,7 +8,7 @@ turns that into true. Numbers compare as float64, text by code points.
 
 import math
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Literal, get_args
 
 from simsearch import errors
@@ -153,6 +153,14 @@ def kind(value: Constant) -> Literal["text", "boolean", "number"]:
     if isinstance(value, bool):
         return "boolean"
     return "text" if isinstance(value, str) else "number"
+
+
+def by_kind(values: Iterable[Constant]) -> list[tuple[str, list[Constant]]]:
+    """Returns the values of each type that there is, in the order of the first of each."""
+    groups: dict[str, list[Constant]] = {}
+    for value in values:
+        groups.setdefault(kind(value), []).append(value)
+    return list(groups.items())
 
 
 def comparable(value: Constant) -> tuple[str, Constant]:

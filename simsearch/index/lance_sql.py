@@ -34,10 +34,7 @@ def _render(tree: filters.Filter, columns: Collection[str], fields: Collection[s
             there = [f"{_quoted(name)} IS NOT NULL" for name in names if name in columns]
             return f"({' OR '.join(there)})" if there else _NEVER
         case filters.In(field, values):
-            by_kind: dict[str, list[filters.Constant]] = {}
-            for value in values:
-                by_kind.setdefault(filters.kind(value), []).append(value)
-            parts = [_in(field, k, v, columns, fields) for k, v in by_kind.items()]
+            parts = [_in(field, k, v, columns, fields) for k, v in filters.by_kind(values)]
             return f"({' OR '.join(parts)})" if parts else _NEVER
         case filters.Compare(field, operator, value):
             return _compare(field, operator, value, columns, fields)

@@ -35,10 +35,7 @@ def _render(tree: filters.Filter) -> str:
             there = [f"(exists {_json(name)})" for name in typed_fields.names(field)]
             return f"({' or '.join(there)})"
         case filters.In(field, values):
-            by_kind: dict[str, list[filters.Constant]] = {}
-            for value in values:
-                by_kind.setdefault(filters.kind(value), []).append(value)
-            parts = [_guarded(field, k, f"in [{_listed(v)}]") for k, v in by_kind.items()]
+            parts = [_guarded(field, k, f"in [{_listed(v)}]") for k, v in filters.by_kind(values)]
             return f"({' or '.join(parts)})" if parts else _NEVER
         case filters.Compare(field, operator, value):
             kind = filters.kind(value)

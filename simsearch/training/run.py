@@ -124,17 +124,14 @@ def _batches(
     confusion: confusion_lib.Confusion,
     corrupt: corrupt_lib.CorruptLog,
 ) -> Iterator[Iterator[batch_lib.Batch]]:
-    """Yields the batches of each period in which the sampler needs no news.
+    """Yields the batches of each period, in which the sampler needs no news.
 
     A period is asked for when the one before was trained on, and so after its validation.
     """
-    periods: Iterable[tuple[int, int]] = [(start, plan.num_steps)]
-    if config.sampling.mode == "hard_classes":
-        periods = plan.periods(start, every_epochs=config.train.eval_every_epochs)
     if start == plan.num_steps:
         return
     load = wiring_images.image_loader(config, split)
-    for first, end in periods:
+    for first, end, image_size in _periods(config, plan, start=start):
         rows = wiring_images.sample_rows(config, split.labels, confusion=confusion.counts)
         yield wiring_images.train_batches(
             config,
@@ -142,9 +139,24 @@ def _batches(
             rows_of_step=rows,
             start_step=first,
             end_step=end,
+            image_size=image_size,
             load=load,
             corrupt=corrupt,
         )
+
+
+def _periods(config: Config, plan: loop.Plan, *, start: int) -> Iterator[tuple[int, int, int]]:
+    """Yields first step, end and image size of each period from `start` on."""
+    periods: Iterable[tuple[int, int]] = [(start, plan.num_steps)]
+    if config.sampling.mode == "hard_classes":
+        periods = plan.periods(start, every_epochs=config.train.eval_every_epochs)
+    early_size, size = wiring_images.train_image_sizes(config)
+    early_end = round(config.data.early_share * plan.num_steps) if early_size != size else 0
+    for first, end in periods:
+        if first < early_end:
+            yield first, min(end, early_end), early_size
+        if end > early_end:
+            yield max(first, early_end), end, size
 
 
 def is_finished(version: runs.Version, plan: loop.Plan, done: int) -> bool:

@@ -42,6 +42,7 @@ def test_the_tiles_are_the_first_batch_of_a_training(shapes, tmp_path, drawn, mo
         rows_of_step=rows,
         start_step=0,
         end_step=1,
+        image_size=24,
         load=wiring_images.image_loader(settings, train),
         corrupt=corrupt_lib.CorruptLog(),
     )

@@ -18,7 +18,7 @@ def test_a_result_is_seen_large_with_all_that_is_known(page, cherry, screenshots
     dialog = page.get_by_role("dialog", name="Large view")
     expect(dialog).to_contain_text(names[1])
     expect(dialog).to_contain_text("2 of 12")
-    expect(page.locator("#viewer-image")).to_have_js_property("complete", True)
+    wait_for_large_image(page)
     page.screenshot(path=screenshots / "large.png")
     page.keyboard.press("ArrowRight")
     expect(dialog).to_contain_text(names[2])
@@ -45,6 +45,11 @@ def enlarge(page, index):
     expect(page.locator("#viewer-search")).to_be_focused()
 
 
+def wait_for_large_image(page):
+    """Before it has come, the picture has another shape, and cannot be moved."""
+    browsing.until(page, "document.getElementById('viewer-image').naturalWidth > 0")
+
+
 def test_a_question_of_another_way_closes_it(page, cherry):
     browsing.ask(page, cherry)
     enlarge(page, 3)
@@ -60,7 +65,7 @@ def test_the_small_picture_stands_for_one_that_takes_its_time(page, cherry, scre
     answer = browsing.ask(page, cherry)
     enlarge(page, 0)
     image = page.locator("#viewer-image")
-    browsing.until(page, "document.getElementById('viewer-image').naturalWidth > 0")
+    wait_for_large_image(page)
     expect(image).to_have_css("background-image", "none")
     waiting = []
     page.route("**/large", lambda route: waiting.append(route))
@@ -83,6 +88,7 @@ def test_what_it_is_stays_in_view_on_a_small_screen(watch, cherry, screenshots, 
     enlarge(page, 1)
     for part in ("#viewer-close", "#viewer-title"):
         expect(page.locator(part)).to_be_in_viewport(ratio=1)
+    wait_for_large_image(page)
     assert page.locator("#viewer-image").bounding_box()["height"] > 0.4 * height
     shut, following = (
         page.locator(each).bounding_box() for each in ("#viewer-close", "#viewer-next")
@@ -96,6 +102,7 @@ def test_what_it_is_stays_in_view_on_a_small_screen(watch, cherry, screenshots, 
 def test_a_picture_that_is_moved_a_little_asks_nothing(page, cherry):
     browsing.ask(page, cherry)
     enlarge(page, 1)
+    wait_for_large_image(page)
     searches = []
     page.on("request", lambda request: searches.append(request.url) if request.post_data else 0)
     image = page.locator("#viewer-image").bounding_box()

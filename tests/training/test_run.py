@@ -27,7 +27,7 @@ OVERRIDES = {
     "train.log_every_steps": 100,
     "train.checkpoint_every_steps": 3,
 }
-FED = []
+FED, SIDES = [], []
 
 
 class Killed(BaseException):
@@ -40,6 +40,7 @@ def make_step(stop_after):
         if len(FED) == stop_after:
             raise Killed
         FED.append(labels)
+        SIDES.append(batch.images.shape[-2])
         # Order and content of all batches can be read off the parameters.
         total = state.params["total"] * 3 % 1009 + float(labels @ np.arange(12) % 1009)
         new_state = state_lib.TrainState(state.step + 1, {"total": total}, {}, state.opt_state)
@@ -66,6 +67,7 @@ def fit(tmp_path, monkeypatch, *, stop_after=None, **overrides):
         return {"map_at_r": 0.5}
 
     FED.clear()
+    SIDES.clear()
     run.fit_version(
         version,
         SPLIT,
@@ -104,6 +106,22 @@ def test_batches_after_a_validation_know_its_confusion(tmp_path, monkeypatch):
     fit(tmp_path / "blind", monkeypatch)
     assert all(np.array_equal(a, b) for a, b in zip(informed[:5], FED[:5], strict=True))
     assert not all(np.array_equal(a, b) for a, b in zip(informed[5:], FED[5:], strict=True))
+
+
+@pytest.mark.parametrize("mode", ["classes_by_samples", "hard_classes"])
+def test_the_first_steps_see_fewer_pixels_wherever_the_run_was_killed(tmp_path, monkeypatch, mode):
+    changes = {"sampling.mode": mode, "data.early_image_size": 8, "data.early_share": 0.55}
+    straight = fit(tmp_path / "straight", monkeypatch, **changes)
+    fed = list(FED)
+    assert SIDES == [8] * 8 + [10] * 7
+    for kill in (7, 11):  # The state was stored after 6 and 9 steps.
+        workdir = tmp_path / str(kill)
+        with pytest.raises(Killed):
+            fit(workdir, monkeypatch, stop_after=kill, **changes)
+        assert fit(workdir, monkeypatch, **changes) == straight
+        assert SIDES == ([8] * 8 + [10] * 7)[-len(SIDES) :]
+        for labels, expected in zip(FED, fed[15 - len(FED) :], strict=True):
+            np.testing.assert_array_equal(labels, expected)
 
 
 @pytest.mark.parametrize("mode", ["class_balanced", "classes_by_samples"])
