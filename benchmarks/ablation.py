@@ -33,6 +33,7 @@ SHORT = {
     "data.image_size": 128,
     "data.resize_size": 146,
     "data.train_image_size": 96,
+    "data.early_image_size": 0,
 }
 _ONLY = {f"loss.terms.{name}": 0.0 for name in ("triplet", "supcon", "normalised_softmax")}
 ROWS = {
@@ -64,6 +65,7 @@ ROWS = {
     "augmentation: TrivialAugment": {"augment.policy": "trivial"},
     "augmentation: erasing": {"augment.erase_probability": 0.25},
     "augmentation: MixUp": {"augment.mixup_alpha": 0.2},
+    "first half with fewer pixels": {"data.early_image_size": 80},
     "no averaged weights (EMA)": {"train.ema_decay": 0.0},
     "unfreezing: head alone": {"model.freeze": "all"},
     "unfreezing: last stage and head": {"model.freeze": "3"},

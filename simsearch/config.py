@@ -250,6 +250,12 @@ def _contradictions(config: Config) -> Iterator[str]:
                 f"data.{name}_image_size={size} must be 0, for {zero}, or from {_MIN_PIXELS} to "
                 f"data.resize_size={data.resize_size or 'that of the weights'}"
             )
+    later = data.train_image_size or data.image_size
+    if 0 < later < data.early_image_size:
+        yield (
+            f"data.early_image_size={data.early_image_size} must be at most the {later} pixels of "
+            "the steps after it, or 0"
+        )
     if data.valid_fraction + data.test_fraction >= 1:
         yield "data.valid_fraction + data.test_fraction must be under 1, or no image is left"
     if data.valid_class_fraction + data.test_class_fraction >= 1:

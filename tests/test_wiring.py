@@ -101,6 +101,16 @@ def test_a_training_size_that_nothing_can_be_cropped_to_is_refused(name, size):
         config_files.load_config("train", {field: size, "data.resize_size": 256})
 
 
+@pytest.mark.parametrize("name", ["image_size", "train_image_size"])
+def test_the_first_steps_see_no_more_pixels_than_the_others(name):
+    sizes = {f"data.{name}": 128, "data.early_image_size": 160}
+    with pytest.raises(errors.UsageError, match="early_image_size=160 must be at most the 128 pix"):
+        config_files.load_config("train", sizes)
+    assert wiring_images.train_image_sizes(
+        config_files.load_config("train", sizes | {"data.early_image_size": 96})
+    ) == (96, 128)
+
+
 @pytest.mark.parametrize(
     ("variance", "overrides", "is_told"),
     [

@@ -34,6 +34,7 @@ _FREE = (
     "sampling.",
     "serve.",
     "train.",
+    "model.discriminant",
     "model.freeze",
     "data.cache",
     "data.early_image_size",
@@ -46,6 +47,8 @@ _FREE = (
     "data.resize_size",
     "data.train_image_size",
 )
+# The mean has a discriminant of its own: those that are averaged may save the time for theirs.
+_CHANGEABLE = (*shared.EVAL_FIELDS, "model.discriminant")
 
 
 class _Member(NamedTuple):
@@ -87,7 +90,8 @@ def average(
         versions: Their numbers, two at least. Their best checkpoints are averaged.
         workdir: Folder of the versions.
         overrides: Fields of the first version's configuration to change, of those that an
-            evaluation may: where the images lie by now, how many devices there are.
+            evaluation may (where the images lie by now, how many devices there are), and
+            `model.discriminant`.
 
     Raises:
         UsageError: Where a version or its checkpoint is not there, or the networks did not start
@@ -100,7 +104,7 @@ def average(
         raise errors.UsageError(f"two or more different versions are needed, not {list(versions)}")
     found = [runs.find(workdir, number) for number in versions]
     config = shared.with_absolute_paths(
-        config_files.override(found[0].config, overrides or {}, allowed=shared.EVAL_FIELDS)
+        config_files.override(found[0].config, overrides or {}, allowed=_CHANGEABLE)
     )
     facts = [version.read_facts() for version in found]
     for version, own in zip(found[1:], facts[1:], strict=True):

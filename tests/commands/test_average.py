@@ -128,6 +128,22 @@ def test_the_images_may_lie_elsewhere_and_the_devices_be_others(workdir, shapes,
     shutil.rmtree(made.path)
 
 
+@pytest.mark.parametrize(
+    "overrides, has_one", [({}, False), ({"model.discriminant": "True"}, True)]
+)
+def test_what_is_averaged_may_save_the_time_for_a_discriminant(
+    workdir, tmp_path, overrides, has_one
+):
+    for number in (0, 1):
+        copy = shutil.copytree(workdir / f"version_{number}", tmp_path / f"version_{number}")
+        values = json.loads((copy / "config.json").read_text())
+        values["model"]["discriminant"] = False
+        (copy / "config.json").write_text(json.dumps(values))
+        (copy / "discriminant.npz").unlink()
+    made = simsearch.average([0, 1], workdir=tmp_path, overrides=overrides)
+    assert made.discriminant_file.exists() == has_one
+
+
 def test_images_of_other_classes_are_refused(workdir, shapes, tmp_path):
     grown = tmp_path / "grown"
     shutil.copytree(shapes, grown)
