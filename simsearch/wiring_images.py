@@ -143,7 +143,6 @@ def train_batches(
     """
     from simsearch.data import pipeline
 
-    data = preprocessing.resolve(config).data
     return pipeline.train_batches(
         split,
         sample_rows=rows_of_step,
@@ -153,10 +152,10 @@ def train_batches(
         image_size=image_size,
         augmentation=_augmentation(config),
         load=load,
-        on_corrupt=data.on_corrupt,
+        on_corrupt=config.data.on_corrupt,
         corrupt=corrupt,
         mixup_alpha=config.augment.mixup_alpha,
-        prefetch=data.prefetch_batches,
+        prefetch=config.data.prefetch_batches,
     )
 
 

@@ -47,7 +47,8 @@ def enlarge(page, index):
 
 def wait_for_large_image(page):
     """Before it has come, the picture has another shape, and cannot be moved."""
-    browsing.until(page, "document.getElementById('viewer-image').naturalWidth > 0")
+    image = "document.getElementById('viewer-image')"
+    browsing.until(page, f"{image}.complete && {image}.naturalWidth > 0")
 
 
 def test_a_question_of_another_way_closes_it(page, cherry):
