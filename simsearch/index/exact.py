@@ -1,17 +1,19 @@
 """The exact view: all vectors resident on the devices, searched without an index, never stale."""
 
 import threading
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from simsearch.index import columns, filters, nearest
+from simsearch.index import columns, filters, nearest, screen
 from simsearch.index.engine import Engine
 from simsearch.index.record import Found, Record
 
 _CACHED_MASKS = 8
+_Mask = TypeVar("_Mask", np.ndarray, jax.Array)
 
 
 class ExactView:
@@ -41,6 +43,8 @@ class ExactView:
         self._size = embedding_size
         self._mesh = nearest.mesh(devices)
         self._dtype = jnp.dtype(dtype)
+        on_cpu = self._mesh.size == 1 and devices[0].platform == "cpu"
+        self._is_screened = on_cpu and self._dtype == jnp.float32
         self._lock = threading.RLock()
         self._version: Hashable = engine.version()
         self._load()
@@ -128,6 +132,10 @@ class ExactView:
             where: Filter; None: all rows.
         """
         with self._lock:
+            if self._screen is not None and len(vectors) == 1:
+                query = np.asarray(vectors[0], np.float32)
+                near = self._screen.top_k(self._on_host(), self._mask(where), query, k=top_k)
+                return [self._found(*(array.tolist() for array in near))]
             allowed = self._on_devices(where)
             k = nearest.bucket(max(top_k, 8), at_most=self._capacity)
             answers: list[list[Found]] = []
@@ -158,14 +166,15 @@ class ExactView:
         self._records: list[Record | None] = []
         self._slots: dict[str, int] = {}
         self._free: list[int] = []
-        self._masks: dict[str, jax.Array] = {}
+        self._masks: dict[str, np.ndarray] = {}
+        self._placed_masks: dict[str, jax.Array] = {}
         self._capacity = nearest.capacity(len(records), self._mesh.size)
         host = np.zeros((self._capacity, self._size), np.float32)
         start = 0
         for part in vectors:
             host[start : start + len(part)] = part
             start += len(part)
-        self._matrix = jax.device_put(jnp.asarray(host, self._dtype), nearest.over_rows(self._mesh))
+        self._place(jnp.asarray(host, self._dtype))
         self._records = [*records, *[None] * (self._capacity - len(records))]
         self._columns = columns.Columns(self._records)
         self._allowed = np.zeros(self._capacity, bool)
@@ -191,33 +200,48 @@ class ExactView:
         padding = nearest.bucket(len(slots), at_most=2**30) - len(slots)
         rows = np.pad(np.asarray(slots, np.int32), (0, padding), constant_values=self._capacity)
         values = np.pad(np.asarray(vectors, np.float32), [(0, padding), (0, 0)])
+        # It is written to in place, which a view of it would prevent.
+        self._host = None
         self._matrix = nearest.write(self._matrix, rows, values)
+        if self._screen is not None:
+            self._screen.forget(slots)
 
     def _grow(self, num_rows: int) -> None:
         old = self._capacity
         self._capacity = nearest.capacity(num_rows, self._mesh.size)
         more = self._capacity - old
-        matrix = jnp.pad(self._matrix, [(0, more), (0, 0)])
-        self._matrix = jax.device_put(matrix, nearest.over_rows(self._mesh))
+        self._place(jnp.pad(self._matrix, [(0, more), (0, 0)]))
         self._records.extend([None] * more)
         self._allowed = np.pad(self._allowed, (0, more))
         self._free = [*range(self._capacity - 1, old - 1, -1), *self._free]
         self._columns.clear()
 
-    def _on_devices(self, where: filters.Filter | None) -> jax.Array:
-        """Returns which rows may be found, from the masks of the latest filters if it is there."""
-        # Trees of different sorts can be equal as tuples, but are never written alike.
-        key = repr(where)
-        if key not in self._masks:
-            while len(self._masks) >= _CACHED_MASKS:
-                del self._masks[next(iter(self._masks))]
-            # The host's array changes in place, and a device may share its memory.
-            mask = self._allowed.copy() if where is None else self._mask(where)
-            self._masks[key] = jax.device_put(mask, nearest.over_rows(self._mesh))
-        return self._masks[key]
+    def _place(self, matrix: jax.Array) -> None:
+        """Spreads a new matrix [C, D] over the devices."""
+        self._matrix = jax.device_put(matrix, nearest.over_rows(self._mesh))
+        self._host: np.ndarray | None = None
+        self._screen = screen.Screen(self._capacity) if self._is_screened else None
 
-    def _mask(self, tree: filters.Filter) -> np.ndarray:
-        return self._passes(tree) & self._allowed
+    def _on_host(self) -> np.ndarray:
+        """Returns the matrix, float32 [C, D], where it lies: on a CPU."""
+        if self._host is None:
+            self._host = np.from_dlpack(self._matrix)
+        return self._host
+
+    def _on_devices(self, where: filters.Filter | None) -> jax.Array:
+        """Returns which rows may be found, from the latest filters' if it is there."""
+
+        def placed() -> jax.Array:
+            # The host's array changes in place, and a device may share its memory.
+            return jax.device_put(self._mask(where).copy(), nearest.over_rows(self._mesh))
+
+        return _remembered(self._placed_masks, where, placed)
+
+    def _mask(self, where: filters.Filter | None) -> np.ndarray:
+        """Returns the same on the host, bool [C]."""
+        if where is None:
+            return self._allowed
+        return _remembered(self._masks, where, lambda: self._passes(where) & self._allowed)
 
     def _passes(self, tree: filters.Filter) -> np.ndarray:
         match tree:
@@ -232,4 +256,18 @@ class ExactView:
 
     def _set(self, slots: Sequence[int], records: Sequence[Record | None]) -> None:
         self._masks.clear()
+        self._placed_masks.clear()
         self._columns.put(slots, records)
+
+
+def _remembered(
+    cache: dict[str, _Mask], where: filters.Filter | None, make: Callable[[], _Mask]
+) -> _Mask:
+    """Returns the mask of a filter, made only where it is not among the latest."""
+    # Trees of different sorts can be equal as tuples, but are never written alike.
+    key = repr(where)
+    if key not in cache:
+        while len(cache) >= _CACHED_MASKS:
+            del cache[next(iter(cache))]
+        cache[key] = make()
+    return cache[key]

@@ -57,10 +57,9 @@ def test_there_is_room_to_grow_and_little_waste():
     assert len(sizes) <= 17, "growth to twice the size compiles few programs"
 
 
-def view_of(engine, dtype="float32"):
-    return exact.ExactView(
-        engine, embedding_size=model.SIZE, devices=jax.local_devices(), dtype=dtype
-    )
+def view_of(engine, dtype="float32", num_devices=None):
+    devices = jax.local_devices()[:num_devices]
+    return exact.ExactView(engine, embedding_size=model.SIZE, devices=devices, dtype=dtype)
 
 
 def check(view, rows, rng):
@@ -70,14 +69,16 @@ def check(view, rows, rng):
     for where in (None, filters.parse("label = 'even' and size < 300")):
         passing = np.array([where is None or filters.matches(where, row.record)
                             for row in rows.values()])  # fmt: skip
-        query = model.unit_vectors(rng, 1)
-        (found,) = view.search(query, top_k=10, where=where)
-        scores = np.sort(vectors[passing] @ query[0])[::-1][:10]
-        np.testing.assert_allclose([f.score for f in found], scores, atol=1e-5)
-        for each in found:
-            row = rows[each.record.id]
-            assert each.record == row.record
-            assert each.score == pytest.approx(float(row.vector @ query[0]), abs=1e-5)
+        queries = model.unit_vectors(rng, 3)
+        alone = view.search(queries[:1], top_k=10, where=where)
+        together = view.search(queries, top_k=10, where=where)
+        for query, found in zip((queries[0], *queries), (*alone, *together), strict=True):
+            scores = np.sort(vectors[passing] @ query)[::-1][:10]
+            np.testing.assert_allclose([f.score for f in found], scores, atol=1e-5)
+            for each in found:
+                row = rows[each.record.id]
+                assert each.record == row.record
+                assert each.score == pytest.approx(float(row.vector @ query), abs=1e-5)
         assert view.count(where) == passing.sum()
 
 
@@ -89,10 +90,11 @@ def numbered(numbers, seed):
     ]
 
 
-def test_a_view_follows_adds_changes_deletes_and_growth(tmp_path):
+@pytest.mark.parametrize("num_devices", [1, 2])
+def test_a_view_follows_adds_changes_deletes_and_growth(tmp_path, num_devices):
     rng = np.random.default_rng(3)
     engine = stores.connect(f"lance:{tmp_path}")
-    view = view_of(engine)
+    view = view_of(engine, num_devices=num_devices)
     rows = {}
     steps = [range(0, 700), range(300, 900), range(5000, 7500), range(0, 3)]
     for seed, numbers in enumerate(steps):
@@ -107,7 +109,7 @@ def test_a_view_follows_adds_changes_deletes_and_growth(tmp_path):
         for id_ in doomed:
             del rows[id_]
         check(view, rows, rng)
-    check(view_of(engine), rows, rng)
+    check(view_of(engine, num_devices=num_devices), rows, rng)
     other = stores.connect(f"lance:{tmp_path}", create=False)
     other.upsert(numbered([100_000], 9))
     other.delete(list(rows)[:50])
@@ -175,11 +177,11 @@ def test_half_precision_finds_nearly_the_same(tmp_path):
 
 
 def test_an_empty_view_finds_nothing(tmp_path):
-    view = view_of(stores.connect(f"lance:{tmp_path}"))
-    assert view.search(model.unit_vectors(np.random.default_rng(0), 2), top_k=5, where=None) == [
-        [],
-        [],
-    ]
+    queries = model.unit_vectors(np.random.default_rng(0), 2)
+    for num_devices in (1, 2):
+        view = view_of(stores.connect(f"lance:{tmp_path}"), num_devices=num_devices)
+        assert view.search(queries, top_k=5, where=None) == [[], []]
+        assert view.search(queries[:1], top_k=5, where=None) == [[]]
 
 
 def test_fields_that_a_stranger_invents_take_no_memory(tmp_path):
