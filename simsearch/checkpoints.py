@@ -1,10 +1,11 @@
 """Versioned checkpoints: the newest to go on from and the best to use; the only door to Orbax."""
 
+import contextlib
 import logging
 import os
 import pathlib
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
@@ -261,6 +262,18 @@ def open_to_read(directory: str | os.PathLike, *, monitor: str) -> Store:
             f"`python main.py --mode=train {runs.Version(path.parent).flags}`"
         )
     return store
+
+
+@contextlib.contextmanager
+def best_of(version: runs.Version) -> Iterator[tuple[Store, int]]:
+    """Opens a version's checkpoints to read, and gives them with the step of the best.
+
+    Raises:
+        UsageError: Where there is none.
+    """
+    monitor = version.config.train.monitor
+    with contextlib.closing(open_to_read(version.checkpoint_dir, monitor=monitor)) as store:
+        yield store, store.best_step()
 
 
 def _interrupt_behind(error: BaseException | None) -> KeyboardInterrupt | None:

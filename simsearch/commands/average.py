@@ -188,11 +188,7 @@ def _vectors(config: Config) -> list[str]:
 
 def _read(version: runs.Version, num_classes: int) -> _Member:
     config = version.config
-    store = checkpoints.open_to_read(version.checkpoint_dir, monitor=config.train.monitor)
-    step = store.best_step()
     proxies = jax.eval_shape(lambda: wiring_losses.initial_proxies(config, num_classes))
     shapes = {"variables": wiring.abstract_variables(config), "proxies": proxies}
-    restored = store.restore(step, **shapes)
-    metrics = store.metrics(step)
-    store.close()
-    return _Member(**restored, step=step, metrics=metrics)
+    with checkpoints.best_of(version) as (store, step):
+        return _Member(**store.restore(step, **shapes), step=step, metrics=store.metrics(step))

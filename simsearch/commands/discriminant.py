@@ -1,6 +1,5 @@
 """A version's discriminant: fitted to the train images when training ends."""
 
-import contextlib
 import dataclasses
 from collections.abc import Mapping
 
@@ -35,8 +34,7 @@ def store(
     config = version.config
     if not is_wanted(config):
         return
-    with _checkpoints(version) as kept:
-        step = kept.best_step()
+    with checkpoints.best_of(version) as (kept, step):
         if discriminant_lib.load(version, step=step) is not None:
             return
         variables, trained = discriminant_lib.features_of(kept.restore_variables(step))
@@ -64,9 +62,9 @@ def warn(version: runs.Version) -> None:
     """Says that a version was not trained to its end, where it is to have a discriminant."""
     if not is_wanted(version.config):
         return
-    with _checkpoints(version) as kept:
-        step = kept.best_step()
-    if discriminant_lib.load(version, step=step) is None:
+    with checkpoints.best_of(version) as (_, step):
+        found = discriminant_lib.load(version, step=step)
+    if found is None:
         progress.log.warning(
             "version %d was not trained to its end: this is its best checkpoint so far, without "
             "the discriminant that makes another network of it; go on with "
@@ -74,11 +72,6 @@ def warn(version: runs.Version) -> None:
             version.number,
             version.flags,
         )
-
-
-def _checkpoints(version: runs.Version) -> contextlib.closing[checkpoints.Store]:
-    monitor = version.config.train.monitor
-    return contextlib.closing(checkpoints.open_to_read(version.checkpoint_dir, monitor=monitor))
 
 
 def is_wanted(config: Config) -> bool:

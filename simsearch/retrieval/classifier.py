@@ -29,16 +29,13 @@ def load(version: runs.Version) -> np.ndarray | None:
     They are its discriminant's where it has one, else those that `chosen` chooses.
     """
     config = version.config
-    store = checkpoints.open_to_read(version.checkpoint_dir, monitor=config.train.monitor)
-    step = store.best_step()
-    if (found := discriminant.load(version, step=step)) is not None:
-        return found.class_vectors
-    like = jax.eval_shape(
-        lambda: wiring_losses.initial_proxies(config, len(version.read_facts()["class_names"]))
-    )
-    if not like:
-        return None
-    return chosen(config, store.restore_proxies(step, like))
+    with checkpoints.best_of(version) as (store, step):
+        if (found := discriminant.load(version, step=step)) is not None:
+            return found.class_vectors
+        like = jax.eval_shape(
+            lambda: wiring_losses.initial_proxies(config, len(version.read_facts()["class_names"]))
+        )
+        return chosen(config, store.restore_proxies(step, like)) if like else None
 
 
 def is_right(

@@ -78,9 +78,8 @@ class Embedder:
         if not isinstance(version, runs.Version):
             version = runs.find(workdir, version)
         config = config or version.config
-        store = checkpoints.open_to_read(version.checkpoint_dir, monitor=config.train.monitor)
-        step = store.best_step()
-        variables = store.restore_variables(step)
+        with checkpoints.best_of(version) as (store, step):
+            variables = store.restore_variables(step)
         if (found := discriminant_lib.load(version, step=step)) is not None:
             variables = discriminant_lib.into_head(variables, found)
         return cls(config, variables, class_names=version.read_facts().get("class_names", ()))
