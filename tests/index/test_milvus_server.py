@@ -3,7 +3,7 @@ import types
 import pytest
 
 from simsearch import errors
-from simsearch.index import milvus_server
+from simsearch.index import milvus, milvus_server
 from simsearch.serve import service
 
 
@@ -34,3 +34,49 @@ def test_a_collection_has_a_plain_name(library):
     with pytest.raises(errors.UsageError, match="must end in a collection's name"):
         milvus_server.Server("http://host:19530/a-b")
     assert not library
+
+
+def segment(number, rows, index=""):
+    return types.SimpleNamespace(segment_id=number, num_rows=rows, index_name=index)
+
+
+class Building:
+    """A client of a server that builds an index: what it says at each look."""
+
+    looks = [  # Rows that wait for the index, and the segments that searches read.
+        (3000, []),
+        (0, []),
+        (0, [segment(1, 2000)]),
+        (0, [segment(1, 2000, "vector")]),
+        (0, [segment(1, 2000, "vector"), segment(2, 1024, "vector")]),
+    ]
+
+    def __init__(self, **options):
+        self.num_looks = 0
+
+    def flush(self, table, *, timeout):
+        pass
+
+    def describe_index(self, table, *, index_name, timeout):
+        self.num_looks += 1
+        return {"state": "Finished", "pending_index_rows": self.looks[self.num_looks - 1][0]}
+
+    def list_loaded_segments(self, table, *, timeout):
+        return self.looks[self.num_looks - 1][1]
+
+    def list_persistent_segments(self, table, *, timeout):
+        return [segment(1, 2000), segment(2, 1024), segment(3, 1023)]
+
+
+def test_a_built_index_is_waited_for_until_it_is_searched(monkeypatch):
+    clients = []
+
+    def client(**options):
+        clients.append(Building())
+        return clients[-1]
+
+    library = types.SimpleNamespace(MilvusClient=client)
+    monkeypatch.setattr(milvus_server, "_library", lambda: (library, (OSError,)))
+    monkeypatch.setattr(milvus.time, "sleep", lambda seconds: None)
+    assert milvus.MilvusEngine("http://host:19530").build_index("hnsw") == "HNSW"
+    assert clients[0].num_looks == len(Building.looks)
