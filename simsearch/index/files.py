@@ -5,9 +5,9 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from simsearch import errors
+from simsearch import errors, progress
 from simsearch.data import folder as folder_lib
-from simsearch.data import splits
+from simsearch.data import splits, wording
 from simsearch.index.record import Record
 
 
@@ -78,9 +78,18 @@ def find(root: str) -> list[File]:
         UsageError: Where there is no image: more likely a disk that is not there than the wish
             to empty an index.
     """
-    found = sorted(_images_below(root))
+    left_out: list[str] = []
+    found = sorted(_images_below(root, left_out))
     if not found:
         raise _none_below(root)
+    if left_out:
+        progress.log.warning(
+            "left out: %s below %s, such as %r; what is read ends in %s",
+            wording.counted(len(left_out), "file"),
+            root,
+            os.path.relpath(min(left_out), root),
+            _extensions(),
+        )
     files = []
     for path, (size, modified_ns) in found:
         relative = storable(os.path.relpath(path, root).replace(os.sep, "/"))
@@ -88,9 +97,11 @@ def find(root: str) -> list[File]:
     return files
 
 
-def _images_below(root: str) -> Iterator[tuple[str, tuple[int, int]]]:
+def _images_below(
+    root: str, left_out: list[str] | None = None
+) -> Iterator[tuple[str, tuple[int, int]]]:
     try:
-        yield from folder_lib.images_below(root)
+        yield from folder_lib.images_below(root, left_out=left_out)
     except OSError as error:
         raise errors.RunError(
             f"expected to list the images below {root}, but {error.strerror}: {error.filename}; "
@@ -99,8 +110,11 @@ def _images_below(root: str) -> Iterator[tuple[str, tuple[int, int]]]:
 
 
 def _none_below(root: str) -> errors.UsageError:
-    extensions = ", ".join(sorted(folder_lib.EXTENSIONS))
-    return errors.UsageError(f"expected images below {root}, found none ({extensions})")
+    return errors.UsageError(f"expected images below {root}, found none ({_extensions()})")
+
+
+def _extensions() -> str:
+    return ", ".join(sorted(folder_lib.EXTENSIONS))
 
 
 def storable(text: str) -> str:

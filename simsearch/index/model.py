@@ -100,6 +100,21 @@ def read(stored: Mapping[str, Any], *, url: str) -> About:
     return About(**stored)
 
 
+def own_version(stored: About, *, url: str, workdir: str | os.PathLike) -> int | None:
+    """Returns the version that an index was made by; None where it came from no version folder.
+
+    Raises:
+        UsageError: Where it is not among the versions.
+    """
+    number = stored.version
+    if number is not None and not runs.exists(workdir, number):
+        raise errors.UsageError(
+            f"the index {url} was made by {named(stored)}, which is not in {workdir}: name the "
+            "folder of the versions that the index was made with by --workdir"
+        )
+    return number
+
+
 def check(stored: About, asked: About, *, url: str, workdir: str | os.PathLike) -> None:
     """Raises UsageError where the vectors of an index are another model's."""
     if stored.is_same_model(asked):

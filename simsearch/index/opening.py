@@ -82,11 +82,14 @@ def _open_store(
             )
         old = None if stored is None else model.read(stored, url=engine.url)
         calibration = ""
+        is_named = version is not None or embedder is not None
         if embedder is None:
-            version = old.version if version is None and old is not None else version
+            if old is not None and not is_named:
+                version = model.own_version(old, url=engine.url, workdir=workdir)
             embedder, version, calibration = model.load(version, workdir, overrides)
         about = model.describe(embedder, version=version, calibration=calibration)
-        if old is not None and not create:
+        # Another model takes the place of an index's own only where it is asked for.
+        if old is not None and not (create and is_named):
             model.check(old, about, url=engine.url, workdir=workdir)
         is_other = old is not None and not old.is_same_model(about)
         if old is not None and not is_other:

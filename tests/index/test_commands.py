@@ -20,14 +20,19 @@ from tests import cli
 @pytest.fixture(scope="module")
 def workdir(tmp_path_factory):
     """A folder of versions with an untrained one."""
-    folder = tmp_path_factory.mktemp("runs")
+    return with_version(tmp_path_factory.mktemp("runs"))
+
+
+def with_version(folder, *, seed=0):
+    """Returns a folder of versions after it got an untrained one."""
     config = config_files.load_config(
         "demo",
         {
-            "data.cache_dir": str(tmp_path_factory.mktemp("cache")),
+            "data.cache_dir": str(folder / "cache"),
             "data.image_size": 16,
             "data.resize_size": 16,
             "eval.batch_size": 4,
+            "train.seed": seed,
         },
     )
     version = runs.create(folder, config)
@@ -47,6 +52,17 @@ def indexed(workdir, shapes, tmp_path_factory):
     report = run_index(shapes / "test", url, workdir)
     assert report.added == 15
     return url
+
+
+def test_versions_of_another_folder_take_no_index_over_unasked(indexed, shapes, tmp_path):
+    (tmp_path / "empty").mkdir()
+    other = with_version(tmp_path / "runs", seed=1)
+    for workdir, said in ((other, "is another network"), (tmp_path / "empty", "which is not in")):
+        with pytest.raises(errors.UsageError, match=f"{workdir}.*--workdir") as caught:
+            run_index(shapes / "test", indexed, workdir)
+        assert said in str(caught.value) and "\n" not in str(caught.value)
+        with pytest.raises(errors.UsageError, match=said):
+            run_search(str(shapes / "test/square/1.png"), url=indexed, workdir=workdir)
 
 
 def run_index(images, url, workdir, **flags):

@@ -32,14 +32,22 @@ def test_an_image_has_one_row(tmp_path):
         metadata.read_csv(tmp_path / "labels.csv")
 
 
-def test_files_are_found_with_ids_of_their_own(tmp_path):
-    for name in ("b/2.JPG", "b/notes.txt", ".hidden/3.png", "a/1.png", 'it\'s "odd" ключ.webp'):
+def test_files_are_found_with_ids_of_their_own(tmp_path, caplog):
+    for name in (
+        "b/2.JPG",
+        "b/notes.txt",
+        "b/phone.heic",
+        ".hidden/3.png",
+        "a/1.png",
+        'it\'s "odd" ключ.webp',
+    ):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"x" * 5)
     odd = tmp_path / "b"
     with open(bytes(odd) + b"/\xff.png", "wb") as file:
         file.write(b"x")
     found = files.find(files.root_of(tmp_path))
+    assert "left out: 1 file below" in caplog.text and "such as 'b/phone.heic'" in caplog.text
     assert [file.path for file in found] == [
         "a/1.png",
         "b/2.JPG",
