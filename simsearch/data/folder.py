@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -82,15 +82,32 @@ def _find(root: str) -> dict[str, splits.Split]:
                 f"expected images in the class folders of {split_folders[name]}, found none: add "
                 "images or remove the folder"
             )
-    if left_out:
-        progress.log.warning(
-            "left out: %s below %s, such as %r; what is read lies in a class folder and ends in %s",
-            wording.counted(len(left_out), "file"),
-            root,
-            os.path.relpath(min(left_out), root),
-            ", ".join(sorted(EXTENSIONS)),
-        )
+    warn_left_out(left_out, root, read="lies in a class folder and ends in")
     return found
+
+
+def warn_left_out(paths: Sequence[str], root: str, *, read: str) -> None:
+    """Says how many files below a folder were left out, where there are any.
+
+    Args:
+        paths: Of the files.
+        root: The folder.
+        read: What is true of those that are read, up to the extension.
+    """
+    if paths:
+        progress.log.warning(
+            "left out: %s below %s, such as %r; what is read %s %s",
+            wording.counted(len(paths), "file"),
+            root,
+            os.path.relpath(min(paths), root),
+            read,
+            listed_extensions(),
+        )
+
+
+def listed_extensions() -> str:
+    """Returns the extensions of what is read, in words."""
+    return ", ".join(sorted(EXTENSIONS))
 
 
 def _loose(folder: str) -> list[str]:
@@ -185,7 +202,7 @@ def _scan(
         if must_fill and not files:
             raise UsageError(
                 f"expected images in the class folder {folder}, found none "
-                f"({', '.join(sorted(EXTENSIONS))}): add images or remove the folder"
+                f"({listed_extensions()}): add images or remove the folder"
             )
         labels.extend([numbers[class_name]] * len(files))
         paths.extend(path for path, _ in files)

@@ -5,9 +5,9 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from simsearch import errors, progress
+from simsearch import errors
 from simsearch.data import folder as folder_lib
-from simsearch.data import splits, wording
+from simsearch.data import splits
 from simsearch.index.record import Record
 
 
@@ -82,14 +82,7 @@ def find(root: str) -> list[File]:
     found = sorted(_images_below(root, left_out))
     if not found:
         raise _none_below(root)
-    if left_out:
-        progress.log.warning(
-            "left out: %s below %s, such as %r; what is read ends in %s",
-            wording.counted(len(left_out), "file"),
-            root,
-            os.path.relpath(min(left_out), root),
-            _extensions(),
-        )
+    folder_lib.warn_left_out(left_out, root, read="ends in")
     files = []
     for path, (size, modified_ns) in found:
         relative = storable(os.path.relpath(path, root).replace(os.sep, "/"))
@@ -110,11 +103,8 @@ def _images_below(
 
 
 def _none_below(root: str) -> errors.UsageError:
-    return errors.UsageError(f"expected images below {root}, found none ({_extensions()})")
-
-
-def _extensions() -> str:
-    return ", ".join(sorted(folder_lib.EXTENSIONS))
+    extensions = folder_lib.listed_extensions()
+    return errors.UsageError(f"expected images below {root}, found none ({extensions})")
 
 
 def storable(text: str) -> str:

@@ -105,8 +105,11 @@ class Screen:
         self._scale, self._row_error = float(scale), float(self._lost.max())
 
     def _rows(self, matrix: np.ndarray, block: int) -> np.ndarray:
+        rows = matrix[self._slices[block]]
+        if np.isfinite(rows).all():
+            return rows
         # Of a network that diverged some are not numbers, which must not spoil the others' scale.
-        return np.nan_to_num(matrix[self._slices[block]], nan=0.0, posinf=0.0, neginf=0.0)
+        return np.nan_to_num(rows, nan=0.0, posinf=0.0, neginf=0.0)
 
     def _error(self, unit: float, size: int) -> int:
         """Returns by how much a product may differ from the true one, in its integers."""
