@@ -16,7 +16,6 @@ def get_config() -> config_dict.ConfigDict:
     config.data.resize_size = 288
     config.data.resize_mode = "squash"
     config.data.train_image_size = 192
-    config.data.early_image_size = 160
     config.data.cache = "disk"
 
     config.model.backbone = "mobilenet_v2"

@@ -3,6 +3,7 @@
 from simsearch.models.backbone import IMAGE_MEAN, IMAGE_STD
 from simsearch.models.catalog import ALIASES
 from simsearch.models.catalog import NAMES as BACKBONES
+from simsearch.models.catalog import find as find_backbone
 from simsearch.models.folding import fold_batch_norm
 from simsearch.models.network import EmbeddingNetwork, create_network, initialise, unit
 from simsearch.models.parts import trainable
@@ -14,6 +15,7 @@ __all__ = [
     "IMAGE_STD",
     "EmbeddingNetwork",
     "create_network",
+    "find_backbone",
     "fold_batch_norm",
     "initialise",
     "trainable",

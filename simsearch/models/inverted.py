@@ -11,7 +11,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from simsearch.models import chunks, layers, materialise
+from simsearch.models import chunks, folding, layers, materialise
 
 Activation = Callable[[jax.Array], jax.Array]
 
@@ -98,6 +98,7 @@ class InvertedResidualNet(nn.Module):
                 widest=x.shape[1] * x.shape[2] * block.expanded,
                 train=train,
                 independent=not train or self._is_frozen(stage),
+                prepare=functools.partial(folding.fold_batch_norm, epsilon=self.epsilon),
             )
         last = conv(self.last_features, 1, name=f"stage{stage}_conv")
         norm = self._norm(stage)(name=f"stage{stage}_norm")
@@ -158,6 +159,9 @@ class Block(nn.Module):
                 continue
             conv = self.conv(*convolutions[step], name=f"{step}_conv")
             out = layers.conv_norm(conv, self.norm(name=f"{step}_norm"), out, train=train)
+            if step == "expand" and spec.stride == 1:
+                # Of a map that is not made smaller, the product costs more than the memory.
+                out = chunks.keep(out)
             if step != "project":
                 out = spec.activation(out)
         return materialise.materialise(x + out) if x.shape == out.shape else out

@@ -7,7 +7,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from simsearch.models import convolution, depthwise, grouped, narrow, platform
+from simsearch.models import convolution, depthwise, grouped, narrow, platform, pointwise
 
 # Up to so many output pixels XLA:CPU is slower with a convolution than with a matrix product over
 # patches: 25-50 times at 2x2 and 1x1, where it has no fast kernel, and about equal from 5x5 on.
@@ -52,7 +52,7 @@ class Conv(nn.Module):
         kernel = (self.param("kernel", kaiming_fan_out, shape) * factor).astype(self.dtype)
         x = x.astype(self.dtype)
         if side == 1 and self.groups == 1:
-            return convolve_1x1(x, kernel[0, 0], stride=self.stride)
+            return pointwise.convolve(x, kernel[0, 0], stride=self.stride)
         padding = tuple(
             zeros(size, side, stride=self.stride, same=self.same_padding) for size in x.shape[1:3]
         )
@@ -107,14 +107,6 @@ def convolve_patches(
     ]
     columns = jnp.concatenate(patches, axis=-1)
     return columns @ kernel.reshape(side * side * channels, features)
-
-
-def convolve_1x1(x: jax.Array, kernel: jax.Array, *, stride: int = 1) -> jax.Array:
-    """Returns `convolution.convolve` with a kernel [1, 1, C, O], given as [C, O]."""
-    x = x[:, ::stride, ::stride]
-    # As matrices: of a contraction over three axes, which is what the gradient by the kernel would
-    # be otherwise, XLA:CPU first makes a transposed copy.
-    return (x.reshape(-1, x.shape[-1]) @ kernel).reshape(*x.shape[:-1], -1)
 
 
 class BatchNorm(nn.Module):

@@ -52,7 +52,8 @@ class Embedder:
         self.class_names = tuple(class_names)
         self.fingerprint = fingerprint(variables)
         self._devices = parallel.local_devices(config.train.num_devices)
-        folded = models.fold_batch_norm(variables, backbone=config.model.backbone)
+        epsilon = models.find_backbone(config.model.backbone).norm_epsilon
+        folded = models.fold_batch_norm(variables, epsilon=epsilon)
         self._variables = parallel.replicate(folded, self._devices)
         self._embed = create_embed_function(config)
 

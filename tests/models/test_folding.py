@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from simsearch import models
-from simsearch.models import catalog, folding, layers
+from simsearch.models import folding, layers
 
 
 @pytest.mark.parametrize("backbone", ["resnet18", "mobilenet_v3_small"])
@@ -20,7 +20,9 @@ def test_folded_variables_embed_as_the_others_do(backbone):
         return (rng.normal(size=leaf.shape) * (2 / fan_in) ** 0.5).astype(np.float32)
 
     variables = jax.tree_util.tree_map_with_path(draw, shapes)
-    folded = folding.fold_batch_norm(variables, backbone=backbone)
+    folded = folding.fold_batch_norm(
+        variables, epsilon=models.find_backbone(backbone).norm_epsilon
+    )
     assert "head" in folded["batch_stats"] and "backbone" not in folded["batch_stats"]
     images = rng.integers(0, 256, (2, 32, 32, 3), dtype=np.uint8)
     embed = jax.jit(lambda variables: network.apply(variables, images, train=False))
@@ -29,6 +31,6 @@ def test_folded_variables_embed_as_the_others_do(backbone):
 
 @pytest.mark.parametrize("backbone", models.BACKBONES)
 def test_the_epsilon_is_the_trunk_s(backbone):
-    known = catalog.find(backbone)
+    known = models.find_backbone(backbone)
     trunk = known.make()
     assert known.norm_epsilon == getattr(trunk, "epsilon", layers.BatchNorm().epsilon)

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from simsearch.models import convolution, depthwise, grouped, layers, narrow
+from simsearch.models import convolution, depthwise, grouped, layers, narrow, pointwise
 
 
 def make(side, channels, features, kernel_size, groups=1):
@@ -41,7 +41,7 @@ def plain(x, *, kernel_size, stride, groups=1, same=False):
 def test_1x1_as_a_matrix_product_is_the_convolution(stride):
     x, kernel = make(7, 5, 6, 1)
     expected, _ = plain(x, kernel_size=1, stride=stride)
-    assert_same(lambda x, w: layers.convolve_1x1(x, w[0, 0], stride=stride), expected, x, kernel)
+    assert_same(lambda x, w: pointwise.convolve(x, w[0, 0], stride=stride), expected, x, kernel)
 
 
 @pytest.mark.parametrize(
