@@ -1,10 +1,13 @@
-"""Data parallelism over the local devices: the only file that says pmap.
+"""Data parallelism over the local devices and a CPU's cores: the only file that says pmap.
 
 The step sees one shard of the batch and reduces over `AXIS` itself, so that jit with sharding
 could take pmap's place here alone.
 """
 
+import functools
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent import futures
 from typing import Any
 
 import jax
@@ -71,6 +74,49 @@ def shard(array: np.ndarray, devices: Sequence[jax.Device]) -> jax.Array:
 def replicate(tree: Any, devices: Sequence[jax.Device]) -> Any:
     """Returns the tree with every array whole on each device."""
     return jax.device_put(tree, _sharding(devices))
+
+
+def start(
+    function: Callable[[Any, jax.Array], jax.Array],
+    variables: Any,
+    rows: np.ndarray,
+    devices: Sequence[jax.Device],
+) -> Callable[[], np.ndarray]:
+    """Starts `function(variables, rows)` and returns what waits for its result.
+
+    On several devices each computes its shard. A CPU is one device and a network keeps little more
+    than one of its cores at work (`models/chunks.py`), so there each core computes its part.
+
+    Args:
+        function: Compiled; gives each row [B, ...] of its input a row of its result, by itself.
+        variables: As `replicate` gives them.
+        rows: [B, ...].
+        devices: Where it runs.
+    """
+    parts = 1
+    if len(devices) == 1 and devices[0].platform == "cpu":
+        parts = max(n for n in range(1, num_cores() + 1) if len(rows) % n == 0)
+    if parts == 1:
+        result = function(variables, shard(rows, devices))
+        return lambda: np.asarray(result)
+
+    def compute(part: np.ndarray) -> np.ndarray:
+        return np.asarray(function(variables, shard(part, devices)))
+
+    running = [_threads().submit(compute, part) for part in np.split(rows, parts)]
+    return lambda: np.concatenate([part.result() for part in running])
+
+
+def num_cores() -> int:
+    """Returns the cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+@functools.cache
+def _threads() -> futures.ThreadPoolExecutor:
+    return futures.ThreadPoolExecutor(num_cores(), thread_name_prefix="core")
 
 
 def _sharding(devices: Sequence[jax.Device], *axes: str) -> jax.sharding.Sharding:

@@ -105,8 +105,10 @@ class Embedder:
         for start in range(0, len(images), size):
             part = images[start : start + size]
             padding = [(0, size - len(part)), (0, 0), (0, 0), (0, 0)]
-            batch = parallel.shard(np.pad(part, padding), self._devices)
-            parts.append(np.asarray(self._embed(self._variables, batch))[: len(part)])
+            wait = parallel.start(
+                self._embed, self._variables, np.pad(part, padding), self._devices
+            )
+            parts.append(wait()[: len(part)])
         return np.concatenate(parts) if parts else np.zeros((0, self.embedding_size), np.float32)
 
     def preprocess(self, encoded: bytes) -> np.ndarray:
@@ -191,13 +193,16 @@ def embed_batches(
         num_rows: Rows without the padding.
     """
     outputs, valid = [], []
+    last: Callable[[], np.ndarray] | None = None
     for batch in batches:
         # The device is not waited for: the next batch is read while this one computes.
-        outputs.append(embed(variables, parallel.shard(batch.images, devices)))
+        wait = parallel.start(embed, variables, batch.images, devices)
         valid.append(batch.valid)
-        if len(outputs) > 1:
-            outputs[-2] = np.asarray(outputs[-2])
-    embeddings = np.concatenate([np.asarray(output) for output in outputs])[:num_rows]
+        if last is not None:
+            outputs.append(last())
+        last = wait
+    outputs += [last()] if last else []
+    embeddings = np.concatenate(outputs)[:num_rows]
     is_valid = np.concatenate(valid)[:num_rows]
     return Embedded(np.where(is_valid[:, None], embeddings, 0.0).astype(np.float32), is_valid)
 

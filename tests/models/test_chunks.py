@@ -3,6 +3,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.extend import core
 
 from simsearch.models import chunks, inverted, layers, mobilenet_v2
 
@@ -39,6 +40,48 @@ def test_chunks_change_neither_the_output_nor_the_gradients(monkeypatch):
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4), *(by_chunks, whole)
     )
+
+
+def loops(jaxpr):
+    """Returns for each scan in a program the names of what its body computes, in order."""
+    found = []
+    for equation in jaxpr.eqns:
+        for inner in core.jaxprs_in_params(equation.params):
+            if equation.primitive.name == "scan":
+                found.append(names(inner))
+            else:
+                found += loops(inner)
+    return found
+
+
+def names(jaxpr):
+    """Returns the names of all that a program computes, in order."""
+    found = []
+    for equation in jaxpr.eqns:
+        found.append(equation.primitive.name)
+        for inner in core.jaxprs_in_params(equation.params):
+            found += names(inner)
+    return found
+
+
+def test_a_chunk_neither_folds_batch_norm_nor_expands_again_what_is_kept(monkeypatch):
+    monkeypatch.setattr(chunks, "_CACHE_FLOATS", 1)
+    rows = mobilenet_v2.BACKBONES["mobilenet_v2"].make.args[0]
+    block = next(row for row in rows if row.stride == 1 and row.expanded != row.inputs)
+    trunk = inverted.InvertedResidualNet(
+        (block,), block.inputs, 64, jax.nn.relu6, freeze_batch_norm=True
+    )
+    images = jnp.ones((2, 8, 8, 3))
+    variables = trunk.init(jax.random.key(0), images, train=False)
+
+    def loss(params):
+        return jnp.sum(trunk.apply({**variables, "params": params}, images, train=True))
+
+    forward, backward = loops(jax.make_jaxpr(jax.grad(loss))(variables["params"]).jaxpr)
+    assert "rsqrt" not in forward + backward
+    assert forward.count("dot_general") == 2
+    # Two for each convolution, and none to expand once more.
+    assert backward.count("dot_general") == 4
 
 
 def test_a_module_that_sees_the_batch_is_not_cut(monkeypatch):

@@ -1,4 +1,5 @@
 import functools
+import re
 
 import flax.linen as nn
 import jax
@@ -42,6 +43,18 @@ def test_1x1_as_a_matrix_product_is_the_convolution(stride):
     x, kernel = make(7, 5, 6, 1)
     expected, _ = plain(x, kernel_size=1, stride=stride)
     assert_same(lambda x, w: pointwise.convolve(x, w[0, 0], stride=stride), expected, x, kernel)
+
+
+@pytest.mark.skipif(jax.default_backend() != "cpu", reason="of the CPU's compiler")
+def test_no_product_of_a_1x1_convolution_is_turned_round():
+    x, kernel = make(7, 5, 6, 1)
+
+    def loss(x, kernel):
+        return jnp.sum(jnp.sin(pointwise.convolve(x, kernel[0, 0])))
+
+    compiled = jax.jit(jax.grad(loss, argnums=1)).lower(x, kernel).compile().as_text()
+    products = re.findall(r"dot\(.*?lhs_contracting_dims=\{(\d)\}", compiled)
+    assert products and set(products) == {"1"}
 
 
 @pytest.mark.parametrize(
