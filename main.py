@@ -12,6 +12,7 @@
     python main.py --mode=sweep --config sweep         try many configurations, find the best
     python main.py --mode=compare --versions=3,7       what the second version gained on the first
     python main.py --mode=average --versions=0,1,2     one network from several: the mean of weights
+    python main.py --mode=ensemble --versions=0,1      several networks side by side: better, slower
 
 `--config NAME` takes a file of configs/ or a path; `--config.group.field=value` overrides a field;
 configs/train.py lists them all.
@@ -54,6 +55,7 @@ MODES = {
     "sweep": ("sweep", "main", "config workdir"),
     "compare": ("compare", "main", "versions workdir split"),
     "average": ("average", "main", "versions workdir"),
+    "ensemble": ("ensemble", "main", "versions workdir"),
 }
 
 FLAGS = flags.FLAGS
@@ -61,7 +63,7 @@ flags.DEFINE_enum("mode", "train", tuple(MODES), "What to do.")
 flags.DEFINE_string("config", None, "Name of a file in configs/ (default: train), or a path.")
 flags.DEFINE_string("workdir", "runs", "Folder of the versions.")
 flags.DEFINE_integer("version", None, "Version to use; default: the newest, in training a new one.")
-flags.DEFINE_list("versions", None, "compare: two versions, such as 3,7; average: two or more.")
+flags.DEFINE_list("versions", None, "compare: two, such as 3,7; average, ensemble: two or more.")
 flags.DEFINE_enum("split", "test", ("train", "validation", "test"), "eval, compare: which images.")
 flags.DEFINE_integer("num_show_similar", 8, "eval: similar images to draw.", lower_bound=1)
 flags.DEFINE_integer("query_index", None, "eval: row of the query to draw; default: random.")

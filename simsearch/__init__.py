@@ -22,6 +22,7 @@ _HOMES = {
     "sweep": "simsearch.commands.sweep",
     "compare": "simsearch.commands.compare",
     "average": "simsearch.commands.average",
+    "ensemble": "simsearch.commands.ensemble",
     "Embedder": "simsearch.retrieval.embed",
     "Index": "simsearch.index",
     "UsageError": "simsearch.errors",

@@ -3,7 +3,8 @@
 import dataclasses
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 from simsearch import errors, hardware, preprocessing, progress, runs, wiring
 from simsearch.config import Config, differences
@@ -17,6 +18,30 @@ EVAL_FIELDS = (
 )
 
 
+class Origin(NamedTuple):
+    """The versions that another one was made of.
+
+    Attributes:
+        mode: The mode that made it.
+        numbers: Theirs.
+    """
+
+    mode: str
+    numbers: Sequence[int]
+
+    def __str__(self) -> str:
+        words = {"average": "the mean", "ensemble": "the ensemble"}
+        return f"{words[self.mode]} of versions {', '.join(map(str, self.numbers))}"
+
+
+def origin(facts: Mapping[str, Any]) -> Origin | None:
+    """Returns what a version was made of, by what it remembers; None where it was trained."""
+    for mode in ("average", "ensemble"):
+        if numbers := facts.get(f"{mode}_of"):
+            return Origin(mode, numbers)
+    return None
+
+
 def start_devices(config: Config) -> None:
     """Turns the compilation cache on, and says what computes."""
     hardware.enable_compilation_cache(os.path.join(wiring.cache_dir(config), "compiled"))
@@ -26,11 +51,11 @@ def start_devices(config: Config) -> None:
 def log_origin(version: runs.Version) -> None:
     """Says what a version's network was made from, and what it takes images to be."""
     config, facts = version.config, version.read_facts()
-    origin = facts.get("average_of", ())
+    made_of = origin(facts)
     progress.log.info(
         "%s%s%s from weights %s",
         config.model.backbone,
-        f", the mean of versions {', '.join(map(str, origin))}," if origin else "",
+        f", {made_of}," if made_of else "",
         "" if is_trained(config) else ", not trained,",
         wiring.describe_weights(facts.get("weights", {})),
     )

@@ -1,7 +1,7 @@
 """`--mode=train`: a new version, or on with one that was stopped."""
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from simsearch import (
@@ -75,6 +75,11 @@ def train(
         RunError: Where the run could not be finished.
     """
     config = shared.with_absolute_paths(config)
+    if config.model.num_networks > 1:
+        raise errors.UsageError(
+            f"model.num_networks={config.model.num_networks} is made of trained versions: train "
+            "them one by one, then join them with --mode=ensemble --versions=A,B,…"
+        )
     with errors.out_of_memory(_LESS_MEMORY), stop.on_signals(stop_request) as stop_request:
         wiring.check_model(config)
         splits = prepare(config)
@@ -126,8 +131,8 @@ def resume(
     """
     found = runs.find(workdir, version)
     config = _own_config(found, config_name, overrides or {})
-    if origin := found.read_facts().get("average_of"):
-        return _complete_average(found, config, origin)
+    if origin := shared.origin(found.read_facts()):
+        return _complete_merged(found, config, origin)
     with errors.out_of_memory(_LESS_MEMORY), stop.on_signals(stop_request) as stop_request:
         splits = prepare(config)
         on_splits(splits)
@@ -253,14 +258,12 @@ def complete(
     calibration.store(version, splits, corrupt=corrupt)
 
 
-def _complete_average(version: runs.Version, config: Config, origin: Sequence[int]) -> runs.Version:
-    """Adds to a mean of other versions what is missing where its making was stopped."""
-    numbers = ", ".join(map(str, origin))
+def _complete_merged(version: runs.Version, config: Config, origin: shared.Origin) -> runs.Version:
+    """Adds to what was made of other versions what is missing where its making was stopped."""
     if _newest_step(version) is None:
         raise errors.UsageError(
-            f"version {version.number} was to be the mean of versions {numbers} and has no "
-            "weights; make another with `python main.py --mode=average "
-            f"--versions={','.join(map(str, origin))}`"
+            f"version {version.number} was to be {origin} and has no weights; make another with "
+            f"`python main.py --mode={origin.mode} --versions={','.join(map(str, origin.numbers))}`"
         )
     shared.start_devices(config)
     corrupt = corrupt_lib.CorruptLog()
@@ -269,9 +272,5 @@ def _complete_average(version: runs.Version, config: Config, origin: Sequence[in
     version.move(config)
     complete(version, splits, corrupt=corrupt)
     shared.log_corrupt(corrupt)
-    progress.log.info(
-        "version %d, the mean of versions %s, is whole; there is nothing to train",
-        version.number,
-        numbers,
-    )
+    progress.log.info("version %d, %s, is whole; there is nothing to train", version.number, origin)
     return version

@@ -1,4 +1,4 @@
-"""The embedding network: normalised pixels, backbone, pooling, head, L2 norm."""
+"""The embedding network: normalised pixels, one backbone or several, pooling, head, L2 norm."""
 
 import functools
 from collections.abc import Callable
@@ -26,6 +26,7 @@ class EmbeddingNetwork(nn.Module):
         image_mean: Mean of each channel, RGB in [0, 1].
         image_std: Standard deviation of each channel.
         dtype: What the backbone computes in; all that follows is float32.
+        num_backbones: Trunks side by side, whose features the head sees as one vector.
     """
 
     make_backbone: Callable[..., nn.Module]
@@ -34,6 +35,7 @@ class EmbeddingNetwork(nn.Module):
     image_mean: tuple[float, ...]
     image_std: tuple[float, ...]
     dtype: Any
+    num_backbones: int = 1
 
     @nn.compact
     def __call__(self, images: jax.Array, *, train: bool) -> jax.Array:
@@ -46,8 +48,12 @@ class EmbeddingNetwork(nn.Module):
         mean, std = np.asarray(self.image_mean), np.asarray(self.image_std)
         scale, shift = (1 / (255 * std)).astype(np.float32), (-mean / std).astype(np.float32)
         pixels = (images.astype(jnp.float32) * scale + shift).astype(self.dtype)
-        x = self.make_backbone(name="backbone")(pixels, train=train)
-        x = pooling.pool(x, self.pooling)
+        features = []
+        names = (parts.names_of(module, self.num_backbones) for module in parts.REPEATED)
+        for trunk, pool in zip(*names, strict=True):
+            x = self.make_backbone(name=trunk)(pixels, train=train)
+            features.append(pooling.pool(x, self.pooling, name=pool))
+        x = jnp.concatenate(features, axis=-1)
         if self.make_head is not None:
             x = self.make_head(name="head")(x, train=train)
         return unit(x)
@@ -72,6 +78,7 @@ def create_network(
     axis_name: str | None = None,
     freeze_batch_norm: bool = False,
     freeze: str = "none",
+    num_backbones: int = 1,
 ) -> EmbeddingNetwork:
     """Returns the network; its variables are `params` and `batch_stats`, backbone and head apart.
 
@@ -88,6 +95,7 @@ def create_network(
         axis_name: The device axis that BatchNorm is synchronised over.
         freeze_batch_norm: Whether the backbone's BatchNorm keeps its running statistics.
         freeze: What of the backbone is not trained: "none", "stem", a number of stages, "all".
+        num_backbones: Backbones side by side, whose features the head sees as one vector.
 
     Raises:
         UsageError: Where there is no such backbone, no such part to freeze, or no such padding.
@@ -112,7 +120,9 @@ def create_network(
     if head != "none":
         norm = functools.partial(layers.BatchNorm, axis_name=axis_name)
         make_head = functools.partial(heads.HEADS[head], embedding_size=embedding_size, norm=norm)
-    return EmbeddingNetwork(make_backbone, make_head, pooling, image_mean, image_std, dtype)
+    return EmbeddingNetwork(
+        make_backbone, make_head, pooling, image_mean, image_std, dtype, num_backbones
+    )
 
 
 def initialise(network: EmbeddingNetwork, *, seed: int, image_size: int) -> Any:

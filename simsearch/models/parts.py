@@ -9,6 +9,9 @@ import jax
 from simsearch import errors
 from simsearch.models import backbone as backbone_lib
 
+# What a network of several backbones has of each.
+REPEATED = ("backbone", "pooling")
+
 
 class Part(NamedTuple):
     """One part of a network and its numbers of parameters."""
@@ -18,6 +21,11 @@ class Part(NamedTuple):
     num_trained: int
     num_frozen: int
     has_batch_norm: bool
+
+
+def names_of(module: str, number: int) -> list[str]:
+    """Returns the names among a network's variables of a module that it has several times."""
+    return [module, *(f"{module}_{i}" for i in range(1, number))]
 
 
 def num_frozen_parts(freeze: str) -> int:

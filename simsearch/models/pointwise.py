@@ -1,4 +1,4 @@
-"""1x1 convolution: a matrix product, whose gradients a CPU computes as fast as the product itself."""
+"""1x1 convolution: a matrix product, and gradients that a CPU computes as fast as it."""
 
 import jax
 

@@ -26,14 +26,15 @@ class GeM(nn.Module):
         return largest[:, 0, 0] * mean ** (1.0 / exponent)
 
 
-def pool(x: jax.Array, kind: str) -> jax.Array:
+def pool(x: jax.Array, kind: str, *, name: str = "pooling") -> jax.Array:
     """Returns the pooled features, float32 [B, C], of a feature map [B, H, W, C].
 
     Args:
         x: Feature map.
         kind: "average", "max" or "gem"; the last makes a parameter, so call it inside a module.
+        name: Of that parameter's module.
     """
     x = x.astype(jnp.float32)
     if kind == "gem":
-        return GeM(name="pooling")(x)
+        return GeM(name=name)(x)
     return jnp.mean(x, axis=(1, 2)) if kind == "average" else jnp.max(x, axis=(1, 2))

@@ -20,9 +20,7 @@ def test_folded_variables_embed_as_the_others_do(backbone):
         return (rng.normal(size=leaf.shape) * (2 / fan_in) ** 0.5).astype(np.float32)
 
     variables = jax.tree_util.tree_map_with_path(draw, shapes)
-    folded = folding.fold_batch_norm(
-        variables, epsilon=models.find_backbone(backbone).norm_epsilon
-    )
+    folded = folding.fold_batch_norm(variables, epsilon=models.find_backbone(backbone).norm_epsilon)
     assert "head" in folded["batch_stats"] and "backbone" not in folded["batch_stats"]
     images = rng.integers(0, 256, (2, 32, 32, 3), dtype=np.uint8)
     embed = jax.jit(lambda variables: network.apply(variables, images, train=False))

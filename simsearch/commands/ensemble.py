@@ -1,0 +1,90 @@
+"""`--mode=ensemble`: several networks side by side, whose features make one embedding."""
+
+import dataclasses
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from simsearch import errors, runs
+from simsearch.commands import merging
+from simsearch.config import Config
+from simsearch.models import parts
+
+
+def main(
+    *, versions: Sequence[str] | None, workdir: str | os.PathLike, overrides: Mapping[str, Any]
+) -> runs.Version:
+    """Joins the versions of `--versions`."""
+    return merging.main(_KIND, versions=versions, workdir=workdir, overrides=overrides)
+
+
+def ensemble(
+    versions: Sequence[int],
+    *,
+    workdir: str | os.PathLike = "runs",
+    overrides: Mapping[str, Any] | None = None,
+) -> runs.Version:
+    """Makes a version of others' networks side by side, and returns it.
+
+    Networks that were trained in different ways err in different places. The features of all of
+    them, one after the other, go into one last layer; it is the sum of theirs until the
+    discriminant takes its place. An embedding is no longer than that of one network, and takes as
+    many times the work as there are networks. Everything else is as of the first version.
+
+    Args:
+        versions: As of `merging.merge`; of a linear head or none.
+        workdir: As of `merging.merge`.
+        overrides: As of `merging.merge`.
+
+    Raises:
+        UsageError: As of `merging.merge`, and where the networks have another head.
+
+    References:
+        Hansen and Salamon, Neural Network Ensembles, 1990.
+    """
+    return merging.merge(_KIND, versions, workdir=workdir, overrides=overrides)
+
+
+def _configure(configs: Sequence[Config], config: Config) -> Config:
+    if config.model.num_networks > 1:
+        raise errors.UsageError(
+            "the versions are ensembles already; give those that they were made of"
+        )
+    if config.model.head == "mlp":
+        raise errors.UsageError(
+            "--mode=ensemble joins networks with model.head=linear or none, whose last layer sees "
+            "the features; these have mlp"
+        )
+    model = dataclasses.replace(config.model, num_networks=len(configs))
+    return dataclasses.replace(config, model=model)
+
+
+def _combine(members: Sequence[merging.Member]) -> tuple[Any, dict[str, Any]]:
+    variables: dict[str, dict[str, Any]] = {
+        kind: {
+            name: member.variables[kind][module]
+            for module in parts.REPEATED
+            if module in tree
+            for name, member in zip(parts.names_of(module, len(members)), members, strict=True)
+        }
+        for kind, tree in members[0].variables.items()
+    }
+    if "head" in members[0].variables["params"]:
+        last = [member.variables["params"]["head"]["projection"] for member in members]
+        # Applied to the features one after the other it gives the sum of the embeddings.
+        variables["params"]["head"] = {
+            "projection": {
+                "kernel": np.concatenate([layer["kernel"] for layer in last]),
+                "bias": sum(layer["bias"] for layer in last),
+            }
+        }
+    proxies = jax.tree.map(
+        lambda *leaves: sum(leaves) / len(leaves), *(member.proxies for member in members)
+    )
+    return variables, proxies
+
+
+_KIND = merging.Kind("ensemble", "their ensemble", _configure, _combine)
