@@ -63,3 +63,31 @@ def test_more_devices_than_there_are_is_refused():
     assert len(parallel.local_devices(1)) == 1
     with pytest.raises(errors.UsageError, match="this machine has 2"):
         parallel.local_devices(3)
+
+
+@pytest.mark.parametrize(("num_rows", "num_devices", "parts"), [(12, 1, 3), (7, 1, 1), (12, 2, 1)])
+def test_a_cpu_s_cores_share_the_rows(monkeypatch, num_rows, num_devices, parts):
+    monkeypatch.setattr(parallel, "num_cores", lambda: 5 if num_rows == 7 else 3)
+    devices = jax.local_devices()[:num_devices]
+    shapes = []
+
+    def double(variables, rows):
+        shapes.append(rows.shape)
+        return rows * variables
+
+    rows = np.arange(2.0 * num_rows, dtype=np.float32).reshape(num_rows, 2)
+    wait = parallel.start(double, parallel.replicate(np.float32(2), devices), rows, devices)
+    found = wait()
+    np.testing.assert_array_equal(found, 2 * rows)
+    assert shapes == [(num_rows // parts, 2)] * parts
+
+
+def test_what_a_part_raises_is_raised_where_the_result_is_waited_for(monkeypatch):
+    monkeypatch.setattr(parallel, "num_cores", lambda: 2)
+
+    def fail(variables, rows):
+        raise MemoryError("too much")
+
+    wait = parallel.start(fail, None, np.zeros((4, 1)), jax.local_devices()[:1])
+    with pytest.raises(MemoryError, match="too much"):
+        wait()

@@ -70,9 +70,8 @@ def fit(
     means = _sums(features, labels_present, len(present)) / counts[:, None]
     # What all classes have in common tells none of them from another.
     means -= means.mean(0)
-    directions, stretch = _solution(gram, means, num_images=len(features))
-    kept = slice(-min(trained.shape), None)
-    projection = _with_share(directions[:, kept] * stretch[kept], trained, gram).astype(np.float32)
+    solution = _solution(gram, means, num_images=len(features))[:, : trained.shape[1]]
+    projection = _with_share(solution, trained, gram).astype(np.float32)
     class_vectors = np.zeros((num_classes, projection.shape[1]), np.float32)
     embeddings = _unit(features @ projection)
     class_vectors[present] = _unit(_sums(embeddings, labels_present, len(present)))
@@ -140,14 +139,13 @@ def _gram(x: np.ndarray, *, weights: np.ndarray) -> np.ndarray:
     return gram
 
 
-def _solution(
-    gram: np.ndarray, means: np.ndarray, *, num_images: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the left singular vectors [H, H] and values [H], ascending, of the ridge solution."""
-    ridge = _RIDGE * np.trace(gram) / num_images
-    inverse = np.linalg.pinv(gram + ridge * np.eye(len(gram)), hermitian=True)
-    squares, directions = np.linalg.eigh(inverse @ (means.T @ means) @ inverse)
-    return directions, np.sqrt(np.maximum(squares, 0.0))
+def _solution(gram: np.ndarray, means: np.ndarray, *, num_images: int) -> np.ndarray:
+    """Returns the ridge solution [H, C], turned so that its columns fall in length."""
+    # Of features that are all zero there is none but zero.
+    ridge = max(_RIDGE * np.trace(gram) / num_images, np.finfo(np.float64).tiny)
+    solution = np.linalg.solve(gram + ridge * np.eye(len(gram)), means.T)
+    directions, stretch, _ = np.linalg.svd(solution, full_matrices=False)
+    return directions * stretch
 
 
 def _with_share(solution: np.ndarray, trained: np.ndarray, gram: np.ndarray) -> np.ndarray:
