@@ -38,7 +38,8 @@ def folder_flags(path, *more):
     [
         (
             ["--mode=sail"],
-            "one of <train|eval|index|search|serve|download|preview|sweep|compare|average|ensemble>",
+            "one of <train|eval|index|search|serve|download|preview|sweep|compare|average|"
+            "ensemble>",
         ),
         (["--mod=eval"], "Unknown command line flag 'mod'. Did you mean: mode ?"),
         (["eval"], "unexpected argument 'eval'"),
