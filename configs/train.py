@@ -90,9 +90,9 @@ def get_config() -> config_dict.ConfigDict:
     model.embedding_size = 128  # dimensions >= 2
     model.head = "linear"  # linear | mlp | none (the pooled features themselves)
     model.pooling = "average"  # average | max | gem
-    # Trained backbones >= 1 whose features together make one embedding, at as many times the work;
+    # Backbones >= 1 whose features together make one embedding, at as many times the work;
     # `--mode=ensemble` makes a version of several.
-    model.num_networks = 1
+    model.num_backbones = 1
     model.freeze = "none"  # none | stem | a number of stages | all: what is not trained
     model.freeze_batch_norm = False  # whether BatchNorm keeps its running statistics in training
     model.padding = "auto"  # of convolutions: torch | tensorflow | auto (the weights')

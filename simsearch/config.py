@@ -78,7 +78,7 @@ class Model:
     embedding_size: Annotated[int, checks.Range(at_least=2)]
     head: Literal["linear", "mlp", "none"]
     pooling: Literal["average", "max", "gem"]
-    num_networks: Annotated[int, checks.Range(at_least=1)]
+    num_backbones: Annotated[int, checks.Range(at_least=1)]
     freeze: str
     freeze_batch_norm: bool
     padding: Literal["auto", "torch", "tensorflow"]

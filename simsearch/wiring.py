@@ -52,7 +52,7 @@ def create_network(config: Config, *, axis_name: str | None = None) -> nn.Module
         axis_name=axis_name,
         freeze_batch_norm=model.freeze_batch_norm,
         freeze=model.freeze,
-        num_backbones=model.num_networks,
+        num_backbones=model.num_backbones,
     )
 
 

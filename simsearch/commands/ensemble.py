@@ -49,7 +49,7 @@ def ensemble(
 
 
 def _configure(configs: Sequence[Config], config: Config) -> Config:
-    if config.model.num_networks > 1:
+    if config.model.num_backbones > 1:
         raise errors.UsageError(
             "the versions are ensembles already; give those that they were made of"
         )
@@ -58,7 +58,7 @@ def _configure(configs: Sequence[Config], config: Config) -> Config:
             "--mode=ensemble joins networks with model.head=linear or none, whose last layer sees "
             "the features; these have mlp"
         )
-    model = dataclasses.replace(config.model, num_networks=len(configs))
+    model = dataclasses.replace(config.model, num_backbones=len(configs))
     return dataclasses.replace(config, model=model)
 
 

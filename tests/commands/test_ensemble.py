@@ -38,7 +38,7 @@ def outputs(version, images):
 def test_its_last_layer_is_the_sum_of_theirs_and_the_version_is_whole(workdir, caplog):
     with caplog.at_level("INFO", "simsearch"):
         made = simsearch.ensemble([0, 1], workdir=workdir)
-    assert made.config.model.num_networks == 2 and "their ensemble: validation" in caplog.text
+    assert made.config.model.num_backbones == 2 and "their ensemble: validation" in caplog.text
     size = made.config.data.image_size
     images = np.random.default_rng(0).integers(0, 256, (3, size, size, 3), np.uint8)
     one, two, both = (
@@ -74,7 +74,7 @@ def test_its_last_layer_is_the_sum_of_theirs_and_the_version_is_whole(workdir, c
 def test_ensembles_can_be_averaged_as_other_networks_can(workdir):
     numbers = [simsearch.ensemble(order, workdir=workdir).number for order in ([0, 1], [1, 0])]
     made = simsearch.average(numbers, workdir=workdir)
-    assert made.config.model.num_networks == 2 and made.calibration_file.exists()
+    assert made.config.model.num_backbones == 2 and made.calibration_file.exists()
 
 
 def test_without_a_head_the_features_are_the_embedding(workdir, shapes, tmp_path):
@@ -106,7 +106,7 @@ def test_networks_of_another_head_are_refused(workdir, tmp_path):
 
 
 def test_an_ensemble_is_not_trained(shapes, tmp_path):
-    fields = tiny.FIELDS | {"data.path": str(shapes), "model.num_networks": 2}
+    fields = tiny.FIELDS | {"data.path": str(shapes), "model.num_backbones": 2}
     with pytest.raises(
         errors.UsageError, match="train them one by one, then join them with --mode"
     ):
