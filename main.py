@@ -12,7 +12,7 @@
     python main.py --mode=sweep --config sweep         try many configurations, find the best
     python main.py --mode=compare --versions=3,7       what the second version gained on the first
     python main.py --mode=average --versions=0,1,2     one network from several: the mean of weights
-    python main.py --mode=ensemble --versions=0,1      several networks side by side: better, slower
+    python main.py --mode=ensemble --versions=0,1      several networks side by side as one
 
 `--config NAME` takes a file of configs/ or a path; `--config.group.field=value` overrides a field;
 configs/train.py lists them all.
