@@ -3,7 +3,6 @@
 from typing import Any
 
 import flax.traverse_util
-import jax
 
 
 def fold_batch_norm(variables: Any, *, epsilon: float) -> dict[str, Any]:
@@ -13,7 +12,8 @@ def fold_batch_norm(variables: Any, *, epsilon: float) -> dict[str, Any]:
     stays as the bias. One that follows no convolution, as in a head, is left as it is.
 
     Args:
-        variables: `params` and, with BatchNorm, `batch_stats`, of a network or a part of one.
+        variables: `params` and, with BatchNorm, `batch_stats`, of a network or a part of one. Of
+            NumPy arrays nothing is compiled.
         epsilon: Of the BatchNorms.
 
     Returns:
@@ -27,7 +27,7 @@ def fold_batch_norm(variables: Any, *, epsilon: float) -> dict[str, Any]:
         if kernel not in flat:
             continue
         mean, var = (flat.pop(("batch_stats", *norm, name)) for name in ("mean", "var"))
-        factor = flat.pop(path) * jax.lax.rsqrt(var + epsilon)
+        factor = flat.pop(path) / (var + epsilon) ** 0.5
         flat[kernel] = flat[kernel] * factor
         bias = ("params", *norm, "bias")
         flat[bias] = flat[bias] - mean * factor

@@ -53,7 +53,7 @@ class Embedder:
         self.fingerprint = fingerprint(variables)
         self._devices = parallel.local_devices(config.train.num_devices)
         epsilon = models.find_backbone(config.model.backbone).norm_epsilon
-        folded = models.fold_batch_norm(variables, epsilon=epsilon)
+        folded = models.fold_batch_norm(jax.tree.map(np.asarray, variables), epsilon=epsilon)
         self._variables = parallel.replicate(folded, self._devices)
         self._embed = create_embed_function(config)
 
