@@ -32,6 +32,7 @@ SHORT = {
     "train.eval_every_epochs": 3,
     "data.image_size": 128,
     "data.resize_size": 146,
+    "data.resize_mode": "squash",
     "data.train_image_size": 96,
     "data.early_image_size": 0,
 }

@@ -14,7 +14,7 @@ def get_config() -> config_dict.ConfigDict:
 
     config.data.image_size = 288
     config.data.resize_size = 288
-    config.data.resize_mode = "squash"
+    config.data.resize_mode = "both"
     config.data.train_image_size = 192
     config.data.cache = "disk"
 
@@ -24,6 +24,6 @@ def get_config() -> config_dict.ConfigDict:
     config.model.mirror = True
 
     config.train.batch_size = 80
-    config.train.num_epochs = 20
-    config.train.eval_every_epochs = 10
+    config.train.num_epochs = 24
+    config.train.eval_every_epochs = 12
     return config

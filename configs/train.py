@@ -36,7 +36,9 @@ def get_config() -> config_dict.ConfigDict:
     # Progressive resizing: the first steps see fewer pixels, which costs quality little.
     data.early_image_size = 0  # pixels >= 8, side of the square in those steps; 0: as in the others
     data.early_share = 0.5  # (0, 1) of the steps
-    data.resize_mode = "auto"  # squash (to a square) | short_side (aspect ratio kept) | auto
+    # squash (to a square) | short_side (aspect ratio kept) | auto | both (an embedding is the mean
+    # of the two, at twice the work; training squashes, and crops at random)
+    data.resize_mode = "auto"
     data.interpolation = "auto"  # bilinear | bicubic | auto
     data.image_mean = ()  # three numbers in [0, 1], of red, green, blue in [0, 1]; (): the weights'
     data.image_std = ()  # three numbers in (0, 1], likewise; (): the weights'

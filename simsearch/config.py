@@ -47,7 +47,7 @@ class Data:
     train_image_size: Count
     early_image_size: Count
     early_share: Annotated[float, checks.Range(above=0, below=1)]
-    resize_mode: Literal["auto", "squash", "short_side"]
+    resize_mode: Literal["auto", "squash", "short_side", "both"]
     interpolation: Literal["auto", "bilinear", "bicubic"]
     image_mean: Annotated[tuple[float, ...], checks.Range(at_least=0, at_most=1)]
     image_std: Annotated[tuple[float, ...], checks.Range(above=0, at_most=1)]

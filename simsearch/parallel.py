@@ -5,7 +5,6 @@ could take pmap's place here alone.
 """
 
 import functools
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent import futures
 from typing import Any
@@ -13,7 +12,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from simsearch import errors
+from simsearch import cores, errors
 
 AXIS = "devices"
 
@@ -95,7 +94,7 @@ def start(
     """
     parts = 1
     if len(devices) == 1 and devices[0].platform == "cpu":
-        parts = max(n for n in range(1, num_cores() + 1) if len(rows) % n == 0)
+        parts = max(n for n in range(1, cores.count() + 1) if len(rows) % n == 0)
     if parts == 1:
         result = function(variables, shard(rows, devices))
         return lambda: np.asarray(result)
@@ -107,16 +106,9 @@ def start(
     return lambda: np.concatenate([part.result() for part in running])
 
 
-def num_cores() -> int:
-    """Returns the cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 @functools.cache
 def _threads() -> futures.ThreadPoolExecutor:
-    return futures.ThreadPoolExecutor(num_cores(), thread_name_prefix="core")
+    return futures.ThreadPoolExecutor(cores.count(), thread_name_prefix="core")
 
 
 def _sharding(devices: Sequence[jax.Device], *axes: str) -> jax.sharding.Sharding:

@@ -11,6 +11,7 @@ from typing import Any
 
 from simsearch import config as config_lib
 from simsearch.config import Config
+from simsearch.data import images
 from simsearch.models import backbone as backbone_lib
 
 # Fields that may be left open, by the value that does so.
@@ -23,6 +24,7 @@ OPEN = {
     ("data", "image_std"): (),
     ("model", "padding"): "auto",
 }
+_SHOWN = {"squash": "squashed", "short_side": "shorter side resized"}
 _USUAL = backbone_lib.Preprocessing()
 
 
@@ -59,14 +61,14 @@ def resolve_as(config: Config, stored: Config) -> Config:
 def describe(config: Config) -> str:
     """Returns a resolved configuration's way in one line."""
     data = config.data
-    shape = "squashed to" if data.resize_mode == "squash" else "shorter side resized to"
+    views = " and ".join(_SHOWN[view] for view in images.VIEWS[data.resize_mode])
     mean, std = (
         ", ".join(f"{value:g}" for value in values) for values in (data.image_mean, data.image_std)
     )
     padding = ", padded as in TensorFlow" if config.model.padding == "tensorflow" else ""
     mirror = ", together with their mirror images" if config.model.mirror else ""
     return (
-        f"{data.image_size} x {data.image_size} pixels, {shape} {data.resize_size} "
+        f"{data.image_size} x {data.image_size} pixels, {views} to {data.resize_size} "
         f"({data.interpolation}), mean {mean}, std {std}{padding}{mirror}"
     )
 

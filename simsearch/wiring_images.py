@@ -6,9 +6,17 @@ from typing import Any
 
 import numpy as np
 
-from simsearch import preprocessing, wiring
+from simsearch import cores, preprocessing, wiring
 from simsearch.config import Config
-from simsearch.data import balanced, class_splits, duplicates, evaluation, sampling, sources
+from simsearch.data import (
+    balanced,
+    class_splits,
+    duplicates,
+    evaluation,
+    images,
+    sampling,
+    sources,
+)
 from simsearch.data import batch as batch_lib
 from simsearch.data import corrupt as corrupt_lib
 
@@ -97,7 +105,7 @@ def image_loader(config: Config, split: sources.Split) -> Callable[[int], np.nda
     data = preprocessing.resolve(config).data
     return pipeline.loader(
         split,
-        resize_mode=data.resize_mode,
+        resize_mode=images.VIEWS[data.resize_mode][0],
         resize_size=data.resize_size,
         max_pixels=data.max_pixels,
         interpolation=data.interpolation,
@@ -193,6 +201,6 @@ def eval_batches(
         max_pixels=data.max_pixels,
         on_corrupt=data.on_corrupt,
         corrupt=corrupt,
-        num_threads=data.num_threads or os.cpu_count() or 1,
+        num_threads=data.num_threads or cores.count(),
         interpolation=data.interpolation,
     )

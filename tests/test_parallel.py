@@ -2,7 +2,7 @@ import jax
 import numpy as np
 import pytest
 
-from simsearch import errors, parallel
+from simsearch import cores, errors, parallel
 
 
 def assert_replicated(tree):
@@ -67,7 +67,7 @@ def test_more_devices_than_there_are_is_refused():
 
 @pytest.mark.parametrize(("num_rows", "num_devices", "parts"), [(12, 1, 3), (7, 1, 1), (12, 2, 1)])
 def test_a_cpu_s_cores_share_the_rows(monkeypatch, num_rows, num_devices, parts):
-    monkeypatch.setattr(parallel, "num_cores", lambda: 5 if num_rows == 7 else 3)
+    monkeypatch.setattr(cores, "count", lambda: 5 if num_rows == 7 else 3)
     devices = jax.local_devices()[:num_devices]
     shapes = []
 
@@ -83,7 +83,7 @@ def test_a_cpu_s_cores_share_the_rows(monkeypatch, num_rows, num_devices, parts)
 
 
 def test_what_a_part_raises_is_raised_where_the_result_is_waited_for(monkeypatch):
-    monkeypatch.setattr(parallel, "num_cores", lambda: 2)
+    monkeypatch.setattr(cores, "count", lambda: 2)
 
     def fail(variables, rows):
         raise MemoryError("too much")

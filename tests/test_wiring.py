@@ -93,6 +93,18 @@ def test_training_and_evaluation_may_look_at_different_sizes(shapes, train_image
     assert evaluated.images.shape[1:3] == (24, 24)
 
 
+def test_training_squashes_where_evaluation_takes_both_views(shapes):
+    overrides = {"data.source": "folder", "data.path": str(shapes)}
+    loaded = {}
+    for mode in ("squash", "both"):
+        config = config_files.load_config("train", overrides | {"data.resize_mode": mode})
+        split = wiring_images.load_splits(config)["train"]
+        loaded[mode] = wiring_images.image_loader(config, split)(0)
+        evaluated = next(wiring_images.eval_batches(config, split, corrupt=corrupt.CorruptLog()))
+        assert evaluated.images.shape[-1] == (6 if mode == "both" else 3)
+    np.testing.assert_array_equal(*loaded.values())
+
+
 @pytest.mark.parametrize("name", ["train", "early"])
 @pytest.mark.parametrize("size", [300, 7])
 def test_a_training_size_that_nothing_can_be_cropped_to_is_refused(name, size):

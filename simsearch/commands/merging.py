@@ -44,11 +44,13 @@ _FREE = (
     "data.on_corrupt",
     "data.path",
     "data.prefetch_batches",
+    "data.resize_mode",
     "data.resize_size",
     "data.train_image_size",
 )
-# The result has a discriminant of its own: those that it is made of may save the time for theirs.
-_CHANGEABLE = (*shared.EVAL_FIELDS, "model.discriminant")
+# The result has a discriminant and views of its own: those that it is made of may save the time
+# for theirs.
+_CHANGEABLE = (*shared.EVAL_FIELDS, "data.resize_mode", "model.discriminant")
 
 
 class Member(NamedTuple):
@@ -109,7 +111,7 @@ def merge(
         workdir: Folder of the versions.
         overrides: Fields of the first version's configuration to change, of those that an
             evaluation may (where the images lie by now, how many devices there are), and
-            `model.discriminant`.
+            `data.resize_mode` and `model.discriminant`.
 
     Raises:
         UsageError: Where a version or its checkpoint is not there, or the networks did not start

@@ -13,6 +13,7 @@ from simsearch.commands import shared
 from simsearch.config import Config
 from simsearch.data import batch as batch_lib
 from simsearch.data import corrupt as corrupt_lib
+from simsearch.data import images as images_lib
 from simsearch.data import sources
 
 _NAME = "preview.png"
@@ -47,7 +48,7 @@ def preview(config: Config, *, output: str | os.PathLike = OUTPUT) -> pathlib.Pa
         RunError: Where the images cannot be read.
     """
     shared.check_output(output)
-    config = _with_preprocessing(config)
+    config = _as_in_training(_with_preprocessing(config))
     splits = wiring_images.load_splits(config)
     progress.log.info("%s", wiring_images.describe_splits(config, splits))
     train, corrupt = splits["train"], corrupt_lib.CorruptLog()
@@ -194,6 +195,12 @@ def _augmentation(config: Config) -> str:
         if name != "preset" and value != off.get(name, 0)
     ]
     return f"preset {config.augment.preset}: " + (", ".join(shown) or "nothing is changed")
+
+
+def _as_in_training(config: Config) -> Config:
+    """Returns the configuration with the one view of an image that training is made of."""
+    view = images_lib.VIEWS[config.data.resize_mode][0]
+    return dataclasses.replace(config, data=dataclasses.replace(config.data, resize_mode=view))
 
 
 def _with_preprocessing(config: Config) -> Config:

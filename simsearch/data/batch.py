@@ -9,7 +9,7 @@ class Batch(NamedTuple):
     """Images, their classes, and which of them are to be counted.
 
     Attributes:
-        images: RGB, uint8 [B, S, S, 3].
+        images: RGB, uint8 [B, S, S, 3]; for evaluation [B, S, S, 3 V] with V views of each.
         labels: Classes, int32 [B].
         valid: False for padding and for images that could not be read, bool [B].
         mixed_labels: Classes of the images that were mixed in, int32 [B]; None without MixUp.

@@ -30,7 +30,7 @@ def eval_batches(
         split: The images.
         batch_size: Images B of each batch.
         image_size: Side S of the square that the network sees, in pixels.
-        resize_mode: "squash" or "short_side".
+        resize_mode: One of `images.VIEWS`.
         resize_size: Side, or shorter side, before the crop.
         max_pixels: A larger image is not decoded.
         on_corrupt: "skip" leaves `valid` False for an image that cannot be read; "fail" stops.
@@ -56,7 +56,7 @@ def eval_batches(
             corrupt.add(split.names[row], str(error), may_pass=images.may_pass(error))
             return None
 
-    num_rows = len(split.labels)
+    num_rows, shape = len(split.labels), images.eval_shape(resize_mode, image_size)
     rows = iter(range(num_rows))
     waiting: collections.deque[Future] = collections.deque()
     with ThreadPoolExecutor(num_threads) as pool:
@@ -67,17 +67,17 @@ def eval_batches(
                 size = min(batch_size, num_rows - start)
                 loaded = [waiting.popleft().result() for _ in range(size)]
                 corrupt.check(on_corrupt)
-                yield _batch(loaded, split.labels[start : start + size], batch_size, image_size)
+                yield _batch(loaded, split.labels[start : start + size], (batch_size, *shape))
         finally:
             pool.shutdown(cancel_futures=True)
 
 
 def _batch(
-    loaded: list[np.ndarray | None], labels: np.ndarray, batch_size: int, image_size: int
+    loaded: list[np.ndarray | None], labels: np.ndarray, shape: tuple[int, ...]
 ) -> batch_lib.Batch:
-    pixels = np.zeros((batch_size, image_size, image_size, 3), np.uint8)
-    valid = np.zeros(batch_size, bool)
+    pixels = np.zeros(shape, np.uint8)
+    valid = np.zeros(len(pixels), bool)
     for i, image in enumerate(loaded):
         if image is not None:
             pixels[i], valid[i] = image, True
-    return batch_lib.Batch(pixels, np.resize(labels, batch_size).astype(np.int32), valid)
+    return batch_lib.Batch(pixels, np.resize(labels, len(pixels)).astype(np.int32), valid)

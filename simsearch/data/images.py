@@ -15,6 +15,13 @@ from PIL import Image, PngImagePlugin
 from simsearch.data import containers
 
 ResizeMode = Literal["squash", "short_side"]
+# What is made of an image by each `data.resize_mode`; training takes the first alone, of which a
+# random crop shows another part, in another shape, each time.
+VIEWS: dict[str, tuple[ResizeMode, ...]] = {
+    "squash": ("squash",),
+    "short_side": ("short_side",),
+    "both": ("squash", "short_side"),
+}
 Interpolation = Literal["bilinear", "bicubic"]
 Result = TypeVar("Result")
 
@@ -134,7 +141,7 @@ def center_crop(image: np.ndarray, size: int) -> np.ndarray:
 def load_for_eval(
     encoded: bytes,
     *,
-    resize_mode: ResizeMode,
+    resize_mode: str,
     resize_size: int,
     image_size: int,
     max_pixels: int,
@@ -142,28 +149,35 @@ def load_for_eval(
 ) -> np.ndarray:
     """Returns an encoded image as the network sees it: resized, then the middle square.
 
+    Of several views each has three channels of its own.
+
     Args:
         encoded: Content of an image file.
-        resize_mode: See `decode`.
+        resize_mode: One of `VIEWS`.
         resize_size: See `decode`.
         image_size: Side of the result in pixels.
         max_pixels: See `decode`.
         interpolation: See `decode`.
 
     Returns:
-        uint8 [image_size, image_size, 3].
+        uint8 [image_size, image_size, 3 V], as `eval_shape` says.
 
     Raises:
         CorruptImage: See `decode`.
     """
-    image = decode(
-        encoded,
-        resize_mode=resize_mode,
-        resize_size=resize_size,
-        max_pixels=max_pixels,
-        interpolation=interpolation,
-    )
-    return center_crop(image, image_size)
+    options = {"max_pixels": max_pixels, "interpolation": interpolation}
+    views = [
+        center_crop(
+            decode(encoded, resize_mode=mode, resize_size=resize_size, **options), image_size
+        )
+        for mode in VIEWS[resize_mode]
+    ]
+    return np.concatenate(views, axis=2)
+
+
+def eval_shape(resize_mode: str, image_size: int) -> tuple[int, int, int]:
+    """Returns the shape of what `load_for_eval` returns, three channels for each of V views."""
+    return image_size, image_size, 3 * len(VIEWS[resize_mode])
 
 
 def encode_png(array: np.ndarray) -> bytes:

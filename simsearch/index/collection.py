@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from simsearch import errors
+from simsearch import cores, errors
 from simsearch.index import (
     answers,
     explanation,
@@ -155,7 +155,7 @@ class Index:
             upsert=self._rows.upsert,
             delete=self._rows.delete,
             batch_size=config.eval.batch_size,
-            num_threads=config.data.num_threads or os.cpu_count() or 1,
+            num_threads=config.data.num_threads or cores.count(),
             on_progress=progress,
         )
         report = sync.run(root, labels, tools, inherited=inherited)

@@ -1,7 +1,7 @@
 """Why a search found nothing: what in a filter was probably mistyped."""
 
 import difflib
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 
 from simsearch.index import filters
 from simsearch.index.record import FIELDS, Hit, Record
@@ -31,7 +31,7 @@ def of_nothing(
 
 
 def of_filter(
-    tree: filters.Filter, records: Iterable[Record | Hit], *, hidden: Collection[str] = ()
+    tree: filters.Filter, records: Sequence[Record | Hit], *, hidden: Collection[str] = ()
 ) -> str | None:
     """Returns why a filter that let nothing through was probably mistyped; None: no idea.
 
@@ -56,6 +56,21 @@ def of_filter(
         for value in (leaf.value,) if isinstance(leaf, filters.Compare) else values:
             own, asked = sorted(kinds[leaf.field]), filters.kind(value)
             if own and asked not in own:
-                hint = f"; write {leaf.field} = '{value}'" if own == ["text"] else ""
+                text = _text_like(value, leaf.field, records) if own == ["text"] else None
+                hint = f"; write {leaf.field} = '{text}'" if text else ""
                 return f"{leaf.field} is a {' or '.join(own)} and {value!r} a {asked}{hint}"
     return None
+
+
+def _text_like(value: filters.Constant, field: str, records: Sequence[Record | Hit]) -> str:
+    """Returns the text that an image has there for a number or boolean, such as 007 for 7."""
+    for record in records:
+        text = getattr(record, field, None) if field in FIELDS else record.metadata.get(field)
+        if isinstance(text, str):
+            try:
+                same = float(text) == value
+            except ValueError:
+                same = text.lower() == str(value).lower()
+            if same:
+                return text
+    return str(value)

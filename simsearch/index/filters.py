@@ -268,7 +268,7 @@ class _Parser:
             self._need("and")
             tree = And((Compare(field, ">=", low), Compare(field, "<=", self._value())))
         else:
-            self._fail("=, !=, <, <=, >, >=, in, between or is")
+            self._fail(f"=, !=, <, <=, >, >=, in, between or is (or `{field} = true`)")
         return Not(tree) if negated else tree
 
     def _values(self) -> tuple[Constant, ...]:

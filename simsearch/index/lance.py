@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from simsearch import errors, progress
+from simsearch import cores, errors, progress
 from simsearch.index import filters, lance_rows, lance_sql
 from simsearch.index.engine import Batch
 from simsearch.index.record import FIELDS, Found, Row
@@ -305,7 +305,7 @@ def _planning(where: filters.Filter | None) -> Iterator[None]:
 
 def _library() -> Any:
     # On one core its only worker would be busy with an index while a search waits for it.
-    os.environ.setdefault("TOKIO_WORKER_THREADS", str(max(4, os.cpu_count() or 1)))
+    os.environ.setdefault("TOKIO_WORKER_THREADS", str(max(4, cores.count())))
     # It warns of its own workings, such as lists that are empty, which nobody can act upon.
     os.environ.setdefault("LANCEDB_LOG", "error")
     with warnings.catch_warnings():

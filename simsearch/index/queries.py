@@ -140,8 +140,7 @@ def embed_encoded(embedder: embed.Embedder, images: Sequence[Query]) -> np.ndarr
         UsageError: Where a file is not there.
         CorruptImage: Where one cannot be read; says which, where there are several.
     """
-    size = embedder.config.data.image_size
-    pixels = np.zeros((len(images), size, size, 3), np.uint8)
+    pixels = np.zeros((len(images), *embedder.input_shape), np.uint8)
     for i, image in enumerate(images):
         encoded = read(image, crop=None, max_pixels=0)
         try:

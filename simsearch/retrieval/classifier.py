@@ -6,7 +6,7 @@ import numpy as np
 from simsearch import checkpoints, runs, wiring_losses
 from simsearch.config import Config
 from simsearch.losses import terms as terms_lib
-from simsearch.retrieval import discriminant
+from simsearch.retrieval import discriminant, neighbors
 
 
 def chosen(config: Config, proxies: dict[str, jax.Array]) -> np.ndarray | None:
@@ -19,8 +19,7 @@ def chosen(config: Config, proxies: dict[str, jax.Array]) -> np.ndarray | None:
     name = terms_lib.classifier(wiring_losses.loss_terms(config))
     if name is None or name not in proxies:
         return None
-    vectors = np.asarray(proxies[name], np.float32)
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+    return neighbors.unit_rows(np.asarray(proxies[name], np.float32))
 
 
 def load(version: runs.Version) -> np.ndarray | None:

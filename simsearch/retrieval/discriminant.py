@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from simsearch import runs
+from simsearch.retrieval import neighbors
 
 # In images: as if there were so much of one in each direction, of no class.
 _RIDGE = 1.0
@@ -73,8 +74,8 @@ def fit(
     solution = _solution(gram, means, num_images=len(features))[:, : trained.shape[1]]
     projection = _with_share(solution, trained, gram).astype(np.float32)
     class_vectors = np.zeros((num_classes, projection.shape[1]), np.float32)
-    embeddings = _unit(features @ projection)
-    class_vectors[present] = _unit(_sums(embeddings, labels_present, len(present)))
+    embeddings = neighbors.unit_rows(features @ projection)
+    class_vectors[present] = neighbors.unit_rows(_sums(embeddings, labels_present, len(present)))
     return Discriminant(projection, class_vectors, step)
 
 
@@ -164,7 +165,3 @@ def _sums(x: np.ndarray, labels: np.ndarray, num_classes: int) -> np.ndarray:
     sums = np.zeros((num_classes, x.shape[1]))
     np.add.at(sums, labels, x)
     return sums
-
-
-def _unit(x: np.ndarray) -> np.ndarray:
-    return x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)

@@ -28,6 +28,7 @@ from simsearch.data import corrupt as corrupt_lib
 from simsearch.data import images as images_lib
 from simsearch.data import sources
 from simsearch.retrieval import discriminant as discriminant_lib
+from simsearch.retrieval import neighbors
 
 
 class Embedded(NamedTuple):
@@ -90,11 +91,16 @@ class Embedder:
         """Dimensions of an embedding."""
         return wiring.embedding_size(self.config)
 
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """Shape of an image that is preprocessed: S, S, and three channels for each view of it."""
+        return images_lib.eval_shape(self.config.data.resize_mode, self.config.data.image_size)
+
     def embed(self, images: np.ndarray, *, batch_size: int | None = None) -> np.ndarray:
         """Returns the embeddings of images that are already preprocessed.
 
         Args:
-            images: uint8 [N, S, S, 3], as `preprocess` gives them.
+            images: uint8 [N, *input_shape], as `preprocess` gives them.
             batch_size: Images at a time, to which the last are padded; None: eval.batch_size.
 
         Returns:
@@ -112,7 +118,7 @@ class Embedder:
         return np.concatenate(parts) if parts else np.zeros((0, self.embedding_size), np.float32)
 
     def preprocess(self, encoded: bytes) -> np.ndarray:
-        """Returns an encoded image as the network takes it, uint8 [S, S, 3].
+        """Returns an encoded image as the network takes it, uint8 `input_shape`.
 
         Raises:
             CorruptImage: Where it cannot be read.
@@ -133,9 +139,8 @@ class Embedder:
         Raises:
             CorruptImage: Where a file cannot be read as an image.
         """
-        size = self.config.data.image_size
         images = [self.preprocess(pathlib.Path(path).read_bytes()) for path in paths]
-        return self.embed(np.asarray(images, np.uint8).reshape(-1, size, size, 3))
+        return self.embed(np.asarray(images, np.uint8).reshape(-1, *self.input_shape))
 
     def embed_split(self, split: sources.Split, *, corrupt: corrupt_lib.CorruptLog) -> Embedded:
         """Returns the embeddings of every row of a split.
@@ -160,19 +165,24 @@ class Embedder:
 
 
 def create_embed_function(config: Config) -> Callable[[Any, jax.Array], jax.Array]:
-    """Returns the compiled `(variables, images uint8 [B, S, S, 3]) -> float32 [B, D]`."""
+    """Returns the compiled `(variables, images uint8 [B, S, S, 3 V]) -> float32 [B, D]`.
+
+    Of several views of an image, mirror images among them, it is the mean, L2-normalised.
+    """
     network = wiring.create_network(config)
 
     def embed(variables: Any, images: jax.Array) -> jax.Array:
-        return network.apply(variables, images, train=False)
+        # The views of an image beside each other, so that all stay on the image's device.
+        views = jnp.stack(jnp.split(images, images.shape[-1] // 3, axis=-1), axis=1)
+        if config.model.mirror:
+            views = jnp.concatenate([views, views[:, :, :, ::-1]], axis=1)
+        embeddings = network.apply(variables, views.reshape(-1, *views.shape[2:]), train=False)
+        num_views = views.shape[1]
+        if num_views == 1:
+            return embeddings
+        return models.unit(embeddings.reshape(len(images), num_views, -1).sum(1))
 
-    def embed_both(variables: Any, images: jax.Array) -> jax.Array:
-        # Each image beside its mirror image, so that both stay on the image's device.
-        both = jnp.stack([images, images[:, :, ::-1]], axis=1)
-        embeddings = embed(variables, both.reshape(-1, *images.shape[1:]))
-        return models.unit(embeddings.reshape(len(images), 2, -1).sum(1))
-
-    return jax.jit(embed_both if config.model.mirror else embed)
+    return jax.jit(embed)
 
 
 def embed_batches(
@@ -276,9 +286,9 @@ def embed_pixels(
     for batch in wiring_images.eval_batches(small, split, corrupt=corrupt):
         rows.append(batch.images.reshape(len(batch.images), -1).astype(np.float32))
         valid.append(batch.valid)
-    pixels = np.concatenate(rows)[: len(split.labels)]
-    norms = np.linalg.norm(pixels, axis=1, keepdims=True)
-    return Embedded(pixels / np.maximum(norms, 1e-12), np.concatenate(valid)[: len(split.labels)])
+    num_images = len(split.labels)
+    pixels = neighbors.unit_rows(np.concatenate(rows)[:num_images])
+    return Embedded(pixels, np.concatenate(valid)[:num_images])
 
 
 def fingerprint(variables: Any) -> str:

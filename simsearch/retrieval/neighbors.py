@@ -1,11 +1,12 @@
 """Exact nearest neighbours by cosine, block by block: the memory does not grow with N x N."""
 
-import os
 from collections.abc import Callable, Iterator
 from concurrent import futures
 from typing import NamedTuple
 
 import numpy as np
+
+from simsearch import cores
 
 # Similarities held at a time; 128 MiB of float32.
 _BLOCK_ELEMENTS = 2**25
@@ -100,6 +101,11 @@ def blocks(
         yield Block(start, scores)
 
 
+def unit_rows(x: np.ndarray) -> np.ndarray:
+    """Returns rows [N, D] divided by their lengths, so that products are cosines; zeros stay."""
+    return x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)
+
+
 def block_rows(num_columns: int) -> int:
     """Returns how many queries' similarities to so many images are held at a time."""
     return max(1, _BLOCK_ELEMENTS // num_columns)
@@ -113,7 +119,7 @@ def for_each_row(work: Callable[[int], None], num_rows: int) -> None:
         for i in range(start, min(start + _THREAD_ROWS, num_rows)):
             work(i)
 
-    with futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+    with futures.ThreadPoolExecutor(cores.count()) as pool:
         for _ in pool.map(work_on, starts):
             pass
 

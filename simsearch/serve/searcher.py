@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import functools
 import itertools
-import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent import futures
 from typing import Any, NamedTuple
@@ -12,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from starlette.exceptions import HTTPException
 
-from simsearch import config_serving, errors, index, parallel, progress
+from simsearch import config_serving, cores, errors, index, parallel, progress
 from simsearch.data import fetch, views
 from simsearch.data import images as images_lib
 from simsearch.index import filters, queries
@@ -50,7 +49,7 @@ class Searcher:
         devices = parallel.local_devices(opened.embedder.config.train.num_devices)
         self._sizes = batching.batch_sizes(config.max_batch, multiple=len(devices))
         self._levels = sorted({_FEW, max(_FEW, config.max_top_k + config.max_query_images)})
-        self._decoders = futures.ThreadPoolExecutor(os.cpu_count() or 1)
+        self._decoders = futures.ThreadPoolExecutor(cores.count())
         # Slow addresses wait for each other, and for nothing else that a thread does.
         self._fetchers = futures.ThreadPoolExecutor(_MAX_FETCHES)
         options = {"max_batch": config.max_batch, "max_waiting": config.max_waiting}
@@ -64,12 +63,12 @@ class Searcher:
 
     def warm(self) -> None:
         """Runs the model and the search once in every size that requests can make of them."""
-        side = self._index.embedder.config.data.image_size
+        blank = np.zeros(self._index.embedder.input_shape, np.uint8)
         sizes = progress.track(
             self._sizes, total=len(self._sizes), description="warm", unit="batch size"
         )
         for size in sizes:
-            vectors = self._embed([np.zeros((side, side, 3), np.uint8)] * size)
+            vectors = self._embed([blank] * size)
         # A stored image's search needs no model, and so no whole batch for it.
         for size in batching.batch_sizes(self._config.max_batch):
             for level in self._levels:

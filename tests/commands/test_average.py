@@ -144,6 +144,20 @@ def test_what_is_averaged_may_save_the_time_for_a_discriminant(
     assert made.discriminant_file.exists() == has_one
 
 
+def test_what_is_averaged_may_save_the_time_for_a_second_view(workdir, shapes, tmp_path):
+    made = simsearch.average([0, 1], workdir=workdir, overrides={"data.resize_mode": "both"})
+    assert made.config.data.resize_mode == "both"
+    assert runs.find(workdir, 0).config.data.resize_mode == "squash"
+    url = f"lance:{tmp_path}/index"
+    with simsearch.Index.open(url, version=made.number, workdir=workdir, create=True) as index:
+        assert index.embedder.input_shape == (24, 24, 6)
+        assert index.sync(shapes / "test").added == 15
+        path = next((shapes / "test").rglob("*.png"))
+        best = index.search(path, top_k=1).hits[0]
+        assert best.path == str(path.relative_to(shapes / "test"))
+        assert best.score == pytest.approx(1, abs=1e-5)
+
+
 def test_images_of_other_classes_are_refused(workdir, shapes, tmp_path):
     grown = tmp_path / "grown"
     shutil.copytree(shapes, grown)

@@ -30,6 +30,12 @@ def drawn(monkeypatch, tmp_path):
     return seen
 
 
+def test_of_two_views_that_of_training_is_drawn(shapes, tmp_path, drawn):
+    preview.preview(config(shapes, tmp_path, data__resize_mode="both"), output="x.png")
+    assert all(row.plain.image.shape == (24, 24, 3) for row in drawn["rows"])
+    assert "(squash)" in " ".join(drawn["subtitle"])
+
+
 @pytest.mark.parametrize("mode", ["triplets", "class_balanced"])
 def test_the_tiles_are_the_first_batch_of_a_training(shapes, tmp_path, drawn, mode):
     settings = config(shapes, tmp_path, sampling__mode=mode, augment__preset="trivial")

@@ -44,6 +44,16 @@ def test_every_row_comes_in_order_and_unchanged(num_rows):
         np.testing.assert_array_equal(images[row], sets.picture(row))
 
 
+def test_two_views_of_an_image_are_two_times_three_channels(monkeypatch):
+    monkeypatch.setitem(OPTIONS, "resize_mode", "both")
+    found, log = batches(sets.make_split(6, broken=(2,)))
+    assert [batch.images.shape for batch in found] == [(5, 12, 12, 6)] * 2
+    assert list(log.reasons) == ["image 2"] and not found[0].images[2].any()
+    # The pictures are square: both views are the whole.
+    for view in (slice(0, 3), slice(3, 6)):
+        np.testing.assert_array_equal(found[1].images[0, ..., view], sets.picture(5))
+
+
 def test_unreadable_rows_are_marked_and_named():
     def read(row):
         if row == 4:

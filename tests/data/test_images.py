@@ -274,6 +274,21 @@ def test_load_for_eval_is_the_middle_of_the_resized_image(mode):
     np.testing.assert_array_equal(seen, images.center_crop(whole, 32))
 
 
+def test_both_views_lie_one_after_the_other_in_the_channels():
+    options = {"resize_size": 40, "image_size": 32, "max_pixels": MAX_PIXELS}
+    encoded = encode(quadrants(), "PNG")
+    both = images.load_for_eval(encoded, resize_mode="both", **options)
+    squashed, middle = (
+        images.load_for_eval(encoded, resize_mode=mode, **options)
+        for mode in ("squash", "short_side")
+    )
+    np.testing.assert_array_equal(both[..., :3], squashed)
+    np.testing.assert_array_equal(both[..., 3:], middle)
+    assert not np.array_equal(squashed, middle)
+    for mode, image in {"both": both, "squash": squashed, "short_side": middle}.items():
+        assert images.eval_shape(mode, 32) == image.shape
+
+
 @pytest.mark.parametrize("shape", [(5, 7), (5, 7, 1), (5, 7, 3)])
 def test_encode_png_keeps_every_pixel(shape):
     array = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)

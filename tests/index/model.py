@@ -27,6 +27,7 @@ class CornerEmbedder:
         self.config = config
         self.fingerprint = fingerprint
         self.embedding_size = SIZE
+        self.input_shape = (8, 8, 3)
         self.decoded = 0
 
     def preprocess(self, encoded):

@@ -41,7 +41,7 @@ def test_text_becomes_a_tree(text, tree):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("label", "expected =, !=, <, <=, >, >=, in, between or is at character 6, found the end"),
+        ("label", "in, between or is (or `label = true`) at character 6, found the end"),
         ("label =", "expected a number, a text in quotes, true or false at character 8"),
         ("label = cookie", "character 9, found 'cookie'"),
         ("label = 'cookie", "a text without its closing quote at character 9"),
@@ -133,13 +133,17 @@ def test_any_text_stands_in_quotes_whatever_it_holds():
     [
         ("prize < 10", "no image has a field prize; did you mean price? there are id, path, label"),
         ("label = 1", "label is a text and 1 a number; write label = '1'"),
+        ("code = 7", "code is a text and 7 a number; write code = '007'"),
+        ("code = 8", "code is a text and 8 a number; write code = '8'"),
+        ("sold = true", "sold is a text and True a boolean; write sold = 'TRUE'"),
         ("size = 1 and not price in ('a')", "price is a number and 'a' a text"),
         ("price > 100", None),
         ("qqq is null", "no image has a field qqq; there are id"),
     ],
 )
 def test_a_filter_that_was_mistyped_is_explained(text, reason):
-    records = [stores.row("a", metadata={"price": 2.5}, label="1").record]
+    metadata = {"price": 2.5, "code": "007", "sold": "TRUE"}
+    records = [stores.row("a", metadata=metadata, label="1").record]
     found = explanation.of_filter(filters.parse(text), records)
     assert found is None if reason is None else found.startswith(reason)
 

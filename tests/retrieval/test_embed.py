@@ -149,3 +149,24 @@ def test_with_mirror_an_embedding_is_the_mean_of_both_images(embedder):
     np.testing.assert_allclose(found.embed(mirrored), expected, atol=1e-5)
     assert np.abs(found.embed(images) - embedder.embed(images)).max() > 1e-3
     assert "mirror" in preprocessing.describe(config) and config != CONFIG
+
+
+@pytest.mark.parametrize("mirror", [False, True])
+def test_an_embedding_is_the_mean_of_all_views(mirror, embedder, tmp_path):
+    data = dataclasses.replace(CONFIG.data, resize_mode="both")
+    model = dataclasses.replace(CONFIG.model, mirror=mirror)
+    config = dataclasses.replace(CONFIG, data=data, model=model)
+    found = embed.Embedder(config, VARIABLES)
+    assert (embedder.input_shape, found.input_shape) == ((16, 16, 3), (16, 16, 6))
+    wide = sets.picture(3, 32)[:20]
+    wide[:, :10] //= 2
+    (tmp_path / "wide.png").write_bytes(images.encode_png(wide))
+    image = found.preprocess((tmp_path / "wide.png").read_bytes())
+    views = [image[..., :3], image[..., 3:]]
+    views += [view[:, ::-1] for view in views] if mirror else []
+    mean = embedder.embed(np.stack(views)).sum(0)
+    expected = mean / np.linalg.norm(mean)
+    np.testing.assert_allclose(found.embed(image[None])[0], expected, atol=1e-5)
+    np.testing.assert_allclose(found.embed_files([tmp_path / "wide.png"])[0], expected, atol=1e-5)
+    assert np.abs(embedder.embed(views[0][None])[0] - expected).max() > 1e-3
+    assert "squashed and shorter side resized to 16 " in preprocessing.describe(config)

@@ -19,6 +19,12 @@ def full_sort(queries, gallery, k, exclude=None):
     return np.take_along_axis(scores, rows, axis=1), rows
 
 
+def test_unit_rows_have_length_one_and_zeros_stay():
+    rows = neighbors.unit_rows(np.array([[3, 4], [0, 0], [-2e-3, 0]], np.float32))
+    np.testing.assert_allclose(rows, [[0.6, 0.8], [0, 0], [-1, 0]], rtol=1e-6)
+    assert rows.dtype == np.float32
+
+
 @pytest.mark.parametrize("block_size", [1, 7, None])
 @pytest.mark.parametrize("k", [1, 5, 29])
 def test_top_k_is_a_full_sort(k, block_size):
