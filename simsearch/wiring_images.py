@@ -105,7 +105,7 @@ def image_loader(config: Config, split: sources.Split) -> Callable[[int], np.nda
     data = preprocessing.resolve(config).data
     return pipeline.loader(
         split,
-        resize_mode=images.VIEWS[data.resize_mode][0],
+        resize_mode=images.training_view(data.resize_mode),
         resize_size=data.resize_size,
         max_pixels=data.max_pixels,
         interpolation=data.interpolation,

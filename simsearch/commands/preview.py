@@ -199,7 +199,7 @@ def _augmentation(config: Config) -> str:
 
 def _as_in_training(config: Config) -> Config:
     """Returns the configuration with the one view of an image that training is made of."""
-    view = images_lib.VIEWS[config.data.resize_mode][0]
+    view = images_lib.training_view(config.data.resize_mode)
     return dataclasses.replace(config, data=dataclasses.replace(config.data, resize_mode=view))
 
 

@@ -6,7 +6,7 @@ import io
 import re
 import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal, TypeVar
 
 import numpy as np
@@ -15,8 +15,7 @@ from PIL import Image, PngImagePlugin
 from simsearch.data import containers
 
 ResizeMode = Literal["squash", "short_side"]
-# What is made of an image by each `data.resize_mode`; training takes the first alone, of which a
-# random crop shows another part, in another shape, each time.
+# What the network sees of an image where it is not trained, by `data.resize_mode`.
 VIEWS: dict[str, tuple[ResizeMode, ...]] = {
     "squash": ("squash",),
     "short_side": ("short_side",),
@@ -113,9 +112,10 @@ def decode(
             made to keep a decoder busy.
     """
     resampling = _FILTERS[interpolation]
-    return opened(
-        encoded, max_pixels, lambda image: _load(image, resize_mode, resize_size, resampling)
+    (resized,) = opened(
+        encoded, max_pixels, lambda image: _load(image, (resize_mode,), resize_size, resampling)
     )
+    return resized
 
 
 def center_crop(image: np.ndarray, size: int) -> np.ndarray:
@@ -165,14 +165,16 @@ def load_for_eval(
     Raises:
         CorruptImage: See `decode`.
     """
-    options = {"max_pixels": max_pixels, "interpolation": interpolation}
-    views = [
-        center_crop(
-            decode(encoded, resize_mode=mode, resize_size=resize_size, **options), image_size
-        )
-        for mode in VIEWS[resize_mode]
-    ]
-    return np.concatenate(views, axis=2)
+    views, resampling = VIEWS[resize_mode], _FILTERS[interpolation]
+    resized = opened(
+        encoded, max_pixels, lambda image: _load(image, views, resize_size, resampling)
+    )
+    return np.concatenate([center_crop(view, image_size) for view in resized], axis=2)
+
+
+def training_view(resize_mode: str) -> ResizeMode:
+    """Returns the one view that training is made of: its random crops have other shapes anyway."""
+    return VIEWS[resize_mode][0]
 
 
 def eval_shape(resize_mode: str, image_size: int) -> tuple[int, int, int]:
@@ -245,21 +247,30 @@ def upright(image: Image.Image) -> Image.Image:
 
 
 def _load(
-    image: Image.Image, resize_mode: ResizeMode, resize_size: int, resampling: Image.Resampling
-) -> np.ndarray:
+    image: Image.Image,
+    views: Sequence[ResizeMode],
+    resize_size: int,
+    resampling: Image.Resampling,
+) -> list[np.ndarray]:
+    """Returns the resized views of an image that is decoded once."""
     full = image.size
-    target, box = _resize_plan(*full, resize_mode, resize_size)
-    image.draft(None, (DRAFT_GAP * target[0], DRAFT_GAP * target[1]))
+    plans = [_resize_plan(*full, view, resize_size) for view in views]
+    # The shorter side decides how small a draft may be, and it is as long in every view.
+    (width, height), _ = plans[0]
+    image.draft(None, (DRAFT_GAP * width, DRAFT_GAP * height))
     image.load()
-    drafted_box = tuple(
-        edge * side / full_side
-        for edge, side, full_side in zip(box, 2 * image.size, 2 * full, strict=True)
-    )
-    orientation = _orientation(image)
-    resized = _to_rgb(image).resize(target, resampling, box=drafted_box)
-    if orientation in _TRANSPOSES:
-        resized = resized.transpose(_TRANSPOSES[orientation])
-    return np.asarray(resized)
+    orientation, pixels = _orientation(image), _to_rgb(image)
+    resized = []
+    for target, box in plans:
+        drafted_box = tuple(
+            edge * side / full_side
+            for edge, side, full_side in zip(box, 2 * image.size, 2 * full, strict=True)
+        )
+        view = pixels.resize(target, resampling, box=drafted_box)
+        if orientation in _TRANSPOSES:
+            view = view.transpose(_TRANSPOSES[orientation])
+        resized.append(np.asarray(view))
+    return resized
 
 
 def _resize_plan(

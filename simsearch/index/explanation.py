@@ -4,6 +4,7 @@ import difflib
 from collections.abc import Collection, Sequence
 
 from simsearch.index import filters
+from simsearch.index import record as record_lib
 from simsearch.index.record import FIELDS, Hit, Record
 
 
@@ -65,7 +66,7 @@ def of_filter(
 def _text_like(value: filters.Constant, field: str, records: Sequence[Record | Hit]) -> str:
     """Returns the text that an image has there for a number or boolean, such as 007 for 7."""
     for record in records:
-        text = getattr(record, field, None) if field in FIELDS else record.metadata.get(field)
+        text = record_lib.field(record, field)
         if isinstance(text, str):
             try:
                 same = float(text) == value

@@ -130,11 +130,14 @@ class SyncReport(NamedTuple):
     images_per_second: float
 
 
-def field(record: Record, name: str) -> Value:
-    """Returns what a filter sees under a name; None where the image has no such value."""
+def field(record: Record | Hit, name: str) -> Value:
+    """Returns what a filter sees under a name; None where the image has no such value.
+
+    A hit has fewer fields than a record.
+    """
     if name == "label":
         return record.label or None
-    return getattr(record, name) if name in FIELDS else record.metadata.get(name)
+    return getattr(record, name, None) if name in FIELDS else record.metadata.get(name)
 
 
 def new_revision() -> int:

@@ -41,7 +41,11 @@ def test_text_becomes_a_tree(text, tree):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("label", "in, between or is (or `label = true`) at character 6, found the end"),
+        (
+            "label",
+            "expected =, !=, <, <=, >, >=, in, between or is (or `label = true`) at character 6, "
+            "found the end",
+        ),
         ("label =", "expected a number, a text in quotes, true or false at character 8"),
         ("label = cookie", "character 9, found 'cookie'"),
         ("label = 'cookie", "a text without its closing quote at character 9"),
