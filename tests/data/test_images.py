@@ -278,7 +278,8 @@ def test_load_for_eval_is_the_middle_of_the_resized_image(mode):
 def test_both_views_lie_one_after_the_other_in_the_channels(kind):
     options = {"resize_size": 40, "image_size": 32, "max_pixels": MAX_PIXELS}
     # A JPEG of this size is decoded as a smaller draft.
-    encoded = encode(quadrants(800, 500), kind)
+    blocks = np.random.default_rng(0).integers(0, 256, (5, 8, 3), dtype=np.uint8)
+    encoded = encode(blocks.repeat(100, axis=0).repeat(100, axis=1), kind)
     both = images.load_for_eval(encoded, resize_mode="both", **options)
     squashed, middle = (
         images.load_for_eval(encoded, resize_mode=mode, **options)
