@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from simsearch import models, preprocessing, progress
+from simsearch import models, preprocessing
 from simsearch.config import Config
 from simsearch.data import class_splits, sources
 from simsearch.models import pretrained
@@ -24,6 +24,7 @@ class Initial(NamedTuple):
 
     variables: dict[str, Any]
     weights: dict[str, Any]
+    is_folded: bool = False  # whether BatchNorm's statistics are lost, folded into the kernels
 
 
 def cache_dir(config: Config) -> str:
@@ -100,16 +101,6 @@ def keeps_batch_norm(config: Config) -> bool:
     return config.model.freeze_batch_norm or config.model.freeze == "all"
 
 
-def check_batch_norm(config: Config, weights: pretrained.Weights) -> None:
-    """Warns where training would replace BatchNorm's statistics that were folded into kernels."""
-    if not keeps_batch_norm(config) and pretrained.has_folded_batch_norm(weights):
-        progress.log.warning(
-            "BatchNorm is folded into the kernels of %s, and training computes its statistics "
-            "anew, which ruins such weights: set --config.model.freeze_batch_norm=True",
-            weights.source,
-        )
-
-
 def initial_variables(config: Config, weights: pretrained.Weights | None = None) -> Initial:
     """Returns random variables with the configured weights laid over them.
 
@@ -120,7 +111,8 @@ def initial_variables(config: Config, weights: pretrained.Weights | None = None)
     # Read first: a file that is not there is told before anything is compiled.
     weights = weights or read_weights(config)
     variables = pretrained.lay_over(random_variables(config), weights, config.model.backbone)
-    return Initial(variables, {"source": weights.source, "sha256": weights.sha256})
+    facts = {"source": weights.source, "sha256": weights.sha256}
+    return Initial(variables, facts, pretrained.has_folded_batch_norm(weights))
 
 
 def trainable(config: Config, params: Any) -> Any:

@@ -1,5 +1,6 @@
 """From a configuration to the images that it names, and to the batches that are made of them."""
 
+import dataclasses
 import os
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -19,6 +20,9 @@ from simsearch.data import (
 )
 from simsearch.data import batch as batch_lib
 from simsearch.data import corrupt as corrupt_lib
+
+# Batches whose images stand for all of a training.
+_NUM_FIRST = 16
 
 
 def load_splits(config: Config, *, for_training: bool = False) -> dict[str, sources.Split]:
@@ -165,6 +169,34 @@ def train_batches(
         mixup_alpha=config.augment.mixup_alpha,
         prefetch=config.data.prefetch_batches,
     )
+
+
+def first_images(
+    config: Config, split: sources.Split, *, corrupt: corrupt_lib.CorruptLog
+) -> Iterator[np.ndarray]:
+    """Yields the augmented images of a training's first batches, uint8 [B, S, S, 3].
+
+    They stand for all of them where statistics of what the network gets are taken. Trainings that
+    differ in `sampling.seed` alone have the same, so that they start from the same network.
+
+    Args:
+        config: The run's configuration.
+        split: The training images.
+        corrupt: Collects the rows that could not be read.
+    """
+    _, image_size = train_image_sizes(config)
+    config = dataclasses.replace(config, sampling=dataclasses.replace(config.sampling, seed=-1))
+    batches = train_batches(
+        config,
+        split,
+        rows_of_step=sample_rows(config, split.labels),
+        start_step=0,
+        end_step=_NUM_FIRST,
+        image_size=image_size,
+        load=image_loader(config, split),
+        corrupt=corrupt,
+    )
+    return (batch.images for batch in batches)
 
 
 def sampling_seed(config: Config) -> int:

@@ -6,7 +6,7 @@ import pytest
 
 from simsearch import config_files, errors, wiring, wiring_images
 from simsearch.data import corrupt
-from simsearch.models import pretrained, resnet
+from simsearch.models import resnet
 from simsearch.training import loop, run
 from simsearch.training import optimizer as optimizer_lib
 
@@ -121,19 +121,3 @@ def test_the_first_steps_see_no_more_pixels_than_the_others(name):
     assert wiring_images.train_image_sizes(
         config_files.load_config("train", sizes | {"data.early_image_size": 96})
     ) == (96, 128)
-
-
-@pytest.mark.parametrize(
-    ("variance", "overrides", "is_told"),
-    [
-        (1.0, {}, True),
-        (1.0, {"model.freeze_batch_norm": True}, False),
-        (1.0, {"model.freeze": "all"}, False),
-        (0.9, {}, False),
-    ],
-)
-def test_weights_that_training_would_ruin_are_told(variance, overrides, is_told, caplog):
-    arrays = {"bn1.running_mean": np.zeros(3), "bn1.running_var": np.full(3, variance)}
-    weights = pretrained.Weights(arrays, "folded.npz", "")
-    wiring.check_batch_norm(config_files.load_config("train", overrides), weights)
-    assert ("set --config.model.freeze_batch_norm=True" in caplog.text) == is_told

@@ -1,12 +1,13 @@
 """`--mode=average`: one network from several, the mean of their weights."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
+import numpy as np
 
-from simsearch import progress, runs, wiring
+from simsearch import models, runs, wiring
 from simsearch.commands import merging
 from simsearch.config import Config
 
@@ -29,7 +30,8 @@ def average(
     Networks that were trained from the same first weights in different ways (images in another
     order, other augmentation, another learning rate) lie in one valley of the loss; their mean lies
     deeper in it. It is searched with at the cost of one network. Everything else, images and sizes
-    among it, is as of the first version.
+    among it, is as of the first version. Where BatchNorm's statistics were trained, those of the
+    mean are taken from augmented train images.
 
     Args:
         versions: As of `merging.merge`.
@@ -41,22 +43,25 @@ def average(
 
     References:
         Wortsman et al., Model soups, 2022.
+        Izmailov et al., Averaging Weights Leads to Wider Optima, 2018: the statistics.
     """
     return merging.merge(_KIND, versions, workdir=workdir, overrides=overrides)
 
 
-def _configure(configs: Sequence[Config], config: Config) -> Config:
-    if not all(map(wiring.keeps_batch_norm, configs)):
-        progress.log.warning(
-            "BatchNorm's statistics were trained (model.freeze_batch_norm=False), and their means "
-            "do not fit the mean of the weights well"
-        )
-    return config
-
-
-def _combine(members: Sequence[merging.Member]) -> tuple[Any, dict[str, Any]]:
+def _combine(
+    members: Sequence[merging.Member],
+    configs: Sequence[Config],
+    images: Callable[[], Iterator[np.ndarray]],
+) -> tuple[Any, dict[str, Any]]:
     trees = [(member.variables, member.proxies) for member in members]
-    return jax.tree.map(lambda *leaves: sum(leaves) / len(leaves), *trees)
+    variables, proxies = jax.tree.map(lambda *leaves: sum(leaves) / len(leaves), *trees)
+    trained = [config for config in configs if not wiring.keeps_batch_norm(config)]
+    if trained:
+        # The mean of their statistics is not what the mean of their weights makes of an image.
+        network = wiring.create_network(trained[0])
+        observed = models.observe(network, variables, images(), train=True)
+        variables = models.recalibrate(variables, observed)
+    return variables, proxies
 
 
-_KIND = merging.Kind("average", "their mean", _configure, _combine)
+_KIND = merging.Kind("average", "their mean", lambda configs, config: config, _combine)

@@ -62,7 +62,7 @@ def _configure(configs: Sequence[Config], config: Config) -> Config:
     return dataclasses.replace(config, model=model)
 
 
-def _combine(members: Sequence[merging.Member]) -> tuple[Any, dict[str, Any]]:
+def _combine(members: Sequence[merging.Member], *_: Any) -> tuple[Any, dict[str, Any]]:
     variables: dict[str, dict[str, Any]] = {
         kind: {
             name: member.variables[kind][module]

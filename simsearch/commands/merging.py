@@ -1,17 +1,20 @@
 """One version from several trained ones: what `--mode=average` and `--mode=ensemble` share."""
 
 import dataclasses
+import functools
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 
 from simsearch import (
     checkpoints,
     config_files,
     errors,
     parallel,
+    preprocessing,
     progress,
     runs,
     wiring,
@@ -70,13 +73,17 @@ class Kind(NamedTuple):
         result: What it makes, in words.
         configure: From the versions' configurations and the first's, with what the caller
             overrides, to that of the result. Raises UsageError where there can be none.
-        combine: From the members' variables and class vectors to those of the result.
+        combine: From the members, their configurations and a function that yields augmented train
+            images, to the variables and class vectors of the result.
     """
 
     mode: str
     result: str
     configure: Callable[[Sequence[Config], Config], Config]
-    combine: Callable[[Sequence[Member]], tuple[Any, dict[str, Any]]]
+    combine: Callable[
+        [Sequence[Member], Sequence[Config], Callable[[], Iterator[np.ndarray]]],
+        tuple[Any, dict[str, Any]],
+    ]
 
 
 def main(
@@ -120,20 +127,23 @@ def merge(
     if len(set(versions)) < max(2, len(versions)):
         raise errors.UsageError(f"two or more different versions are needed, not {list(versions)}")
     found = [runs.find(workdir, number) for number in versions]
-    config = shared.with_absolute_paths(
-        config_files.override(found[0].config, overrides or {}, allowed=_CHANGEABLE)
-    )
+    config = config_files.override(found[0].config, overrides or {}, allowed=_CHANGEABLE)
+    config = shared.with_absolute_paths(preprocessing.resolve_as(config, found[0].config))
     facts = [version.read_facts() for version in found]
     for version, own in zip(found[1:], facts[1:], strict=True):
         _check_related(found[0], version, facts[0], own)
-    config = kind.configure([version.config for version in found], config)
+    configs = [version.config for version in found]
+    config = kind.configure(configs, config)
     shared.start_devices(config)
     splits = wiring_images.load_splits(config)
     trained_images.require_classes(found[0], splits)
     measurable.check_queries(splits, "validation")
     members = [_read(version, len(splits["train"].class_names)) for version in found]
-    variables, proxies = kind.combine(members)
     corrupt = corrupt_lib.CorruptLog()
+    first_images = functools.partial(
+        wiring_images.first_images, config, splits["train"], corrupt=corrupt
+    )
+    variables, proxies = kind.combine(members, configs, first_images)
     validate = validation.create(config, splits, corrupt, confusion=confusion_lib.Confusion())
     devices = parallel.local_devices(config.train.num_devices)
     metrics = validate(*parallel.replicate((variables, proxies), devices))

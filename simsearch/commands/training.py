@@ -85,8 +85,6 @@ def train(
         splits = prepare(config)
         on_splits(splits)
         weights = wiring.read_weights(config)
-        if shared.is_trained(config):
-            wiring.check_batch_norm(config, weights)
         config = preprocessing.resolve(config, weights.preprocessing)
         initial = wiring.initial_variables(config, weights)
         facts = wiring.facts(config, splits, initial.weights)

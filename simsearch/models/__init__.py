@@ -7,6 +7,7 @@ from simsearch.models.catalog import find as find_backbone
 from simsearch.models.folding import fold_batch_norm
 from simsearch.models.network import EmbeddingNetwork, create_network, initialise, unit
 from simsearch.models.parts import trainable
+from simsearch.models.statistics import observe, recalibrate, unfold
 
 __all__ = [
     "ALIASES",
@@ -18,6 +19,9 @@ __all__ = [
     "find_backbone",
     "fold_batch_norm",
     "initialise",
+    "observe",
+    "recalibrate",
     "trainable",
+    "unfold",
     "unit",
 ]

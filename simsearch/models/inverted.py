@@ -97,13 +97,16 @@ class InvertedResidualNet(nn.Module):
                 x,
                 widest=x.shape[1] * x.shape[2] * block.expanded,
                 train=train,
-                independent=not train or self._is_frozen(stage),
+                independent=self._is_independent(stage, train=train),
                 prepare=functools.partial(folding.fold_batch_norm, epsilon=self.epsilon),
             )
         last = conv(self.last_features, 1, name=f"stage{stage}_conv")
         norm = self._norm(stage)(name=f"stage{stage}_norm")
         x = self.activation(layers.conv_norm(last, norm, x, train=train))
         return jax.lax.stop_gradient(x) if self.num_frozen > stage else x
+
+    def _is_independent(self, part: int, *, train: bool) -> bool:
+        return self._is_frozen(part) if train else not layers.is_observed(self)
 
     def _is_frozen(self, part: int) -> bool:
         return self.freeze_batch_norm or part < self.num_frozen

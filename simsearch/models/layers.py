@@ -13,6 +13,9 @@ from simsearch.models import convolution, depthwise, grouped, narrow, platform, 
 # patches: 25-50 times at 2x2 and 1x1, where it has no fast kernel, and about equal from 5x5 on.
 _PATCHES_MAX_PIXELS = 16
 
+# The collection that BatchNorms write the statistics of their inputs into where it is mutable.
+OBSERVED = "observed"
+
 # As torchvision initialises: He et al., Delving Deep into Rectifiers, 2015, by outgoing units.
 kaiming_fan_out = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
 
@@ -109,6 +112,11 @@ def convolve_patches(
     return columns @ kernel.reshape(side * side * channels, features)
 
 
+def is_observed(module: nn.Module) -> bool:
+    """Returns whether BatchNorms in a module write down the statistics of what they get."""
+    return module.is_mutable_collection(OBSERVED) and not module.is_initializing()
+
+
 class BatchNorm(nn.Module):
     """Batch normalisation over all devices, with torch's running statistics.
 
@@ -134,20 +142,24 @@ class BatchNorm(nn.Module):
 
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
         """Returns x [..., C] normalised over all axes but the last."""
-        factor, shift = self.affine(x if self.uses_batch(train=train) else None, x.shape[-1])
+        batch = x if self.looks_at_batch(train=train) else None
+        factor, shift = self.affine(batch, x.shape[-1], train=train)
         return (x * factor + shift).astype(self.dtype)
 
-    def uses_batch(self, *, train: bool) -> bool:
-        """Returns whether it normalises by the batch's statistics and updates its own."""
-        return train and not self.frozen
+    def looks_at_batch(self, *, train: bool) -> bool:
+        """Returns whether the batch's statistics are needed: to normalise by, or as `OBSERVED`."""
+        return not self.frozen if train else is_observed(self)
 
     @nn.compact
-    def affine(self, batch: jax.Array | None, size: int) -> tuple[jax.Array | float, jax.Array]:
+    def affine(
+        self, batch: jax.Array | None, size: int, *, train: bool
+    ) -> tuple[jax.Array | float, jax.Array]:
         """Returns factor and shift, for all or [C] each: it normalises x as x * factor + shift.
 
         Args:
             batch: What it takes the statistics of, [..., C]; None: it takes the running ones.
             size: C.
+            train: Whether it normalises by those of `batch`.
         """
         bias = self.param("bias", nn.initializers.zeros, (size,))
         if not (self.is_initializing() or self.has_variable("params", "scale")):
@@ -157,8 +169,13 @@ class BatchNorm(nn.Module):
         running_var = self.variable("batch_stats", "var", jnp.ones, (size,))
         mean, var = running_mean.value, running_var.value
         if batch is not None:
-            mean, var, count = self._batch_statistics(batch)
-            if not self.is_initializing():
+            batch_mean, batch_var, count = self._batch_statistics(batch)
+            if train:
+                mean, var = batch_mean, batch_var
+            if is_observed(self):
+                self.put_variable(OBSERVED, "mean", batch_mean)
+                self.put_variable(OBSERVED, "var", batch_var)
+            elif not self.is_initializing():
                 keep, take = self.momentum, 1 - self.momentum
                 unbiased = var * (count / jnp.maximum(count - 1, 1))
                 running_mean.value = keep * running_mean.value + take * mean
@@ -179,7 +196,7 @@ class BatchNorm(nn.Module):
 
 def conv_norm(conv: Conv, norm: BatchNorm, x: jax.Array, *, train: bool) -> jax.Array:
     """Returns norm(conv(x)); with running statistics as one convolution, its kernel scaled."""
-    if norm.uses_batch(train=train):
+    if norm.looks_at_batch(train=train):
         return norm(conv(x), train=train)
-    factor, shift = norm.affine(None, conv.features)
+    factor, shift = norm.affine(None, conv.features, train=train)
     return (conv(x, factor=factor) + shift).astype(norm.dtype)

@@ -12,6 +12,7 @@ import numpy as np
 from simsearch import (
     checkpoints,
     errors,
+    models,
     parallel,
     progress,
     runs,
@@ -73,6 +74,8 @@ def fit_version(
         store = checkpoints.Store(version.checkpoint_dir, monitor=config.train.monitor)
         if initial is None and store.newest_step() is None:
             initial = _same_initial(version)
+        if initial and initial.is_folded and plan.num_steps and not wiring.keeps_batch_norm(config):
+            initial = _unfolded(config, initial, split, corrupt=corrupt)
         state = _start(
             config, store, optimizer, num_classes=len(split.class_names), initial=initial
         )
@@ -187,6 +190,26 @@ def _same_initial(version: runs.Version) -> wiring.Initial:
             "back, or train a new version"
         )
     return initial
+
+
+def _unfolded(
+    config: Config,
+    initial: wiring.Initial,
+    split: sources.Split,
+    *,
+    corrupt: corrupt_lib.CorruptLog,
+) -> wiring.Initial:
+    """Returns first variables of the same function, with BatchNorm's statistics."""
+    progress.log.info(
+        "BatchNorm is folded into the kernels of %s: its statistics are taken from the first "
+        "batches",
+        initial.weights["source"],
+    )
+    images = wiring_images.first_images(config, split, corrupt=corrupt)
+    network = wiring.create_network(config)
+    observed = models.observe(network, initial.variables, images, train=False)
+    epsilon = models.find_backbone(config.model.backbone).norm_epsilon
+    return initial._replace(variables=models.unfold(initial.variables, observed, epsilon=epsilon))
 
 
 def _start(

@@ -100,17 +100,18 @@ def test_other_first_class_vectors_are_other_first_weights(workdir, tmp_path):
 
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
-def test_statistics_that_one_of_them_trained_are_warned_of(workdir, tmp_path, caplog, order):
+def test_statistics_that_one_of_them_trained_are_taken_anew(workdir, tmp_path, order):
     for number in (0, 1):
         shutil.copytree(runs.find(workdir, number).path, tmp_path / f"version_{number}")
-    simsearch.average(order, workdir=tmp_path)
-    assert "BatchNorm" not in caplog.text
+    means = [variables(simsearch.average(order, workdir=tmp_path))]
     stored = tmp_path / "version_1" / "config.json"
     values = json.loads(stored.read_text())
     values["model"]["freeze_batch_norm"] = False
     stored.write_text(json.dumps(values))
-    simsearch.average(order, workdir=tmp_path)
-    assert "BatchNorm's statistics were trained" in caplog.text
+    means.append(variables(simsearch.average(order, workdir=tmp_path)))
+    kept, anew = (mean["batch_stats"]["backbone"]["stem_norm"]["mean"] for mean in means)
+    assert abs(kept).max() == 0 and abs(anew).max() > 0.1
+    jax.tree.map(np.testing.assert_array_equal, *(mean["params"] for mean in means))
 
 
 @pytest.mark.parametrize("numbers", [[], [0], [0, 0]])
@@ -156,6 +157,11 @@ def test_what_is_averaged_may_save_the_time_for_a_second_view(workdir, shapes, t
         best = index.search(path, top_k=1).hits[0]
         assert best.path == str(path.relative_to(shapes / "test"))
         assert best.score == pytest.approx(1, abs=1e-5)
+
+
+def test_a_view_that_is_left_open_is_the_first_versions(workdir):
+    made = simsearch.average([0, 1], workdir=workdir, overrides={"data.resize_mode": "auto"})
+    assert made.config.data.resize_mode == "squash"
 
 
 def test_images_of_other_classes_are_refused(workdir, shapes, tmp_path):

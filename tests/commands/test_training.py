@@ -1,11 +1,22 @@
 import dataclasses
+import functools
 import shutil
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
-from simsearch import config_files, errors, parallel, preprocessing, runs, wiring, wiring_images
+from simsearch import (
+    checkpoints,
+    config_files,
+    errors,
+    parallel,
+    preprocessing,
+    runs,
+    wiring,
+    wiring_images,
+)
 from simsearch.commands import training, validation
 from simsearch.data import confusion as confusion_lib
 from simsearch.data import corrupt as corrupt_lib
@@ -78,3 +89,27 @@ def test_validation_images_of_which_too_few_can_be_read_are_told(small, shapes, 
     config = dataclasses.replace(config, data=data)
     with pytest.raises(errors.RunError, match="3 images of the validation split could be read"):
         validated(config, wiring_images.load_splits(config), variables, corrupt_lib.CorruptLog())
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+def test_weights_without_statistics_take_those_of_the_first_batches(
+    small, tmp_path, monkeypatch, frozen
+):
+    config, splits, variables = small
+    rate = {"optimizer.learning_rate": 1e-9, "train.num_steps": 1, "train.ema_decay": 0.0}
+    config = config_files.override(
+        config, rate | {"model.freeze_batch_norm": frozen, "model.discriminant": False}
+    )
+    initial = wiring.Initial(variables, {"source": "a.npz", "sha256": ""}, is_folded=True)
+    monkeypatch.setattr(wiring, "initial_variables", lambda *_: initial)
+    version = training.train(config, workdir=tmp_path)
+    with checkpoints.best_of(version) as (store, step):
+        trained = store.restore_variables(step)
+    corrupt = corrupt_lib.CorruptLog()
+    images = next(wiring_images.first_images(config, splits["train"], corrupt=corrupt))
+    embed = functools.partial(wiring.create_network(config).apply, train=False)
+    after, before = embed(trained, images), embed(variables, images)
+    # Of the one step, which no longer changes the weights, the running statistics know a tenth.
+    np.testing.assert_allclose(after, before, atol=0.02)
+    means = (tree["batch_stats"]["backbone"]["stem_norm"]["mean"] for tree in (variables, trained))
+    assert (abs(np.subtract(*means)).max() < 1e-6) == frozen
