@@ -8,6 +8,8 @@ import sys
 
 import pytest
 
+from simsearch.models import pretrained
+
 SHARED = pathlib.Path(__file__).resolve().parents[2] / "shared"
 SNACKS = SHARED / "data" / "snacks"
 WEIGHTS = SHARED / "weights" / "mobilenet_v2_imagenet_bn_folded.npz"
@@ -52,3 +54,8 @@ def test_untrained_mobilenet_v2_finds_snacks_as_well_as_was_measured_elsewhere()
     figures = json.loads(done.stdout)
     assert figures["recall_at_1"] == pytest.approx(0.644, abs=0.01)
     assert figures["map_at_r"] == pytest.approx(0.220, abs=0.01)
+
+
+@pytest.mark.skipif(not WEIGHTS.is_file(), reason=f"there is no {WEIGHTS}")
+def test_the_real_weights_are_told_to_have_no_statistics():
+    assert pretrained.has_folded_batch_norm(pretrained.read_weights(str(WEIGHTS), "mobilenet_v2"))

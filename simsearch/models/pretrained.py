@@ -75,15 +75,17 @@ def read_weights(spec: str, backbone: str, *, cache_dir: str | None = None) -> W
 
 
 def has_folded_batch_norm(weights: Weights) -> bool:
-    """Returns whether every running mean is 0 and every variance 1: BatchNorm was folded away.
+    """Returns whether every running mean is 0 and every variance about 1: it was folded away.
 
-    Such a network computes the same with BatchNorm's statistics as they are, and another thing with
-    those of a batch.
+    A variance may be 1 less the epsilon that is added to it. Such a network computes the same with
+    BatchNorm's statistics as they are, and another thing with those of a batch.
     """
     arrays = weights.arrays
     means = [array for name, array in arrays.items() if name.endswith(".running_mean")]
     variances = [array for name, array in arrays.items() if name.endswith(".running_var")]
-    are_plain = all(not array.any() for array in means) and all((v == 1).all() for v in variances)
+    are_plain = all(not array.any() for array in means) and all(
+        np.allclose(array, 1, rtol=0, atol=2e-3) for array in variances
+    )
     return bool(means and variances) and are_plain
 
 

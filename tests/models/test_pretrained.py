@@ -297,7 +297,10 @@ def test_the_hub_client_fetches_once_and_needs_no_hub_after(tmp_path):
     assert "\n" not in message
 
 
-@pytest.mark.parametrize(("mean", "variance", "is_folded"), [(0, 1, True), (0, 0.9, False)])
+@pytest.mark.parametrize(
+    ("mean", "variance", "is_folded"),
+    [(0, 1, True), (0, 1 - 1e-5, True), (0, 0.9, False), (0.1, 1, False)],
+)
 def test_weights_whose_statistics_are_plain_were_folded(mean, variance, is_folded):
     arrays = {"bn1.running_mean": np.full(3, mean), "bn1.running_var": np.full(3, variance)}
     assert pretrained.has_folded_batch_norm(pretrained.Weights(arrays, "a.npz", "")) == is_folded
