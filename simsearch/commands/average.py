@@ -9,7 +9,6 @@ import numpy as np
 
 from simsearch import models, runs, wiring
 from simsearch.commands import merging
-from simsearch.config import Config
 
 
 def main(
@@ -49,13 +48,11 @@ def average(
 
 
 def _combine(
-    members: Sequence[merging.Member],
-    configs: Sequence[Config],
-    images: Callable[[], Iterator[np.ndarray]],
+    members: Sequence[merging.Member], images: Callable[[], Iterator[np.ndarray]]
 ) -> tuple[Any, dict[str, Any]]:
     trees = [(member.variables, member.proxies) for member in members]
     variables, proxies = jax.tree.map(lambda *leaves: sum(leaves) / len(leaves), *trees)
-    trained = [config for config in configs if not wiring.keeps_batch_norm(config)]
+    trained = [each.config for each in members if not wiring.keeps_batch_norm(each.config)]
     if trained:
         # The mean of their statistics is not what the mean of their weights makes of an image.
         network = wiring.create_network(trained[0])

@@ -59,6 +59,7 @@ _CHANGEABLE = (*shared.EVAL_FIELDS, "data.resize_mode", "model.discriminant")
 class Member(NamedTuple):
     """The best checkpoint of a version."""
 
+    config: Config
     variables: Any
     proxies: dict[str, Any]  # class vectors by loss
     step: int
@@ -73,16 +74,15 @@ class Kind(NamedTuple):
         result: What it makes, in words.
         configure: From the versions' configurations and the first's, with what the caller
             overrides, to that of the result. Raises UsageError where there can be none.
-        combine: From the members, their configurations and a function that yields augmented train
-            images, to the variables and class vectors of the result.
+        combine: From the members and a function that yields augmented train images to the
+            variables and class vectors of the result.
     """
 
     mode: str
     result: str
     configure: Callable[[Sequence[Config], Config], Config]
     combine: Callable[
-        [Sequence[Member], Sequence[Config], Callable[[], Iterator[np.ndarray]]],
-        tuple[Any, dict[str, Any]],
+        [Sequence[Member], Callable[[], Iterator[np.ndarray]]], tuple[Any, dict[str, Any]]
     ]
 
 
@@ -132,8 +132,7 @@ def merge(
     facts = [version.read_facts() for version in found]
     for version, own in zip(found[1:], facts[1:], strict=True):
         _check_related(found[0], version, facts[0], own)
-    configs = [version.config for version in found]
-    config = kind.configure(configs, config)
+    config = kind.configure([version.config for version in found], config)
     shared.start_devices(config)
     splits = wiring_images.load_splits(config)
     trained_images.require_classes(found[0], splits)
@@ -143,7 +142,7 @@ def merge(
     first_images = functools.partial(
         wiring_images.first_images, config, splits["train"], corrupt=corrupt
     )
-    variables, proxies = kind.combine(members, configs, first_images)
+    variables, proxies = kind.combine(members, first_images)
     validate = validation.create(config, splits, corrupt, confusion=confusion_lib.Confusion())
     devices = parallel.local_devices(config.train.num_devices)
     metrics = validate(*parallel.replicate((variables, proxies), devices))
@@ -224,4 +223,5 @@ def _read(version: runs.Version, num_classes: int) -> Member:
     proxies = jax.eval_shape(lambda: wiring_losses.initial_proxies(config, num_classes))
     shapes = {"variables": wiring.abstract_variables(config), "proxies": proxies}
     with checkpoints.best_of(version) as (store, step):
-        return Member(**store.restore(step, **shapes), step=step, metrics=store.metrics(step))
+        restored = store.restore(step, **shapes)
+        return Member(config, **restored, step=step, metrics=store.metrics(step))

@@ -8,9 +8,9 @@ from simsearch import models
 SIDE = 64
 
 
-def create(backbone, *, num_frozen_stages="none"):
+def create(backbone, *, freeze="none"):
     """Returns a network, its variables and images; its BatchNorms' scales and biases are random."""
-    network = models.create_network(backbone=backbone, embedding_size=8, freeze=num_frozen_stages)
+    network = models.create_network(backbone=backbone, embedding_size=8, freeze=freeze)
     variables = models.initialise(network, seed=0, image_size=SIDE)
     rng = np.random.default_rng(0)
 
@@ -68,7 +68,7 @@ def test_recalibrated_running_statistics_are_the_images_own():
 
 
 def test_frozen_statistics_are_not_recalibrated():
-    network, variables, images = create("mobilenet_v3_small", num_frozen_stages="2")
+    network, variables, images = create("mobilenet_v3_small", freeze="2")
     observed = models.observe(network, variables, [images], train=True)
     kept = {path[1] for path in flat(variables["batch_stats"])} - {p[1] for p in flat(observed)}
     assert kept and all(name.startswith(("stem", "stage1", "stage2")) for name in kept)
