@@ -72,7 +72,7 @@ def get_config() -> config_dict.ConfigDict:
     augment.hue = number(float)  # [0, 0.5], largest shift of the hue circle either way
     # none | trivial (TrivialAugment: magnitude at random) | rand (RandAugment: a fixed magnitude)
     augment.policy = config_dict.placeholder(str)
-    # The strengths of a policy that are not set here are its paper's.
+    # What is not set here is torchvision's: rand a third as strong as its paper's (docs/data.md).
     augment.policy_num_ops = number(int)  # operations >= 0 in a row; 1 (trivial), 2 (rand)
     augment.policy_magnitude = number(int)  # 0 … 30; up to 30 (trivial), always 9 (rand)
     augment.policy_shear = number(float)  # [0, 1], of the side, at magnitude 30; 0.99, 0.3
@@ -118,7 +118,7 @@ def get_config() -> config_dict.ConfigDict:
     loss.triplet = triplet = config_dict.ConfigDict()
     # batch_all | batch_hard | semi_hard | distance_weighted | none (the sampler's own triplets)
     triplet.miner = "batch_all"
-    triplet.margin = 1.0  # > 0, in units of the distance
+    triplet.margin = 1.0  # >= 0, in units of the distance; 0 with soft_margin alone
     triplet.distance = "squared_euclidean"  # squared_euclidean [0, 4] | euclidean | cosine [0, 2]
     triplet.soft_margin = False  # softplus(d(a, p) - d(a, n) + margin) in place of the hinge
 
@@ -178,7 +178,9 @@ def get_config() -> config_dict.ConfigDict:
     # recall_at_1 | _5 | _10 | precision_at_5 | _10 | mrr | map_at_r | r_precision |
     # classifier_accuracy (needs a loss with class vectors)
     train.monitor = "map_at_r"
-    train.patience = 30  # validations >= 0 without improvement that end a run early; 0: off
+    # Validations >= 0 without improvement that end a run early; 0: off. This run has 30 in all, so
+    # it takes more epochs, or fewer of these, to see it act.
+    train.patience = 30
     train.collapse_spread = 0.01  # [0, 1]; a warning where the embeddings' spread falls below it
 
     config.eval = evaluation = config_dict.ConfigDict()

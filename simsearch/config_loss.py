@@ -29,7 +29,7 @@ class Triplet:
     """The triplet loss."""
 
     miner: Literal["batch_all", "batch_hard", "semi_hard", "distance_weighted", "none"]
-    margin: Positive
+    margin: NonNegative
     distance: Literal["squared_euclidean", "euclidean", "cosine"]
     soft_margin: bool
 
@@ -105,6 +105,11 @@ def contradictions(loss: Loss) -> Iterator[str]:
     weights = dataclasses.asdict(loss.terms)
     if not any(weights.values()):
         yield f"one of {', '.join(f'loss.terms.{name}' for name in weights)} must be > 0"
+    if loss.terms.triplet and not loss.triplet.margin and not loss.triplet.soft_margin:
+        yield (
+            "loss.triplet.margin=0 needs loss.triplet.soft_margin=True: without either, the loss is "
+            "0 where all embeddings are one point"
+        )
     is_mined = loss.terms.triplet and loss.triplet.miner != "none"
     others = loss.terms.supcon, loss.terms.multi_similarity, loss.terms.circle
     if loss.memory_size and not (is_mined or any(others)):

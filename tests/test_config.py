@@ -66,6 +66,8 @@ def test_json_keeps_everything():
             {"train.monitor": "classifier_accuracy", "loss.terms.normalised_softmax": "0"},
             "train.monitor=classifier_accuracy needs a loss with class vectors",
         ),
+        ({"loss.triplet.margin": "0"}, "loss.triplet.margin=0 needs loss.triplet.soft_margin=True"),
+        ({"loss.triplet.margin": "-1", "loss.triplet.soft_margin": "True"}, "must be >= 0"),
         ({"loss.arcface.margin": "1.6"}, "must be >= 0 and < 1.5708"),
         ({"train.batch_size": "4"}, "makes batches of one class"),
         ({"optimizer.learning_rate": "fast"}, "must be a number"),
@@ -100,6 +102,11 @@ def test_a_wrong_value_is_refused_with_what_was_expected(overrides, words):
         config_files.load_config("train", overrides)
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_the_soft_margin_needs_no_other():
+    loaded = load(loss__triplet__margin="0", loss__triplet__soft_margin="True")
+    assert loaded.loss.triplet.margin == 0
 
 
 def test_all_problems_are_in_one_message():

@@ -44,5 +44,5 @@ def circle(
         total=jnp.sum(jnp.where(has_both, jax.nn.softplus(log_product), 0.0)),
         count=jnp.sum(has_both, dtype=jnp.float32),
         num_active=jnp.sum(active, dtype=jnp.float32),
-        num_triplets=jnp.sum(positive | negative, dtype=jnp.float32),
+        num_candidates=jnp.sum(positive | negative, dtype=jnp.float32),
     )

@@ -83,9 +83,9 @@ def batch_all(
     positives, negatives = (
         jnp.sum(m, axis=1, dtype=jnp.float32) for m in (positive_mask, negative_mask)
     )
-    num_triplets = jnp.sum(positives * negatives)
-    count = num_triplets if soft_margin else num_active
-    return parts.LossParts(jnp.sum(totals), count, num_active, num_triplets)
+    num_candidates = jnp.sum(positives * negatives)
+    count = num_candidates if soft_margin else num_active
+    return parts.LossParts(jnp.sum(totals), count, num_active, num_candidates)
 
 
 def batch_hard(
@@ -262,9 +262,9 @@ def sum_over(
     violations = jnp.where(has_triplet, positive, 0.0) - jnp.where(has_triplet, negative, 0.0)
     violations = violations + margin
     loss = jnp.where(has_triplet, penalty(violations, soft_margin=soft_margin), 0.0)
-    num_triplets = jnp.sum(has_triplet, dtype=jnp.float32)
+    num_candidates = jnp.sum(has_triplet, dtype=jnp.float32)
     num_active = jnp.sum(has_triplet & (violations > 0.0), dtype=jnp.float32)
-    return parts.LossParts(jnp.sum(loss), num_triplets, num_active, num_triplets)
+    return parts.LossParts(jnp.sum(loss), num_candidates, num_active, num_candidates)
 
 
 MINERS = {"batch_all": batch_all, "batch_hard": batch_hard, "semi_hard": semi_hard}

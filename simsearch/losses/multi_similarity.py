@@ -51,5 +51,5 @@ def multi_similarity(
         total=jnp.sum(pull + push),
         count=jnp.sum(jnp.any(positive, axis=1) & jnp.any(negative, axis=1), dtype=jnp.float32),
         num_active=jnp.sum(kept_positive | kept_negative, dtype=jnp.float32),
-        num_triplets=jnp.sum(positive | negative, dtype=jnp.float32),
+        num_candidates=jnp.sum(positive | negative, dtype=jnp.float32),
     )

@@ -15,14 +15,15 @@ class LossParts(NamedTuple):
     Attributes:
         total: Numerator, float32 []; the only field that carries a gradient.
         count: Denominator, float32 []; each loss says in its docstring what it counts.
-        num_active: Triplets (or pairs, anchors) inside the margin, float32 [].
-        num_triplets: Triplets (or pairs, anchors) that could have been active, float32 [].
+        num_active: Triplets, pairs, anchors or images that still pull, float32 []; each loss says
+            in its docstring which.
+        num_candidates: Those of them that could have been active, float32 [].
     """
 
     total: jax.Array
     count: jax.Array
     num_active: jax.Array
-    num_triplets: jax.Array
+    num_candidates: jax.Array
 
 
 def mean(parts: LossParts) -> jax.Array:

@@ -44,5 +44,5 @@ def proxy_anchor(
         total=jnp.sum(pull) / jnp.maximum(num_present, 1.0) + jnp.sum(push) / num_classes,
         count=jnp.any(images.valid).astype(jnp.float32),
         num_active=jnp.sum(active, dtype=jnp.float32),
-        num_triplets=num_classes * jnp.sum(valid),
+        num_candidates=num_classes * jnp.sum(valid),
     )

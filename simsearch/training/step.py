@@ -139,7 +139,7 @@ def _metrics(
     """Returns all figures but the gradient's, from parts that are already summed up."""
     figures = {
         name: TermFigures(
-            parts_lib.mean(part), part.num_active / jnp.maximum(part.num_triplets, 1.0)
+            parts_lib.mean(part), part.num_active / jnp.maximum(part.num_candidates, 1.0)
         )
         for name, part in parts.items()
     }

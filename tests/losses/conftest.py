@@ -65,18 +65,24 @@ TRIPLETS = {
 
 
 def mine(d, positive, negative, *, miner, margin, soft_margin):
-    """Returns (total, count, num_active, num_triplets) and the gradient of total by d."""
-    total, num_active, num_triplets, gradient = 0.0, 0, 0, np.zeros_like(d)
-    for a, p, n in TRIPLETS[miner](d, positive, negative):
+    """Returns (total, count, num_active, num_candidates) and the gradient of total by d."""
+    triplets = TRIPLETS[miner](d, positive, negative)
+    expected, gradient = sum_over(d, triplets, margin=margin, soft_margin=soft_margin)
+    total, count, num_active, num_candidates = expected
+    if miner == "batch_all" and not soft_margin:
+        count = num_active
+    return (total, count, num_active, num_candidates), gradient
+
+
+def sum_over(d, triplets, *, margin, soft_margin):
+    total, num_active, gradient = 0.0, 0, np.zeros_like(d)
+    for a, p, n in triplets:
         violation = d[a, p] - d[a, n] + margin
         total += penalty(violation, soft_margin=soft_margin)
         num_active += violation > 0
-        num_triplets += 1
         gradient[a, p] += slope(violation, soft_margin=soft_margin)
         gradient[a, n] -= slope(violation, soft_margin=soft_margin)
-    over_active = miner == "batch_all" and not soft_margin
-    count = num_active if over_active else num_triplets
-    return (total, count, num_active, num_triplets), gradient
+    return (total, len(triplets), num_active, len(triplets)), gradient
 
 
 def distance(x, y, *, name):
@@ -154,14 +160,17 @@ def normalised_softmax(x, labels, valid, proxies, mixed_labels, weights, *, scal
     return np.mean(losses)
 
 
-def each_anchor(x, labels, valid, num_anchors=None):
-    """Yields cosines to the positives and to the negatives of each anchor that has both."""
+def all_pairs(x, labels, valid, num_anchors=None):
+    """Yields of each anchor the cosines to its positives and to its negatives."""
     for i in range(num_anchors or len(x)):
         others = [a for a in range(len(x)) if a != i and valid[a] and valid[i]]
         positives = [cosine(x[i], x[a]) for a in others if labels[a] == labels[i]]
-        negatives = [cosine(x[i], x[a]) for a in others if labels[a] != labels[i]]
-        if positives and negatives:
-            yield positives, negatives
+        yield positives, [cosine(x[i], x[a]) for a in others if labels[a] != labels[i]]
+
+
+def each_anchor(*images):
+    """Yields the same of the anchors that have both."""
+    return (both for both in all_pairs(*images) if all(both))
 
 
 def multi_similarity(x, labels, valid, *, alpha, beta, base, epsilon, num_anchors=None):
@@ -192,18 +201,15 @@ def circle(x, labels, valid, *, margin, scale, weights_of=None, num_anchors=None
     return np.mean(losses)
 
 
+def with_margin(s, margin):
+    angle = np.arccos(np.clip(s, -1, 1))
+    return np.cos(angle + margin) if angle + margin <= np.pi else s - margin * np.sin(margin)
+
+
 def arcface(x, labels, valid, proxies, mixed_labels, weights, *, margin, scale, label_smoothing):
     def loss(row, label):
-        logits = []
-        for c, w in enumerate(proxies):
-            s = cosine(row, w)
-            if c == label:
-                angle = np.arccos(np.clip(s, -1, 1))
-                if angle + margin <= np.pi:
-                    s = np.cos(angle + margin)
-                else:
-                    s = s - margin * np.sin(margin)
-            logits.append(scale * s)
+        cosines = [cosine(row, w) for w in proxies]
+        logits = [scale * with_margin(s, margin * (c == label)) for c, s in enumerate(cosines)]
         return smooth_cross_entropy(logits, label, label_smoothing=label_smoothing)
 
     return np.mean(
@@ -245,3 +251,71 @@ def distance_weights(x, i, candidates, *, nearest=0.5, farthest=1.4):
     if not weights:
         weights = dict.fromkeys(candidates, 1.0)
     return {n: weight / sum(weights.values()) for n, weight in weights.items()}
+
+
+def distance_weighted(x, d, positive, negative, *, uniforms, **options):
+    """Each positive pair's negative is where its number falls among the chances in a row."""
+    triplets = []
+    for a, p in np.argwhere(positive):
+        candidates = np.flatnonzero(negative[a])
+        if len(candidates):
+            chances = distance_weights(x, a, candidates)
+            reached, ends = 0.0, {}
+            for n in chances:
+                reached += chances[n]
+                ends[n] = reached
+            triplets.append((a, p, next(n for n in ends if uniforms[a, p] < ends[n])))
+    return sum_over(d, triplets, **options)
+
+
+def supcon_activity(x, labels, valid, **_):
+    """Anchors, of those with a positive, with a negative at least as near as the farthest."""
+    active = candidates = 0
+    for positives, negatives in all_pairs(x, labels, valid):
+        candidates += bool(positives)
+        active += bool(positives and negatives and max(negatives) >= min(positives))
+    return active, candidates
+
+
+def multi_similarity_activity(x, labels, valid, *, epsilon, **_):
+    active = candidates = 0
+    for positives, negatives in all_pairs(x, labels, valid):
+        candidates += len(positives) + len(negatives)
+        active += sum(bool(negatives) and s < max(negatives) + epsilon for s in positives)
+        active += sum(bool(positives) and s > min(positives) - epsilon for s in negatives)
+    return active, candidates
+
+
+def circle_activity(x, labels, valid, *, margin, **_):
+    active = candidates = 0
+    for positives, negatives in all_pairs(x, labels, valid):
+        candidates += len(positives) + len(negatives)
+        active += sum(s < 1 - margin for s in positives) + sum(s > margin for s in negatives)
+    return active, candidates
+
+
+def proxy_anchor_activity(x, labels, valid, proxies, mixed_labels, weights, *, margin, **_):
+    active = candidates = 0
+    for i in range(len(x)):
+        for c, w in enumerate(proxies):
+            if valid[i]:
+                inside = weights[i] * (labels[i] == c) + (1 - weights[i]) * (mixed_labels[i] == c)
+                too_far = inside > 0 and cosine(x[i], w) < margin
+                too_near = inside < 1 and cosine(x[i], w) > -margin
+                active += too_far or too_near
+                candidates += 1
+    return active, candidates
+
+
+def normalised_softmax_activity(x, labels, valid, proxies, mixed_labels, weights, *, margin=0, **_):
+    """Images whose own class does not come first, the margin on its angle included."""
+    active = 0
+    for i in range(len(x)):
+        scores = [
+            with_margin(cosine(x[i], w), margin * (c == labels[i])) for c, w in enumerate(proxies)
+        ]
+        active += bool(valid[i]) and int(np.argmax(scores)) != labels[i]
+    return active, int(np.sum(valid))
+
+
+arcface_activity = normalised_softmax_activity

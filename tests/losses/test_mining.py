@@ -72,7 +72,7 @@ def test_margin_0_and_equal_distances_leave_nothing_active(example, miner):
     _, positive, negative = example()
     d = np.full(positive.shape, 0.7, np.float32)
     result, gradient = mine(d, positive, negative, miner=miner, margin=0.0, soft_margin=False)
-    assert result.total == 0 and result.num_active == 0 and result.num_triplets > 0
+    assert result.total == 0 and result.num_active == 0 and result.num_candidates > 0
     np.testing.assert_array_equal(gradient, 0.0)
 
 
@@ -82,7 +82,7 @@ def test_equal_distances_give_a_loss_of_the_margin(example, miner):
     d = np.full(positive.shape, 0.7, np.float32)
     result, _ = mine(d, positive, negative, miner=miner, margin=0.4, soft_margin=False)
     np.testing.assert_allclose(parts.mean(result), 0.4, rtol=1e-5)
-    assert result.num_active == result.num_triplets
+    assert result.num_active == result.num_candidates
 
 
 @pytest.mark.parametrize("miner", MINERS)
@@ -144,41 +144,79 @@ def test_soft_margin_does_not_overflow():
     np.testing.assert_array_equal(result, [1e4, 0.0])
 
 
-def test_distance_weighted_negatives_are_drawn_as_often_as_the_loops_say(oracles):
-    rng = np.random.default_rng(0)
-    x = rng.normal(size=(12, 5))
-    x[:4] += 3 * x[0]  # some near each other
-    x /= np.linalg.norm(x, axis=1, keepdims=True)
-    x[11] = -x[0]  # a negative at distance 2
-    labels = np.array([0, 0, 1, 2, 0, 1, 1, 2, 2, 0, 1, 1])
-    positive, negative = oracles.masks(labels, np.arange(12), np.ones(12, bool))
-    euclidean = oracles.all_distances(x, x, name="euclidean")
-    num_draws, anchor = 2000, 0
-    one_pair = np.zeros((12, 12), bool)
-    one_pair[anchor, 4] = positive[anchor, 4]
+def around_the_first(seed=0):
+    """Returns points [12, 5] on the sphere at known distances of the first, and their classes."""
+    rng = np.random.default_rng(seed)
+    first, *others = rng.normal(size=(12, 5))
+    first /= np.linalg.norm(first)
+    x = [first]
+    at = (0.2, 0.3, 0.6, 0.9, 1.1, 1.2, 1.3, 1.45, 1.6, 1.9, 2.0)
+    for distance, other in zip(at, others, strict=True):
+        other -= first * (other @ first)
+        angle = 2 * np.arcsin(distance / 2)
+        x.append(np.cos(angle) * first + np.sin(angle) * other / np.linalg.norm(other))
+    return np.array(x), np.array([0, 1, 1, 2, 0, 1, 1, 2, 2, 0, 1, 2])
 
-    @jax.jit
-    def losses(key):
-        """Returns the sum of the negatives' numbers: which was drawn can be read off it."""
-        numbers = jnp.broadcast_to(jnp.arange(12.0), (12, 12))
-        return mining.distance_weighted(
-            numbers,
-            jnp.asarray(one_pair),
-            jnp.asarray(negative),
+
+def test_distance_weighted_negatives_are_drawn_as_often_as_the_loops_say(oracles):
+    x, labels = around_the_first()
+    _, negative = oracles.masks(labels, np.arange(12), np.ones(12, bool))
+    euclidean = oracles.all_distances(x, x, name="euclidean")
+    num_draws = 4000
+
+    def drawn(uniform):
+        """Returns the number of the negative that each anchor draws, [12]."""
+        numbers, is_first = jnp.arange(12.0), jnp.arange(12) == 0
+        one = functools.partial(
+            mining.distance_weighted,
             margin=100.0,
-            euclidean=jnp.float32(euclidean),
-            uniforms=jax.random.uniform(key, (12, 12)),
+            uniforms=jnp.full((1, 12), uniform),
             num_dimensions=5,
         )
+        return jax.vmap(
+            lambda far, is_negative: (
+                100.0
+                - one(numbers[None], is_first[None], is_negative[None], euclidean=far[None]).total
+            )
+        )(jnp.float32(euclidean), jnp.asarray(negative))
 
-    keys = jax.random.split(jax.random.key(0), num_draws)
-    drawn = 100 + 4 - np.asarray(jax.vmap(losses)(keys).total)
-    expected = oracles.distance_weights(x, anchor, np.flatnonzero(negative[anchor]))
-    for n in range(12):
-        share = np.mean(np.round(drawn) == n)
-        spread = 4 * np.sqrt(0.25 / num_draws)
-        assert abs(share - expected.get(n, 0.0)) < spread, (n, share, expected)
-    assert max(expected.values()) < 0.9 and 11 not in expected
+    evenly = (np.arange(num_draws, dtype=np.float32) + 0.5) / num_draws
+    numbers = np.round(jax.jit(jax.vmap(drawn))(evenly)).astype(int)
+    for anchor in range(12):
+        expected = oracles.distance_weights(x, anchor, np.flatnonzero(negative[anchor]))
+        shares = np.bincount(numbers[:, anchor], minlength=12) / num_draws
+        for n in range(12):
+            assert abs(shares[n] - expected.get(n, 0.0)) < 1.5 / num_draws, (anchor, n)
+
+
+@pytest.mark.parametrize("soft_margin", [False, True])
+def test_distance_weighted_is_the_loss_of_what_was_drawn(oracles, soft_margin):
+    x, labels = around_the_first(1)
+    positive, negative = oracles.masks(labels, np.arange(12), np.arange(12) != 6)
+    euclidean = oracles.all_distances(x, x, name="euclidean")
+    d = euclidean**2
+    uniforms = np.random.default_rng(2).random((12, 12))
+    expected, gradient = oracles.distance_weighted(
+        x, d, positive, negative, uniforms=uniforms, margin=0.4, soft_margin=soft_margin
+    )
+
+    def total(d):
+        result = mining.distance_weighted(
+            d,
+            jnp.asarray(positive),
+            jnp.asarray(negative),
+            margin=0.4,
+            soft_margin=soft_margin,
+            euclidean=jnp.float32(euclidean),
+            uniforms=jnp.float32(uniforms),
+            num_dimensions=5,
+        )
+        return result.total, result
+
+    by_d, result = jax.grad(total, has_aux=True)(jnp.float32(d))
+    np.testing.assert_allclose(result, expected, rtol=1e-5)
+    np.testing.assert_allclose(by_d, gradient, atol=1e-5)
+    assert 0 < expected[2] < expected[3]
 
 
 def test_distance_weighted_takes_any_negative_where_all_are_far():

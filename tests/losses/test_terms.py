@@ -115,6 +115,8 @@ def test_a_pair_loss_and_its_gradient_match_the_loops(oracles, name):
 @pytest.mark.parametrize("name", ["normalised_softmax", "arcface", "proxy_anchor"])
 def test_a_class_loss_and_its_gradients_match_the_loops(oracles, name):
     x = embeddings(12)
+    # Far beyond the angle of pi - m from its own class vector, where ArcFace goes on otherwise.
+    x[4] = 0.1 * x[4] - PROXIES[LABELS[4]]
 
     def expected(x, proxies=PROXIES):
         oracle = getattr(oracles, name)
@@ -127,6 +129,22 @@ def test_a_class_loss_and_its_gradients_match_the_loops(oracles, name):
     np.testing.assert_allclose(gradients[0], by_images, atol=1e-4)
     np.testing.assert_allclose(gradients[1], by_proxies, atol=1e-4)
     assert not gradients[0][6].any()
+
+
+@pytest.mark.parametrize("name", sorted(set(OPTIONS) - {"triplet"}))
+def test_what_is_active_is_what_the_loops_count(oracles, name):
+    x = embeddings(12)
+    # A negative exactly as near as the only positive.
+    x[8] = x[11]
+    x[10] += 3 * x[11]
+    x[:5] += PROXIES[LABELS[:5]]
+    view = view_of(jnp.float32(x), *map(jnp.asarray, batch()))
+    result = terms_lib.evaluate(term(name), view, {name: jnp.float32(PROXIES)})
+    activity = getattr(oracles, f"{name}_activity")
+    with_vectors = () if name in PAIR_NAMES else (PROXIES, MIXED_LABELS, WEIGHTS)
+    expected = activity(x, LABELS, VALID, *with_vectors, **OPTIONS[name])
+    assert (result.num_active, result.num_candidates) == expected
+    assert 0 < expected[0] < expected[1]
 
 
 @pytest.mark.parametrize("name", NAMES)
