@@ -63,7 +63,8 @@ AUGMENT = types.MappingProxyType(
         "custom": _NONE,
     }
 )
-# The papers' strengths, their 32 and 150 / 331 pixels as shares of a side of 224 and 331.
+# torchvision's strengths, 32 pixels as a share of a side of 224. TrivialAugment's are its paper's
+# ranges; RandAugment's paper means 9 of 10, which torchvision reads as 9 of 30.
 POLICIES = types.MappingProxyType(
     {
         "none": {

@@ -55,9 +55,9 @@ def preview(config: Config, *, output: str | os.PathLike = OUTPUT) -> pathlib.Pa
     draw = _Drawer(config, train, corrupt)
     rows = wiring_images.sample_rows(config, train.labels)(0)
     batch = draw(lambda step: rows, step=0)
-    if not batch.valid.any():
-        raise errors.RunError(f"no image of the batch can be read: {corrupt.summary()}")
     places = _triplets(config, batch)[:_NUM_ROWS]
+    if not places:
+        raise errors.RunError(f"no anchor of the batch can be read: {corrupt.summary()}")
     anchors = rows[[anchor for anchor, _, _ in places]]
     plain = draw.plain(anchors)
     again = draw(lambda step: np.repeat(anchors, _NUM_AGAIN), step=1)
@@ -98,9 +98,15 @@ class _Drawer:
 
 
 def _triplets(config: Config, batch: batch_lib.Batch) -> list[tuple[int, int | None, int | None]]:
-    """Returns places in the batch: anchor, positive and negative; None where there is none."""
+    """Returns places of readable images: anchor, positive and negative; None where there is none.
+
+    They are the sampler's own triplets, those whose anchor can be read, or one of each class; the
+    whole ones come first.
+    """
     if config.sampling.mode == "triplets":
-        return [tuple(places) for places in np.arange(len(batch.labels)).reshape(-1, 3).tolist()]
+        drawn = np.arange(len(batch.labels)).reshape(-1, 3).tolist()
+        found = [tuple(i if batch.valid[i] else None for i in places) for places in drawn]
+        return sorted((places for places in found if places[0] is not None), key=_num_missing)
     rng, readable = np.random.default_rng(config.train.seed), np.flatnonzero(batch.valid)
     labels = batch.labels[readable]
     found = []
@@ -109,7 +115,11 @@ def _triplets(config: Config, batch: batch_lib.Batch) -> list[tuple[int, int | N
         positive = int(own[1]) if len(own) > 1 else None
         negative = int(rng.choice(others)) if len(others) else None
         found.append((int(own[0]), positive, negative))
-    return sorted(found, key=lambda places: places[1] is None)
+    return sorted(found, key=_num_missing)
+
+
+def _num_missing(places: tuple[int | None, ...]) -> int:
+    return places.count(None)
 
 
 def _save(

@@ -7,7 +7,8 @@ import tensorflow as tf
 
 from simsearch.data import image_ops
 
-# Both papers count magnitudes from 0 to 30.
+# TrivialAugment counts magnitudes from 0 to 30, and so does torchvision's RandAugment. Its paper's
+# scale ends at 10.
 NUM_LEVELS = 31
 _Op = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
 
@@ -99,7 +100,8 @@ def operations(policy: Policy) -> dict[str, _Op]:
         "contrast": enhanced(op.contrast),
         "sharpness": enhanced(op.sharpness),
         "posterize": lambda image, level, sign: op.posterize(image, bits(level)),
-        "solarize": lambda image, level, sign: op.solarize(image, 255.0 * (1.0 - level)),
+        # TrivialAugment's authors' threshold; torchvision's 255 would turn white black at level 0.
+        "solarize": lambda image, level, sign: op.solarize(image, 256.0 * (1.0 - level)),
         "autocontrast": lambda image, level, sign: op.autocontrast(image),
         "equalize": lambda image, level, sign: op.equalize(image),
     }

@@ -1,3 +1,5 @@
+import shutil
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -30,6 +32,22 @@ def drawn(monkeypatch, tmp_path):
     return seen
 
 
+def first_batch(settings):
+    """Returns the train split, and the first batch of a training on it."""
+    train = wiring_images.load_splits(settings)["train"]
+    batches = wiring_images.train_batches(
+        settings,
+        train,
+        rows_of_step=wiring_images.sample_rows(settings, train.labels),
+        start_step=0,
+        end_step=1,
+        image_size=24,
+        load=wiring_images.image_loader(settings, train),
+        corrupt=corrupt_lib.CorruptLog(),
+    )
+    return train, next(iter(batches))
+
+
 def test_of_two_views_that_of_training_is_drawn(shapes, tmp_path, drawn):
     preview.preview(config(shapes, tmp_path, data__resize_mode="both"), output="x.png")
     assert all(row.plain.image.shape == (24, 24, 3) for row in drawn["rows"])
@@ -40,19 +58,7 @@ def test_of_two_views_that_of_training_is_drawn(shapes, tmp_path, drawn):
 def test_the_tiles_are_the_first_batch_of_a_training(shapes, tmp_path, drawn, mode):
     settings = config(shapes, tmp_path, sampling__mode=mode, augment__preset="trivial")
     preview.preview(settings, output="x.png")
-    train = wiring_images.load_splits(settings)["train"]
-    rows = wiring_images.sample_rows(settings, train.labels)
-    batches = wiring_images.train_batches(
-        settings,
-        train,
-        rows_of_step=rows,
-        start_step=0,
-        end_step=1,
-        image_size=24,
-        load=wiring_images.image_loader(settings, train),
-        corrupt=corrupt_lib.CorruptLog(),
-    )
-    batch = next(iter(batches))
+    train, batch = first_batch(settings)
     place = {image.tobytes(): i for i, image in enumerate(batch.images)}
     assert 1 < len(drawn["rows"]) <= 6
     # A class that is drawn once has no positive, and comes last.
@@ -67,6 +73,47 @@ def test_the_tiles_are_the_first_batch_of_a_training(shapes, tmp_path, drawn, mo
         assert row.anchor.caption == row.positive.caption == train.class_names[labels[anchor]]
         assert len({tile.image.tobytes() for tile in row.again}) > 1
     assert "preset trivial" in drawn["subtitle"][2] and "30 train images" in drawn["subtitle"][0]
+
+
+def spoil(folder, settings, places):
+    """Makes the images at places of the first batch's triplets unreadable, returns what it was."""
+    train, batch = first_batch(settings)
+    rows = wiring_images.sample_rows(settings, train.labels)(0)
+    spoilt = rows[[3 * number + part for number, part in places]]
+    for row in spoilt:
+        (folder / train.names[row]).write_text(f"no image {row}")
+    return train, batch, np.isin(rows, spoilt)
+
+
+def test_of_the_samplers_triplets_what_can_be_read_is_drawn(shapes, tmp_path, drawn):
+    folder = shutil.copytree(shapes, tmp_path / "images")
+    settings = config(folder, tmp_path, sampling__mode="triplets", augment__preset="none")
+    anchor, positive, negative = (0, 0), (1, 1), (2, 2)
+    train, batch, is_spoilt = spoil(folder, settings, [anchor, positive, negative])
+    preview.preview(settings, output="x.png")
+    triplets = np.arange(12).reshape(4, 3)[~is_spoilt[::3]]
+    num_missing = is_spoilt[triplets].sum(1)
+    assert {0, 1} <= set(num_missing) and len(triplets) < 4
+    expected = triplets[np.argsort(num_missing, kind="stable")]
+    assert len(drawn["rows"]) == len(expected)
+    for row, places in zip(drawn["rows"], expected, strict=True):
+        for tile, i in zip((row.anchor, row.positive, row.negative), places, strict=True):
+            if is_spoilt[i]:
+                assert tile is None
+            else:
+                np.testing.assert_array_equal(tile.image, batch.images[i])
+                assert tile.caption == train.class_names[batch.labels[i]]
+        for tile in (row.plain, *row.again):
+            np.testing.assert_array_equal(tile.image, batch.images[places[0]])
+
+
+def test_triplets_without_a_readable_anchor_are_told(shapes, tmp_path):
+    folder = shutil.copytree(shapes, tmp_path / "images")
+    settings = config(folder, tmp_path, sampling__mode="triplets")
+    _, _, is_spoilt = spoil(folder, settings, [(number, 0) for number in range(4)])
+    assert not is_spoilt.all()
+    with pytest.raises(errors.RunError, match="no anchor of the batch can be read: skipped"):
+        preview.preview(settings, output=tmp_path / "x.png")
 
 
 def test_without_augmentation_the_image_again_is_the_image(shapes, tmp_path, drawn):
@@ -128,7 +175,7 @@ def test_a_batch_without_a_readable_image_is_told(tmp_path):
         folder.mkdir(parents=True)
         for i in range(3):
             (folder / f"{i}.png").write_text(f"no image but text {name} {i}")
-    with pytest.raises(errors.RunError, match="no image of the batch can be read: skipped"):
+    with pytest.raises(errors.RunError, match="no anchor of the batch can be read: skipped"):
         preview.preview(config(tmp_path / "images", tmp_path), output=tmp_path / "x.png")
 
 
