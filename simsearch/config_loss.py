@@ -107,8 +107,8 @@ def contradictions(loss: Loss) -> Iterator[str]:
         yield f"one of {', '.join(f'loss.terms.{name}' for name in weights)} must be > 0"
     if loss.terms.triplet and not loss.triplet.margin and not loss.triplet.soft_margin:
         yield (
-            "loss.triplet.margin=0 needs loss.triplet.soft_margin=True: without either, the loss is "
-            "0 where all embeddings are one point"
+            "loss.triplet.margin=0 needs loss.triplet.soft_margin=True: without either, the loss "
+            "is 0 where all embeddings are one point"
         )
     is_mined = loss.terms.triplet and loss.triplet.miner != "none"
     others = loss.terms.supcon, loss.terms.multi_similarity, loss.terms.circle
