@@ -137,4 +137,9 @@ def main(argv: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv))
+    exit_code = main(sys.argv)
+    if exit_code > 128:
+        # A signal can end the work amid a compilation, whose threads crash when Python tidies up.
+        sys.stdout.flush()
+        os._exit(exit_code)
+    sys.exit(exit_code)

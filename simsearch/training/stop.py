@@ -2,8 +2,11 @@
 
 import contextlib
 import signal
+import socket
 import threading
 from collections.abc import Iterator
+
+from simsearch import progress
 
 
 class Stopped(KeyboardInterrupt):
@@ -81,11 +84,44 @@ def on_signals(outer: StopRequest | None = None) -> Iterator[StopRequest]:
         if not request.is_deferred:
             raise Stopped(number, outcome=request.outcome)
         if is_again:
-            raise Stopped(number, outcome="again, at once; the last checkpoint stands")
+            raise Stopped(number, outcome="again, at once and without saving")
 
-    previous = {number: signal.signal(number, ask) for number in (signal.SIGTERM, signal.SIGINT)}
+    with _acknowledged(request):
+        numbers = (signal.SIGTERM, signal.SIGINT)
+        previous = {number: signal.signal(number, ask) for number in numbers}
+        try:
+            yield request
+        finally:
+            for number, handler in previous.items():
+                signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def _acknowledged(request: StopRequest) -> Iterator[None]:
+    """Says at once that a deferred signal came.
+
+    Python calls no handler as long as the main thread is in a compilation, half a minute of silence
+    in which a person would press again. The number of a signal reaches a socket without it.
+    """
+    reader, writer = socket.socketpair()
+    writer.setblocking(False)
+
+    def tell() -> None:
+        is_told = False
+        while reader.recv(1):
+            if request.is_deferred and not is_told:
+                is_told = True
+                progress.log.info(
+                    "stopping: what is under way is finished and saved first; again: at once"
+                )
+
+    thread = threading.Thread(target=tell, name="signals", daemon=True)
+    thread.start()
+    previous = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
     try:
-        yield request
+        yield
     finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
+        signal.set_wakeup_fd(previous)
+        writer.close()
+        thread.join()
+        reader.close()

@@ -1,3 +1,5 @@
+import hashlib
+import logging
 import os
 import signal
 import threading
@@ -5,6 +7,7 @@ import weakref
 
 import pytest
 
+from simsearch import progress
 from simsearch.training import stop
 
 
@@ -31,6 +34,29 @@ def test_what_came_while_it_was_deferred_is_not_forgotten():
         request.end_deferral(outcome="all is saved")
         with pytest.raises(stop.Stopped, match="SIGINT: all is saved"):
             os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_a_signal_is_acknowledged_amid_a_call_that_no_handler_interrupts():
+    """As while a step compiles."""
+    seen = []
+    with stop.on_signals() as request:
+        request.is_deferred = True
+        handler = logging.Handler()
+        handler.emit = lambda record: seen.append((record.getMessage(), request.number))
+        progress.log.addHandler(handler)
+        level = progress.log.level
+        progress.log.setLevel(logging.INFO)
+        try:
+            threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
+            hashlib.pbkdf2_hmac("sha256", b"", b"", 5_000_000)
+            assert request.number == signal.SIGINT
+        finally:
+            progress.log.setLevel(level)
+            progress.log.removeHandler(handler)
+    # The handler had not run yet.
+    assert seen == [
+        ("stopping: what is under way is finished and saved first; again: at once", None)
+    ]
 
 
 class Something:
