@@ -3,7 +3,7 @@
 import dataclasses
 import itertools
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Annotated, Any, Literal
 
 from simsearch import config as config_lib
@@ -92,65 +92,90 @@ def load_sweep(name: str = "sweep", overrides: Mapping[str, Any] | None = None) 
     }
     fields = config_checks.checked_fields(Settings, values, problems=problems, prefix=f"{_GROUP}.")
     space = space_lib.parse(written, kinds=kinds, problems=problems)
-    problems += [
-        problem
+    faults = {
+        field: [
+            problem
+            for value in part.ends()
+            for problem in config_checks.field_problems(config_lib.Config, field, value)
+        ]
         for field, part in space.items()
-        for value in part.ends()
-        for problem in config_checks.field_problems(config_lib.Config, field, value)
-    ]
-    if not problems:
-        plan = Plan(
-            Settings(**fields), space, base, template.configure, _flags(name, own, overrides)
-        )
-        problems += _settings_problems(plan) or _combination_problems(plan)
+    }
+    problems += itertools.chain.from_iterable(faults.values())
+    problems += _settings_problems(fields, space)
+    right = {field: part for field, part in space.items() if not faults[field]}
+    wrong = kinds.keys() & written.keys() - right.keys()
+    problems += _combination_problems(right, template.configure, wrong=wrong)
     if problems:
         raise errors.UsageError("; ".join(problems))
-    return plan
+    return Plan(Settings(**fields), space, base, template.configure, _flags(name, own, overrides))
 
 
-def _settings_problems(plan: Plan) -> list[str]:
-    settings, problems = plan.settings, []
-    if not settings.study or settings.study != "".join(
-        letter for letter in settings.study if letter.isalnum() or letter in "-_."
+def _settings_problems(fields: Mapping[str, Any], space: space_lib.Space) -> list[str]:
+    """Returns what is wrong with settings that are right by themselves; skips those that are not.
+
+    Args:
+        fields: The settings.
+        space: What is searched.
+    """
+    right = {
+        name: value
+        for name, value in fields.items()
+        if not config_checks.field_problems(Settings, name, value)
+    }
+    study, sampler, num_trials = (right.get(name) for name in ("study", "sampler", "num_trials"))
+    problems = []
+    if study is not None and (
+        not study or any(not letter.isalnum() and letter not in "-_." for letter in study)
     ):
         problems.append(
-            f"sweep.study={settings.study!r} must be letters, digits, '-', '_' and '.': it names "
-            "a folder too"
+            f"sweep.study={study!r} must be letters, digits, '-', '_' and '.': it names a folder "
+            "too"
         )
-    if settings.sampler == "grid":
+    if sampler == "grid":
         problems += [
-            f"sweep.space.{name}={tuple(part[:2])} must be a list of choices with "
-            "sweep.sampler=grid; try random or tpe for intervals"
-            for name, part in plan.space.items()
+            f"sweep.space.{name}={part} must be a list of choices with sweep.sampler=grid; try "
+            "random or tpe for intervals"
+            for name, part in space.items()
             if isinstance(part, space_lib.Interval)
         ]
-    elif not settings.num_trials:
+    elif sampler and num_trials == 0:
         problems.append(
-            f"sweep.num_trials=0 is for sweep.sampler=grid, which has an end; {settings.sampler} "
-            "needs a number >= 1"
+            f"sweep.num_trials=0 is for sweep.sampler=grid, which has an end; {sampler} needs a "
+            "number >= 1"
         )
     return problems
 
 
-def _combination_problems(plan: Plan) -> list[str]:
-    """Returns what is wrong with combinations of values that are each right, each thing once."""
+def _combination_problems(
+    space: space_lib.Space,
+    configure: Callable[[Mapping[str, Any]], config_lib.Config],
+    *,
+    wrong: Collection[str],
+) -> list[str]:
+    """Returns what is wrong with combinations of values that are each right, each thing once.
+
+    Args:
+        space: The fields whose values are.
+        configure: From values by field name to a trial's configuration.
+        wrong: The other fields: what contradicts the value that one has without a sweep is no
+            fault of the space.
+    """
     found: dict[str, None] = {}
     networks = set()
-    corners = (
-        dict(zip(plan.space, values, strict=True)) for values in space_lib.corners(plan.space)
-    )
+    corners = (dict(zip(space, values, strict=True)) for values in space_lib.corners(space))
     looked_at = (
-        itertools.islice(points, _MAX_CHECKED) for points in (corners, space_lib.inside(plan.space))
+        itertools.islice(points, _MAX_CHECKED) for points in (corners, space_lib.inside(space))
     )
     for params in itertools.chain.from_iterable(looked_at):
         try:
-            config = plan.configure(params)
+            config = configure(params)
             # A backbone that does not exist is told here, not by the trial that draws it.
             if config.model not in networks:
                 wiring.check_model(config)
                 networks.add(config.model)
         except errors.UsageError as error:
-            found.setdefault(str(error))
+            if not any(field in str(error) for field in wrong):
+                found.setdefault(str(error))
     told = list(found)[:_MAX_TOLD]
     if len(found) > _MAX_TOLD:
         told.append(f"and {len(found) - _MAX_TOLD} more problems of combinations like these")

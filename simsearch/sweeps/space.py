@@ -40,6 +40,10 @@ class Interval(NamedTuple):
     high: float
     is_log: bool
 
+    def __str__(self) -> str:
+        """Returns it as a configuration has it."""
+        return str((self.low, self.high, "log") if self.is_log else (self.low, self.high))
+
     def ends(self) -> tuple[Any, ...]:
         """Returns the values at which contradictions between fields are looked for: the ends."""
         return (self.low, self.high)

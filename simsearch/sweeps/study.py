@@ -44,10 +44,21 @@ class Trial:
         self.version = version
 
     def report(self, index: int, value: float | None) -> bool:
-        """Stores the monitored figure of validation `index` >= 1; returns whether to prune."""
+        """Stores the monitored figure of validation `index` >= 1; returns whether to prune.
+
+        What a trial that goes on has reported before keeps its value, and what came of it.
+        """
         if index not in self._study.frozen(self.number).intermediate_values:
             self._trial.report(math.nan if value is None else value, index)
-        return self._trial.should_prune()
+        trial = self._study.frozen(self.number)
+        # Optuna judges by the last report; those before it were judged when they came.
+        if index != trial.last_step:
+            return False
+        is_bad = trial.user_attrs.get("bad_at") == index or self._trial.should_prune()
+        if is_bad:
+            # Hyperband says so once only, and a kill may come before the trial has ended.
+            self._trial.set_user_attr("bad_at", index)
+        return is_bad
 
     def end(self, *, value: float | None = None, pruned: bool = False, error: str = "") -> bool:
         """Stores what came of it; returns False where the trial was given up meanwhile.

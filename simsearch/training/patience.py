@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from simsearch import monitors
+from simsearch.data import wording
 
 
 class Standing(NamedTuple):
@@ -47,7 +48,5 @@ def explanation(validations: Sequence[Mapping[str, Any]], *, monitor: str, patie
         than = "been a number"
     else:
         than = f"been better than {best[monitor]:.4f}, at epoch {best['epoch']:.4g},"
-    return (
-        f"validation {monitor} has not {than} for {num_since} validations "
-        f"(train.patience={patience})"
-    )
+    waited = wording.counted(num_since, "validation")
+    return f"validation {monitor} has not {than} for {waited} (train.patience={patience})"

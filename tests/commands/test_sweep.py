@@ -329,6 +329,29 @@ def test_a_trial_at_its_end_is_not_pruned(trained, tmp_path, monkeypatch, end):
     assert {row.state for row in result.rows} == {"finished"}
 
 
+@pytest.mark.parametrize("warmup", [0, 2])
+def test_a_trial_that_was_killed_ends_as_without_a_kill(trained, tmp_path, monkeypatch, warmup):
+    # The third trial is the worse one: ended at once, or bad at its last validation only.
+    changes = {"sweep__pruner": "median", "sweep__startup_trials": 2, "train__num_epochs": 3}
+    pruning = plan(**changes, sweep__warmup_validations=warmup)
+    straight = simsearch.sweep(pruning, workdir=tmp_path / "straight")
+    end = study.Trial.end
+
+    def killed(trial, **outcome):
+        if trial.number == 2:
+            raise Killed
+        return end(trial, **outcome)
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(study.Trial, "end", killed)
+        simsearch.sweep(pruning, workdir=tmp_path / "killed")
+    again = simsearch.sweep(pruning, workdir=tmp_path / "killed")
+    assert again.rows == straight.rows
+    assert again.rows[-1].state == ("finished" if warmup else "pruned")
+    # One that was judged bad before the kill is not trained again.
+    assert ("resume" in {kind for kind, *_ in trained}) == bool(warmup)
+
+
 def test_weights_that_cannot_be_had_are_told_before_there_is_a_study(trained, tmp_path):
     with pytest.raises(errors.UsageError, match="nowhere.npz"):
         simsearch.sweep(plan(model__weights="nowhere.npz"), workdir=tmp_path)

@@ -92,10 +92,41 @@ def test_everything_wrong_is_told_at_once():
     assert "\n" not in message
 
 
+def test_contradictions_are_told_beside_what_is_wrong_by_itself():
+    overrides = {
+        "sweep.study": "a/b",
+        "sweep.sampler": "bayes",
+        "train.batch_size": "80",
+        "sweep.space.optimizer.learning_rate": "(1e-3, 1e-4)",
+        "sweep.space.sampling.samples_per_class": "[3, 8]",
+    }
+    with pytest.raises(errors.UsageError) as caught:
+        plan.load_sweep("sweep", overrides)
+    for words in (
+        "sweep.study='a/b' must be letters",
+        "sweep.sampler='bayes' must be one of",
+        "learning_rate must go from a lower to a higher value",
+        "train.batch_size=80 must be a multiple of sampling.samples_per_class=3",
+    ):
+        assert words in str(caught.value), words
+    # What it would be a multiple of is not known until the space is right.
+    overrides["sweep.space.train.batch_size"] = "(90, 60)"
+    with pytest.raises(errors.UsageError, match="train.batch_size must go from") as caught:
+        plan.load_sweep("sweep", overrides)
+    assert "must be a multiple of" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("overrides", "words"),
     [
-        ({"sweep.sampler": "grid"}, "must be a list of choices with sweep.sampler=grid"),
+        (
+            {"sweep.sampler": "grid"},
+            r"rate=\(0.0001, 0.003, 'log'\) must be a list of choices with sweep.sampler=grid",
+        ),
+        (
+            {"sweep.sampler": "grid", "sweep.space.optimizer.weight_decay": (0.0, 1.0)},
+            r"decay=\(0.0, 1.0\) must be a list of choices with sweep.sampler=grid",
+        ),
         ({"sweep.num_trials": 0}, "needs a number >= 1"),
         ({"sweep.study": "a/b"}, "sweep.study='a/b' must be letters"),
         ({"sweep.space.train.batch_size": [20, 21]}, "must be a multiple of"),

@@ -1,7 +1,6 @@
 """Studies in a real database; a process that ended is one whose study was closed."""
 
 import concurrent.futures
-import contextlib
 import threading
 import time
 
@@ -10,33 +9,15 @@ import pytest
 import sqlalchemy
 
 from simsearch import errors
-from simsearch.sweeps import database, plan, trials, workers
+from simsearch.sweeps import database, trials, workers
+from tests.sweeps.studies import IMAGES, SMALL, opened
 
-SMALL = {
-    "sweep.sampler": "random",
-    "sweep.num_trials": 4,
-    "sweep.pruner": "none",
-    "sweep.space.sampling.samples_per_class": None,
-}
 GRID = SMALL | {
     "sweep.sampler": "grid",
     "sweep.num_trials": 0,
     "sweep.space.optimizer.learning_rate": [1e-4, 1e-3, 1e-2],
     "sweep.space.optimizer.weight_decay": [0.0, 1e-3],
 }
-
-
-IMAGES = {"classes": [3, "a"], "train images": [30, "b"], "validation images": [12, "c"]}
-
-
-@contextlib.contextmanager
-def opened(tmp_path, overrides=SMALL, *, folder="one", direction=1, images=IMAGES):
-    found = plan.load_sweep("sweep", overrides)
-    tmp_path.mkdir(exist_ok=True)
-    options = {"direction": direction, "num_validations": 9, "default_file": tmp_path / "sweep.db"}
-    options["images"] = images
-    with database.open_study(found, directory=tmp_path / folder, **options) as study:
-        yield study
 
 
 def score(params):
@@ -131,6 +112,24 @@ def test_a_trial_of_a_process_that_died_goes_on_with_its_version(tmp_path):
         assert finish(study) == [1, 2, 3]
         row = next(row for row in study.rows() if row.number == 0)
     assert (row.value, row.num_validations) == (0.5, 2)
+
+
+@pytest.mark.parametrize("pruner", ["median", "hyperband"])
+def test_a_trial_that_goes_on_is_pruned_where_it_was_and_nowhere_else(tmp_path, pruner):
+    pruning = {"sweep.num_trials": 9, "sweep.pruner": pruner, "sweep.startup_trials": 1}
+
+    def bad_at(trial):
+        value = 1 / (1 + trial.number)
+        return next((index for index in range(1, 10) if trial.report(index, value)), None)
+
+    with opened(tmp_path, SMALL | pruning) as study:
+        while (index := bad_at(trial := study.next_trial())) is None:
+            assert trial.end(value=1 / (1 + trial.number))
+    assert index > 1
+    with opened(tmp_path, SMALL | pruning) as study:
+        again = study.next_trial()
+        assert again.number == trial.number
+        assert bad_at(again) == index
 
 
 def test_a_trial_of_a_process_that_lives_is_left_alone(tmp_path):

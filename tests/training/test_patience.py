@@ -61,6 +61,7 @@ def test_the_first_of_equal_ones_is_the_best():
     [
         ((0.2, 0.5, 0.4, 0.5), "not been better than 0.5000, at epoch 2, for 2 validations"),
         ((None, None), "not been a number for 2 validations (train.patience=2)"),
+        ((None,), "not been a number for 1 validation (train.patience=2)"),
     ],
 )
 def test_it_says_why(values, words):

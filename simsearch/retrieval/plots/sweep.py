@@ -235,4 +235,7 @@ def _frame(drawn: Any, count: int) -> None:
 def _title(rows: Sequence[trials.Row], monitor: str) -> str:
     num_cut = sum(row.state != "finished" for row in rows)
     text = f"{monitor} of {len(rows)} trials; the best one is bold"
-    return text + (f", {num_cut} that were cut short are dotted grey" if num_cut else "")
+    if not num_cut:
+        return text
+    words = "that was cut short is" if num_cut == 1 else "that were cut short are"
+    return f"{text}, {num_cut} {words} dotted grey"

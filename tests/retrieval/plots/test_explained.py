@@ -151,3 +151,23 @@ def test_the_importance_says_from_how_many_trials_it_is(texts, tmp_path):
     )
     title = "how much each field explains of the differences in map_at_r (fANOVA, 4 trials)"
     assert title in texts
+
+
+@pytest.mark.parametrize(
+    ("num_cut", "words"),
+    [(0, ""), (1, ", 1 that was cut short is dotted grey"), (2, ", 2 that were cut short are")],
+)
+def test_the_trials_that_were_cut_short_are_counted(num_cut, words, texts, tmp_path):
+    rows = [
+        trials.Row(i, state, {"train.batch_size": 8 + i}, 0.5, 1, i, True, "")
+        for i, state in enumerate(["finished"] * 2 + ["pruned"] * num_cut)
+    ]
+    sweep.draw_parallel(
+        tmp_path / "parallel.png",
+        rows,
+        space={"train.batch_size": space.Interval(8, 16, False)},
+        monitor="map_at_r",
+    )
+    [title] = [text for text in texts if text.startswith("map_at_r of")]
+    assert title.startswith(f"map_at_r of {len(rows)} trials; the best one is bold{words}")
+    assert ("dotted" in title) == bool(num_cut)
