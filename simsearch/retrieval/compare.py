@@ -51,7 +51,8 @@ def paired(
     """Returns what the second version gains over the first, query by query.
 
     Interval and p-value take groups of queries for independent, not queries: the images of a class
-    are each other's gallery, so that one which moves changes what all of them find.
+    are each other's gallery, so that one which moves changes what all of them find. Of few groups
+    that differ, percentile intervals are too narrow; the p-value holds its level with any number.
 
     Args:
         first: The first version's value of each query, float [Q], Q >= 1.

@@ -1,6 +1,6 @@
 """Two versions on the same images: every figure of both, and the queries that changed."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,6 +12,8 @@ from simsearch.retrieval.metrics import ranking, triplets, voting
 SHOWN, CLEAREST = "recall_at_1", "map_at_r"
 # Of fewer, even all signs alike come up in more than a twentieth of all assignments.
 _FEWEST_CLASSES = 6
+# p-values under it are marked.
+_SURE = 0.05
 
 
 class Side(NamedTuple):
@@ -147,7 +149,7 @@ def table(
 ) -> str:
     """Returns the comparisons as aligned lines under a header; `*` marks p-values under 0.05.
 
-    Says so where there are too few classes for any.
+    Says so where there are too few classes for any, and where an interval promises more.
 
     Args:
         figures: Comparison by figure.
@@ -161,10 +163,10 @@ def table(
                 name,
                 f"{found.first:.4f}",
                 f"{found.second:.4f}",
-                f"{found.difference:+.4f}",
-                f"[{found.low:+.4f}, {found.high:+.4f}]",
+                _signed(found.difference),
+                f"[{_signed(found.low)}, {_signed(found.high)}]",
                 f"{found.p_value:.4f}",
-                "*" if found.p_value < 0.05 else "",
+                "*" if found.p_value < _SURE else "",
             )
         )
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
@@ -175,12 +177,30 @@ def table(
         ).rstrip()
         for line in lines
     ]
-    num_classes = max(found.num_groups for found in figures.values())
+    return "\n".join(rows + _notes(figures.values(), confidence=confidence))
+
+
+def _signed(value: float) -> str:
+    """Returns a difference with its sign, without one where all its digits are 0."""
+    return f"{value:+.4f}" if round(value, 4) else "0.0000"
+
+
+def _notes(figures: Collection[compare.Comparison], *, confidence: float) -> list[str]:
+    """Returns what to beware of in a table of comparisons, one line each."""
+    notes = []
+    num_classes = max(found.num_groups for found in figures)
     if num_classes < _FEWEST_CLASSES:
-        rows.append(
-            f"no p-value of {num_classes} classes can be under 0.05: signs are drawn by class"
+        notes.append(
+            f"no p-value of {num_classes} classes can be under {_SURE}: signs are drawn by class"
         )
-    return "\n".join(rows)
+    # Of a lower confidence, an interval may leave out 0 beside a p-value between the two levels.
+    level = max(_SURE, 1 - confidence)
+    if any(not found.low <= 0 <= found.high and found.p_value >= level for found in figures):
+        notes.append(
+            f"where an interval leaves out 0 without a *, the p-value counts (* is under {_SURE}): "
+            "intervals of few classes that differ are too narrow"
+        )
+    return notes
 
 
 def to_json(found: Versus, *, names: Sequence[str], image_names: Sequence[str]) -> dict[str, Any]:

@@ -58,6 +58,12 @@ def test_random_signs_approach_the_exact_p_value(monkeypatch):
     assert found == pytest.approx(exact_p_value(gains.tolist()), abs=0.0142)
 
 
+def test_a_p_value_of_random_signs_counts_the_signs_that_were_observed():
+    # Of 2**20 assignments two reach the sum, and none of the 99 that are drawn does.
+    found = compare.sign_flip_p_value(np.ones(20), num_permutations=99, seed=0)
+    assert found == pytest.approx(1 / 100)
+
+
 def test_equal_versions_seldom_look_different():
     rng = np.random.default_rng(0)
     p_values = [
@@ -83,6 +89,20 @@ def test_groups_that_move_together_are_one_observation():
     # 10 and 95 expected; percentile intervals of 14 groups are known to be a little narrow.
     assert sure <= 22 and holds >= 82
     assert sure_alone > 35
+
+
+def test_of_few_groups_the_p_value_is_to_be_trusted_and_not_the_interval():
+    rng = np.random.default_rng(0)
+    groups = np.repeat(np.arange(5), 8)
+    promised, sure = 0, 0
+    for seed in range(200):
+        gains = rng.normal(size=5)[groups]
+        options = OPTIONS | {"seed": seed}
+        found = compare.paired(np.zeros(len(gains)), gains, groups=groups, **options)
+        promised += not found.low <= 0 <= found.high
+        sure += found.p_value < 0.05
+    # Of 200 where the two are equally good, 10 promised; five signs cannot be sure.
+    assert promised > 20 and sure == 0
 
 
 def test_the_p_value_is_that_of_the_groups_sums():

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from simsearch.retrieval import embed, versus
+from simsearch.retrieval import compare, embed, versus
 from simsearch.retrieval.metrics import ranking
 
 OPTIONS = {
@@ -92,6 +92,7 @@ def test_the_table_has_a_line_for_each_figure_and_marks_what_is_sure():
     names = ["version 3", "version 7"]
     header, *lines = versus.table(found.figures, names=names, confidence=0.9).splitlines()
     assert "version 3" in header and "90% interval" in header
+    lines = lines[: len(found.figures)]  # What to beware of may follow.
     assert [line.split()[0] for line in lines] == list(found.figures)
     marked = {line.split()[0] for line in lines if line.endswith("*")}
     assert marked == {name for name, one in found.figures.items() if one.p_value < 0.05}
@@ -141,5 +142,33 @@ def test_too_few_classes_for_any_star_are_told():
         found = versus.versus(*sides, labels=labels, **OPTIONS)
         return versus.table(found.figures, names=["a", "b"], confidence=0.9)
 
-    assert table(5).endswith("no p-value of 5 classes can be under 0.05: signs are drawn by class")
+    assert "\nno p-value of 5 classes can be under 0.05: signs are drawn by class" in table(5)
     assert "signs are drawn" not in table(6)
+
+
+def comparison(difference, low, high, p_value):
+    """Returns a comparison of 20 classes."""
+    none = np.zeros(0, np.int64)
+    return compare.Comparison(0.5, 0.5 + difference, difference, low, high, p_value, 20, none, none)
+
+
+@pytest.mark.parametrize(
+    ("low", "p_value", "confidence", "is_told"),
+    [
+        (0.001, 0.125, 0.95, True),
+        (-0.001, 0.125, 0.95, False),
+        (0.001, 0.04, 0.95, False),
+        (0.001, 0.07, 0.9, False),
+        (0.001, 0.06, 0.99, True),
+    ],
+)
+def test_an_interval_that_promises_more_than_the_p_value_is_told(low, p_value, confidence, is_told):
+    figures = {"mrr": comparison(0.02, low, 0.04, p_value)}
+    last = versus.table(figures, names=["a", "b"], confidence=confidence).splitlines()[-1]
+    assert ("leaves out 0 without a *, the p-value counts (* is under 0.05)" in last) == is_told
+
+
+def test_a_difference_that_rounds_to_nothing_has_no_sign():
+    figures = {"mrr": comparison(-0.0, -0.00004, 0.0219, 0.25)}
+    last = versus.table(figures, names=["a", "b"], confidence=0.95).splitlines()[-1]
+    assert last.split() == ["mrr", "0.5000", "0.5000", "0.0000", "[0.0000,", "+0.0219]", "0.2500"]
