@@ -83,16 +83,21 @@ class Window:
         if was_warned or not is_collapsed:
             return
         advice = ["Lower optimizer.learning_rate", "start from pretrained model.weights"]
-        if self._config.loss.terms.triplet:
+        options = self._config.loss
+        if options.terms.triplet and options.triplet.miner not in ("batch_all", "semi_hard"):
             advice.insert(1, "use loss.triplet.miner=batch_all or semi_hard")
+        triplet = ""
+        if self._triplet_means is not None:
+            triplet = (
+                f", triplet loss {self._triplet_means[0]:.4f} where equal embeddings have "
+                f"{self._equal_loss():.4f}"
+            )
         progress.log.warning(
             "the embeddings have collapsed at step %d: spread %.4f, loss %.4f%s. %s, or %s.",
             step,
             self.means["spread"],
             self.means["loss"],
-            f" ({self._equal_loss():.4f} is the triplet loss of equal embeddings)"
-            if self._config.loss.terms.triplet
-            else "",
+            triplet,
             ", ".join(advice[:-1]),
             advice[-1],
         )

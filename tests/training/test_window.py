@@ -76,7 +76,14 @@ def test_a_collapsed_embedding_is_told_once_with_what_to_change(warnings_of):
 def test_a_loss_that_sits_at_the_margin_is_told(warnings_of):
     margin = CONFIG.loss.triplet.margin
     closed(metrics(loss=margin, active=1.0, spread=0.05))
-    assert "loss of equal embeddings" in warnings_of()[0]
+    assert "triplet loss 1.0000 where equal embeddings have 1.0000" in warnings_of()[0]
+    assert "miner" not in warnings_of()[0]
+
+
+def test_a_hard_miner_is_advised_against(warnings_of):
+    config = config_files.load_config("train", {"loss.triplet.miner": "batch_hard"})
+    closed(metrics(spread=0.001), config=config)
+    assert "use loss.triplet.miner=batch_all or semi_hard" in warnings_of()[0]
 
 
 @pytest.mark.parametrize(("margin", "loss"), [(0.2, math.log1p(math.exp(0.2))), (1000, 1000)])
