@@ -2,13 +2,13 @@
 
 import jax
 import numpy as np
+import optax
 import pytest
 
 from simsearch import config_files, errors, wiring, wiring_images
 from simsearch.data import corrupt
 from simsearch.models import resnet
 from simsearch.training import loop, run
-from simsearch.training import optimizer as optimizer_lib
 
 OVERRIDES = {
     "optimizer.learning_rate": 0.0123,
@@ -29,7 +29,7 @@ def test_learning_rate_and_weight_decay_reach_the_optimizer():
     params = {"backbone": {"stem_conv": {"kernel": np.ones((2, 2), np.float32)}}}
     optimizer = run.create_optimizer(config, schedule)
     _, state = optimizer.update(params, optimizer.init(params), params)
-    used = optimizer_lib.hyperparameters(state)
+    used = optax.tree_utils.tree_get(state, "hyperparams")
     assert float(used["learning_rate"]) == pytest.approx(0.0123)
     assert float(used["weight_decay"]) == pytest.approx(0.0456)
 

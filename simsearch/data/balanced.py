@@ -23,7 +23,7 @@ def class_balanced(
     Raises:
         UsageError: Where there is one class only.
     """
-    rows_of = sampling.rows_by_class(labels)
+    rows_of = sampling.rows_to_tell_apart(labels)
 
     def sample(step: int) -> np.ndarray:
         rng = streams.rng(seed, streams.BALANCED, step)
@@ -69,7 +69,7 @@ def hard_classes(
         Sohn, Improved Deep Metric Learning with Multi-class N-pair Loss Objective, 2016: negative
         class mining.
     """
-    rows_of = sampling.rows_by_class(labels)
+    rows_of = sampling.rows_to_tell_apart(labels)
     similarity = _similarity(confusion, np.unique(labels))
     repeats, extra = divmod(batch_size // samples_per_class, len(rows_of))
     num_free = max(1, round((1 - hard_fraction) * extra))

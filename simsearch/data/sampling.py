@@ -10,7 +10,7 @@ from collections.abc import Callable
 import numpy as np
 
 from simsearch import errors
-from simsearch.data import streams
+from simsearch.data import splits, streams
 
 
 def classes_by_samples(
@@ -33,7 +33,7 @@ def classes_by_samples(
     Raises:
         UsageError: Where there is one class only.
     """
-    rows_of = rows_by_class(labels)
+    rows_of = rows_to_tell_apart(labels)
     visits = _class_visits(len(rows_of), batch_size // samples_per_class, seed=seed)
 
     @functools.lru_cache(maxsize=2 * len(rows_of))
@@ -207,15 +207,13 @@ def mixup(*, seed: int, step: int, batch_size: int, alpha: float) -> tuple[np.nd
     return partners, np.maximum(shares, 1 - shares).astype(np.float32)
 
 
-def rows_by_class(labels: np.ndarray) -> list[np.ndarray]:
+def rows_to_tell_apart(labels: np.ndarray) -> list[np.ndarray]:
     """Returns the rows of each class that has any, in the order of the classes.
 
     Raises:
         UsageError: Where there is one class only.
     """
-    labels = np.asarray(labels)
-    order = np.argsort(labels, kind="stable")
-    found = [rows for rows in np.split(order, np.cumsum(np.bincount(labels))[:-1]) if len(rows)]
+    found = [rows for _, rows in splits.rows_by_class(labels)]
     if len(found) < 2:
         raise errors.UsageError(
             f"training needs at least 2 classes, to tell apart; there is {len(found)}"

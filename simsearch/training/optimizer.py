@@ -43,7 +43,7 @@ def create_optimizer(
     proxy_multiplier: float = 1.0,
     accumulate_steps: int = 1,
 ) -> optax.GradientTransformation:
-    """Returns AdamW; its state tells the learning rate and the weight decay that are in use.
+    """Returns AdamW; its state holds the learning rate and the weight decay that are in use.
 
     Args:
         schedule: Learning rate by update.
@@ -91,12 +91,6 @@ def create_optimizer(
     if accumulate_steps == 1:
         return updates
     return optax.MultiSteps(updates, every_k_schedule=accumulate_steps).gradient_transformation()
-
-
-def hyperparameters(opt_state: Any) -> dict[str, jax.Array]:
-    """Returns the `learning_rate` and `weight_decay` that a state of `create_optimizer` holds."""
-    _, adamw, *_ = opt_state.inner_states["trained"].inner_state
-    return {name: adamw.hyperparams[name] for name in ("learning_rate", "weight_decay")}
 
 
 def _is_in(part: str, params: Any) -> Any:
