@@ -58,6 +58,14 @@ def store(
     discriminant_lib.save(version, found)
 
 
+def tell_of_figures(config: Config) -> None:
+    """Says of figures that were taken before there was a discriminant that they were."""
+    if is_wanted(config):
+        progress.log.info(
+            "validation figures are those before the discriminant; --mode=eval measures with it"
+        )
+
+
 def warn(version: runs.Version) -> None:
     """Says that a version was not trained to its end, where it is to have a discriminant."""
     if not is_wanted(version.config):

@@ -13,6 +13,7 @@ from simsearch import (
     checkpoints,
     config_files,
     errors,
+    monitors,
     parallel,
     preprocessing,
     progress,
@@ -21,7 +22,14 @@ from simsearch import (
     wiring_images,
     wiring_losses,
 )
-from simsearch.commands import measurable, shared, trained_images, training, validation
+from simsearch.commands import (
+    discriminant,
+    measurable,
+    shared,
+    trained_images,
+    training,
+    validation,
+)
 from simsearch.config import Config, differences
 from simsearch.data import confusion as confusion_lib
 from simsearch.data import corrupt as corrupt_lib
@@ -126,7 +134,7 @@ def merge(
     """
     if len(set(versions)) < max(2, len(versions)):
         raise errors.UsageError(f"two or more different versions are needed, not {list(versions)}")
-    found = [runs.find(workdir, number) for number in versions]
+    found = runs.find_all(workdir, versions)
     config = config_files.override(found[0].config, overrides or {}, allowed=_CHANGEABLE)
     config = shared.with_absolute_paths(preprocessing.resolve_as(config, found[0].config))
     facts = [version.read_facts() for version in found]
@@ -152,15 +160,32 @@ def merge(
     _save(made, variables, proxies, step=max(member.step for member in members), metrics=metrics)
     training.complete(made, splits, corrupt=corrupt)
     shared.log_corrupt(corrupt)
+    _tell_figures(kind, found, members, config=config, metrics=metrics)
+    progress.log.info("version %d: %s", made.number, made.path)
+    progress.log.info("figures and pictures: python main.py --mode=eval %s", made.flags)
+    return made
+
+
+def _tell_figures(
+    kind: Kind,
+    found: Sequence[runs.Version],
+    members: Sequence[Member],
+    *,
+    config: Config,
+    metrics: Mapping[str, float],
+) -> None:
+    """Says how good the network is beside those that it was made of."""
     monitor = config.train.monitor
     for version, member in zip(found, members, strict=True):
         own = member.metrics.get(monitor)
         shown = "not measured" if own is None else f"{own:.4f}"
         progress.log.info("version %d: validation %s %s", version.number, monitor, shown)
     progress.log.info("%s: validation %s %.4f", kind.result, monitor, metrics[monitor])
-    progress.log.info("version %d: %s", made.number, made.path)
-    progress.log.info("figures and pictures: python main.py --mode=eval %s", made.flags)
-    return made
+    ranks = [monitors.rank(monitor, member.metrics) for member in members]
+    if max(ranks) > monitors.rank(monitor, metrics):
+        best = found[ranks.index(max(ranks))].number
+        progress.log.info("version %d by itself is better in it", best)
+    discriminant.tell_of_figures(config)
 
 
 def _save(

@@ -240,6 +240,7 @@ def _fit(
     finally:
         shared.log_corrupt(corrupt)
     progress.log.info("%s", summary.best_and_last(records_lib.read(version.metrics_file)))
+    discriminant.tell_of_figures(config)
     progress.log.info("run: %s", version.path)
     progress.log.info("figures and pictures: python main.py --mode=eval %s", version.flags)
     return version

@@ -1,6 +1,7 @@
 import dataclasses
 import json
 import os
+import re
 import shutil
 
 import jax
@@ -45,7 +46,11 @@ def test_the_weights_are_the_mean_and_the_version_is_whole(workdir, caplog):
     )
     assert made.number == 3
     assert made.calibration_file.exists() and made.discriminant_file.exists()
-    assert "version 1: validation map_at_r" in caplog.text and "their mean:" in caplog.text
+    told = dict(re.findall(r"(version \d|their mean): validation map_at_r ([\d.]+)", caplog.text))
+    assert sorted(told) == ["their mean", "version 0", "version 1"]
+    best = max(told, key=lambda name: float(told[name]))
+    assert ("by itself is better" in caplog.text) == (best != "their mean")
+    assert "those before the discriminant" in caplog.text
     with caplog.at_level("INFO", "simsearch"):
         figures = simsearch.evaluate(made.number, workdir=workdir, seed=0).figures.metrics
     assert 0 < figures["map_at_r"].value <= 1 and "classifier_accuracy" in figures
