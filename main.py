@@ -65,7 +65,7 @@ flags.DEFINE_string("workdir", "runs", "Folder of the versions.")
 flags.DEFINE_integer("version", None, "Version to use; default: the newest, in training a new one.")
 flags.DEFINE_list("versions", None, "compare: two, such as 3,7; average, ensemble: two or more.")
 flags.DEFINE_enum("split", "test", ("train", "validation", "test"), "eval, compare: which images.")
-flags.DEFINE_integer("num_show_similar", 8, "eval: similar images to draw.", lower_bound=1)
+flags.DEFINE_integer("num_show_similar", 8, "eval: similar images to draw.", 1, 100)
 flags.DEFINE_integer("query_index", None, "eval: row of the query to draw; default: random.")
 flags.DEFINE_integer("seed", None, "eval: repeats the random choice of queries.", lower_bound=0)
 flags.DEFINE_string("index", "lance:./index", "URL of the index; or milvus:http://HOST:PORT.")
@@ -96,7 +96,12 @@ def check_flags(mode: str) -> None:
 def run(argv: list[str]) -> None:
     """Reads the command line and calls the command that it names."""
     overrides, arguments = config_files.split_overrides(argv)
-    unexpected = FLAGS(arguments)[1:]
+    try:
+        unexpected = FLAGS(arguments)[1:]
+    except flags.IllegalFlagValueError as error:
+        given = str(error).removesuffix(f": {error.__context__}").removeprefix("flag ")
+        parser = FLAGS[given[2:].partition("=")[0]].parser
+        raise errors.UsageError(config_files.value_problem(given, parser)) from error
     if unexpected:
         raise errors.UsageError(f"unexpected argument {unexpected[0]!r}; flags begin with --")
     check_flags(FLAGS.mode)

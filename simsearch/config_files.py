@@ -3,6 +3,7 @@
 import ast
 import copy
 import dataclasses
+import difflib
 import functools
 import importlib.util
 import operator
@@ -136,6 +137,7 @@ def split_overrides(arguments: Sequence[str]) -> tuple[dict[str, str], list[str]
         argument = remaining.pop(0)
         match = re.fullmatch(r"--?(no)?config\.([^=]+)(?:=(.*))?", argument, flags=re.DOTALL)
         if match is None:
+            _check_no_field(argument)
             rest.append(argument)
             continue
         negated, name, value = match.groups()
@@ -145,6 +147,33 @@ def split_overrides(arguments: Sequence[str]) -> tuple[dict[str, str], list[str]
             value = remaining.pop(0)
         overrides[name] = value if value is not None else str(not negated)
     return overrides, rest
+
+
+def _check_no_field(argument: str) -> None:
+    """Raises UsageError where an argument has the form of an override under another name."""
+    if match := re.match(r"--([a-zA-Z_]\w*\.[\w.]*)(=|$)", argument):
+        nearest = difflib.get_close_matches(match[1], config_lib.field_names(), n=1)
+        hint = (
+            f"did you mean --config.{nearest[0]}?"
+            if nearest
+            else "fields are set by --config.group.field=value"
+        )
+        raise errors.UsageError(f"unknown flag --{match[1]}; {hint}")
+
+
+def value_problem(given: str, parser: Any) -> str:
+    """Returns the message for a flag's value that it cannot take, with the nearest that it can.
+
+    Args:
+        given: The flag as it was given, such as "--split=vaild".
+        parser: The flag's own, which knows what it takes.
+    """
+    choices = getattr(parser, "enum_values", ())
+    if not choices:
+        return f"{given} must be {parser.syntactic_help or 'true or false'}"
+    nearest = difflib.get_close_matches(given.partition("=")[2], choices, n=1, cutoff=0.5)
+    hint = f"; did you mean {nearest[0]}?" if nearest else ""
+    return f"{given} must be one of <{'|'.join(choices)}>{hint}"
 
 
 def names() -> list[str]:

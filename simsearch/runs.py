@@ -13,7 +13,7 @@ import shlex
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import IO, Any
 
 import numpy as np
@@ -180,6 +180,23 @@ def find(workdir: str | os.PathLike, number: int | None = None) -> Version:
         there = ", ".join(map(str, sorted(numbers)))
         raise errors.UsageError(f"--version={number} is not in {workdir}; there: {there}")
     return Version(pathlib.Path(workdir) / f"version_{number}")
+
+
+def find_all(workdir: str | os.PathLike, numbers: Sequence[int]) -> list[Version]:
+    """Returns the versions of `--versions`.
+
+    Raises:
+        UsageError: Where one is not there; lists those there are.
+    """
+    there = sorted(_numbers(pathlib.Path(workdir)))
+    missing = [str(number) for number in numbers if number not in there]
+    if there and missing:
+        raise errors.UsageError(
+            f"--versions={','.join(map(str, numbers))}: {', '.join(missing)} "
+            f"{'is' if len(missing) == 1 else 'are'} not in {workdir}; there: "
+            f"{', '.join(map(str, there))}"
+        )
+    return [find(workdir, number) for number in numbers]
 
 
 def write_text(path: pathlib.Path, text: str) -> None:

@@ -98,7 +98,8 @@ def test_an_unknown_name_lists_the_known_ones():
         (["--config.a.b=1", "--config.a.b=2"], {"a.b": "2"}, []),
         (["--config.a.b="], {"a.b": ""}, []),
         (["--config.a.b", "-1"], {"a.b": "-1"}, []),
-        (["--configs.a.b=1"], {}, ["--configs.a.b=1"]),
+        (["--configs", "a.b=1"], {}, ["--configs", "a.b=1"]),
+        (["--index=a.b=c", "--query", "a.b"], {}, ["--index=a.b=c", "--query", "a.b"]),
     ],
 )
 def test_overrides_are_taken_out_of_the_arguments(arguments, overrides, rest):

@@ -38,6 +38,17 @@ def test_a_missing_version_says_which_there_are(tmp_path):
         runs.find(tmp_path, 3)
 
 
+def test_what_is_missing_of_several_versions_is_told_by_their_own_flag(tmp_path):
+    with pytest.raises(errors.UsageError, match="no version found"):
+        runs.find_all(tmp_path / "nowhere", [0, 1])
+    made = [runs.create(tmp_path, CONFIG) for _ in range(2)]
+    assert runs.find_all(tmp_path, [1, 0]) == made[::-1]
+    with pytest.raises(errors.UsageError, match="^--versions=0,9: 9 is not in .*; there: 0, 1$"):
+        runs.find_all(tmp_path, [0, 9])
+    with pytest.raises(errors.UsageError, match="--versions=7,0,9: 7, 9 are not in"):
+        runs.find_all(tmp_path, [7, 0, 9])
+
+
 def test_a_folder_that_cannot_be_made_is_one_line(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(errors.UsageError, match="must be a folder that can be written"):

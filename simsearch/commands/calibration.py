@@ -66,13 +66,11 @@ def of(
     except ValueError as error:
         progress.log.warning("scores are shown without a probability: %s", error)
         return None
-    if found.is_rough(options.false_match_rate):
+    if doubt := found.doubt(options.false_match_rate):
         progress.log.warning(
-            "%d validation images have only %d pairs of different classes, too few for a "
-            "false-match rate of %g: do not trust the threshold and the probabilities; what helps "
-            "is more images, a larger data.valid_fraction or a larger eval.false_match_rate",
+            "%s; what helps is more validation images than these %d, a larger data.valid_fraction "
+            "or a larger eval.false_match_rate",
+            doubt,
             len(split.labels),
-            found.num_different,
-            options.false_match_rate,
         )
     return found

@@ -79,7 +79,7 @@ def compare(
         UsageError: Where a version or its checkpoint is not there, or the two have different
             images in the split.
     """
-    found = [runs.find(workdir, number) for number in (first, second)]
+    found = runs.find_all(workdir, (first, second))
     configs = [
         config_files.override(version.config, overrides or {}, allowed=shared.EVAL_FIELDS)
         for version in found

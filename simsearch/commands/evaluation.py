@@ -1,5 +1,6 @@
 """`--mode=eval`: figures and pictures of what a version retrieves."""
 
+import json
 import os
 import pathlib
 from collections.abc import Mapping
@@ -17,6 +18,9 @@ from simsearch.retrieval import calibration as calibration_lib
 from simsearch.retrieval import evaluate as evaluate_lib
 from simsearch.retrieval import figures as figures_lib
 from simsearch.training import records as records_lib
+
+# More similar images to a query make pictures of a hundred megapixels, which nobody looks through.
+MAX_SIMILAR = 100
 
 
 class Evaluation(NamedTuple):
@@ -43,14 +47,19 @@ def evaluate(
         version: Its number; None: the newest.
         workdir: Folder of the versions.
         split: "train", "validation" or "test".
-        num_show_similar: Similar images in the pictures.
+        num_show_similar: Similar images in the pictures, `MAX_SIMILAR` at most.
         query_index: Row of the query to draw; None: a random one.
         seed: Of the random queries; None: another choice each time.
         overrides: Fields of the stored configuration to change: those that change no model.
 
     Raises:
-        UsageError: Where the version, its checkpoint, its images or the query are not there.
+        UsageError: Where the version, its checkpoint, its images or the query are not there, or
+            too many similar images are to be drawn.
     """
+    if not 1 <= num_show_similar <= MAX_SIMILAR:
+        raise errors.UsageError(
+            f"--num_show_similar={num_show_similar} must be from 1 to {MAX_SIMILAR}"
+        )
     found = runs.find(workdir, version)
     config = config_files.override(found.config, overrides or {}, allowed=shared.EVAL_FIELDS)
     shared.start_devices(config)
@@ -60,11 +69,7 @@ def evaluate(
     splits = wiring_images.load_splits(config)
     measurable.check_queries(splits, split)
     images = splits[split]
-    if query_index is not None and not 0 <= query_index < len(images.labels):
-        raise errors.UsageError(
-            f"--query_index={query_index} must be from 0 to {len(images.labels) - 1}, a row of "
-            f"the {split} split"
-        )
+    _check_query(query_index, len(images.labels), split)
     trained_images.warn(found, images, split)
     corrupt = corrupt_lib.CorruptLog()
     cache = found.eval_dir / "cache"
@@ -83,6 +88,7 @@ def evaluate(
         class_vectors=_class_vectors(found, images),
         calibrated=calibrated,
     )
+    figures = figures._replace(notes=_source_notes(found, config) + figures.notes)
     progress.log.info(
         "%s split, %s, version %d:\n%s",
         split,
@@ -91,10 +97,9 @@ def evaluate(
         report.table(figures, _pixel_figures(config, splits, split, corrupt)),
     )
     directory = found.eval_dir if split == "test" else found.eval_dir / split
-    directory.mkdir(parents=True, exist_ok=True)
-    json_path = directory / "eval.json"
-    context = {"version": found.number, "split": split, "weights": embedder.fingerprint}
-    runs.write_json(json_path, figures_lib.to_json(figures, **context))
+    from_where = _source(config) | {"fingerprint": images.fingerprint}
+    context = {"version": found.number, "split": split, "images": from_where}
+    json_path = _store(directory, figures, context | {"weights": embedder.fingerprint})
     paths = pictures.draw_all(
         directory,
         split=images,
@@ -112,6 +117,59 @@ def evaluate(
     for path in paths:
         progress.log.info("  %s", path)
     return Evaluation(figures, json_path, paths)
+
+
+def _check_query(query_index: int | None, num_images: int, split: str) -> None:
+    if query_index is not None and not 0 <= query_index < num_images:
+        raise errors.UsageError(
+            f"--query_index={query_index} must be from 0 to {num_images - 1}, a row of the {split} "
+            "split"
+        )
+
+
+def _source(config: Config) -> dict[str, str | None]:
+    """Returns where images come from: the set's name, and the folder where they lie in one."""
+    data = shared.with_absolute_paths(config).data
+    return {"source": data.source, "path": data.path or None}
+
+
+def _source_notes(version: runs.Version, config: Config) -> tuple[str, ...]:
+    """Returns the note that the images are not those that a version was configured with."""
+    own, here = _source(version.config), _source(config)
+    if own == here:
+        return ()
+    return (f"images of {here['path']}, not of the version's own data.path={own['path']}",)
+
+
+def _store(
+    directory: pathlib.Path, figures: figures_lib.Figures, context: Mapping[str, Any]
+) -> pathlib.Path:
+    """Writes the figures, perhaps in place of an earlier evaluation's, and returns the file."""
+    directory.mkdir(parents=True, exist_ok=True)
+    _remove_others(directory, context)
+    path = directory / "eval.json"
+    runs.write_json(path, figures_lib.to_json(figures, **context))
+    return path
+
+
+def _remove_others(directory: pathlib.Path, context: Mapping[str, Any]) -> None:
+    """Removes the pictures of single queries of other images or weights: a row means another now.
+
+    Args:
+        directory: Of an earlier evaluation, perhaps.
+        context: Of the new one, as it is stored.
+    """
+
+    def identity(stored: Mapping[str, Any]) -> tuple[str, str]:
+        return stored["weights"], stored["images"]["fingerprint"]
+
+    try:
+        before = identity(json.loads((directory / "eval.json").read_text()))
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        before = None  # There is none, or it is of an earlier time and does not tell.
+    if before != identity(context):
+        for picture in directory.glob("query_*.png"):
+            picture.unlink()
 
 
 def _queries(figures: figures_lib.Figures) -> str:

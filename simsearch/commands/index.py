@@ -53,10 +53,18 @@ def main(
             info.backbone,
             info.embedding_size,
         )
+        if info.replaces:
+            progress.log.info(
+                "the index there is of %s: its vectors are replaced when every image is embedded "
+                "anew",
+                info.replaces,
+            )
         if info.version is not None:
             discriminant.warn(runs.find(workdir, info.version))
         report = opened.sync(images, labels_csv=labels)
         _log_report(report, total=len(opened))
+        if info.replaces:
+            progress.log.info("replaced the vectors of %s by these", info.replaces)
         if not len(opened):
             raise errors.RunError(f"the index is empty: no image below {images} could be read")
         progress.log.info(

@@ -135,11 +135,8 @@ def table(answer: Answer, *, num_queries: int = 1, false_match_rate: float) -> s
             f"under the threshold of {answer.threshold:.3f}: the last "
             f"{'image' if under == 1 else f'{under} images'}"
         )
-    if answer.is_rough:
-        lines.append(
-            "do not trust the threshold and the probabilities: the version had too few validation "
-            "images to calibrate them"
-        )
+    if answer.doubt:
+        lines.append(answer.doubt)
     return "\n".join(lines)
 
 
@@ -163,6 +160,7 @@ def _to_json(
         "threshold": answer.threshold,
         "false_match_rate": None if answer.threshold is None else false_match_rate,
         "is_rough": answer.is_rough,
+        "doubt": answer.doubt,
         "hits": [{"rank": rank} | hit._asdict() for rank, hit in enumerate(answer.hits, 1)],
         "note": note,
     }

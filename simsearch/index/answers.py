@@ -15,12 +15,12 @@ class Judge(NamedTuple):
     Attributes:
         calibration: From cosines to probabilities; None: scores stay cosines alone.
         threshold: Cosine under which nothing is a match; None: whatever is found is one.
-        is_rough: Whether the calibration had too few pairs for that threshold.
+        doubt: Why that threshold is not to be trusted; None where it is.
     """
 
     calibration: calibration_lib.Calibration | None = None
     threshold: float | None = None
-    is_rough: bool = False
+    doubt: str | None = None
 
     def answer(self, found: Sequence[Found]) -> Answer:
         """Returns the answer that is made of what was found, best first."""
@@ -30,7 +30,7 @@ class Judge(NamedTuple):
         probabilities = self.calibration.probability(scores).tolist()
         hits = [hit(each, p) for each, p in zip(found, probabilities, strict=True)]
         is_match = bool(hits) and hits[0].score >= self.threshold
-        return Answer(hits, is_match, self.threshold, self.is_rough)
+        return Answer(hits, is_match, self.threshold, self.doubt)
 
 
 def hit(found: Found, probability: float | None) -> Hit:

@@ -114,6 +114,7 @@ class Index:
             backbone=about.backbone,
             embedding_size=about.embedding_size,
             is_exact=self._rows.is_exact,
+            replaces=model.named(self._takeover.old) if self._takeover else None,
         )
 
     def successor(self) -> model.About | None:

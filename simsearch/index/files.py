@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from simsearch import errors
@@ -15,6 +15,7 @@ class File(NamedTuple):
     """An image file: its row's id, its path below the root with slashes, its size and time.
 
     `on_disk` is where to open it: a name that is no Unicode is written differently in `path`.
+    `label` is its class folder; "" where it is in none.
     """
 
     id: str
@@ -22,16 +23,7 @@ class File(NamedTuple):
     size: int
     modified_ns: int
     on_disk: str
-
-    @property
-    def label(self) -> str:
-        """The class folder that it is in; "" where it is in none.
-
-        The first folder below the root, or the one below that where the first is named as a
-        split, such as train, val or test.
-        """
-        first, *rest = self.path.split("/")[:-1] or [""]
-        return rest[0] if rest and splits.standard_name(first) else first
+    label: str
 
 
 class Plan(NamedTuple):
@@ -83,11 +75,31 @@ def find(root: str) -> list[File]:
     if not found:
         raise _none_below(root)
     folder_lib.warn_left_out(left_out, root, read="ends in")
-    files = []
-    for path, (size, modified_ns) in found:
-        relative = storable(os.path.relpath(path, root).replace(os.sep, "/"))
-        files.append(File(file_id(root, relative), relative, size, modified_ns, path))
-    return files
+    names = [storable(os.path.relpath(path, root).replace(os.sep, "/")) for path, _ in found]
+    return [
+        File(file_id(root, name), name, size, modified_ns, path, label)
+        for name, label, (path, (size, modified_ns)) in zip(
+            names, labels(names), found, strict=True
+        )
+    ]
+
+
+def labels(paths: Iterable[str]) -> list[str]:
+    """Returns the class folder of each image of a folder; "" where it is in none.
+
+    It is the first folder, or the second where the first is a split. "train" is also a thing to
+    take pictures of: folders that are named as splits are classes where they hold images alone and
+    others stand beside them, as in `data.folder`.
+
+    Args:
+        paths: Of all its images, below the folder, with slashes.
+    """
+    folders = [path.split("/")[:-1] for path in paths]
+    depths = [0 if splits.standard_name(each[0]) is None else len(each) for each in folders if each]
+    if all(depths) or max(depths) > 1:
+        is_split = [bool(each and splits.standard_name(each[0])) for each in folders]
+        folders = [each[skip:] for each, skip in zip(folders, is_split, strict=True)]
+    return [each[0] if each else "" for each in folders]
 
 
 def _images_below(

@@ -111,4 +111,4 @@ def _judge(about: model.About, embedder: embed.Embedder) -> answers.Judge:
         return answers.Judge()
     calibration = calibration_lib.Calibration.from_json(about.calibration)
     rate = embedder.config.eval.false_match_rate
-    return answers.Judge(calibration, calibration.threshold(rate), calibration.is_rough(rate))
+    return answers.Judge(calibration, calibration.threshold(rate), calibration.doubt(rate))

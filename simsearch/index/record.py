@@ -79,13 +79,19 @@ class Answer(NamedTuple):
         hits: Most similar first.
         is_match: False where even the best score is under the calibrated threshold.
         threshold: That cosine; None where the version is not calibrated.
-        is_rough: Whether it was calibrated on too few pairs for that.
+        doubt: Why that threshold, or the probabilities too, are not to be trusted; None where they
+            are.
     """
 
     hits: list[Hit]
     is_match: bool
     threshold: float | None
-    is_rough: bool = False
+    doubt: str | None = None
+
+    @property
+    def is_rough(self) -> bool:
+        """Whether it was calibrated on too few pairs for that threshold."""
+        return self.doubt is not None
 
 
 class Info(NamedTuple):
@@ -99,6 +105,8 @@ class Info(NamedTuple):
         backbone: Of the model.
         embedding_size: Dimensions of a vector.
         is_exact: Whether every vector is compared, or an approximate index asked.
+        replaces: The model, in words, whose index this one takes the place of when `sync` has
+            finished; None: there is none.
     """
 
     url: str
@@ -108,6 +116,7 @@ class Info(NamedTuple):
     backbone: str
     embedding_size: int
     is_exact: bool
+    replaces: str | None = None
 
 
 class SyncReport(NamedTuple):

@@ -26,6 +26,8 @@ _FORMAT = 1
 _RATES = np.array(
     [0.0, *(step * 10.0**power / 10 for power in range(-9, 0) for step in range(10, 100)), 1.0]
 )
+# Of fewer pairs of two classes the probabilities are rough as well: so many tell a share of 0.001.
+_FEW_PAIRS = 1_000
 # Share of the results below whose cosines all pairs are taken.
 _LOWEST_SHARE = 0.01
 # Log-odds between which a logistic curve is drawn, 0.05 apart: linear pieces are off by < 1e-4.
@@ -71,6 +73,18 @@ class Calibration:
     def is_rough(self, false_match_rate: float) -> bool:
         """Returns whether it was fitted to too few pairs to know where such a share lies."""
         return self.num_different * false_match_rate < 1
+
+    def doubt(self, false_match_rate: float) -> str | None:
+        """Returns why the threshold of such a share is not to be trusted; None where it is."""
+        if not self.is_rough(false_match_rate):
+            return None
+        what = "threshold and the probabilities" if self.num_different < _FEW_PAIRS else "threshold"
+        told = next(rate for rate in self.false_match_rates if not self.is_rough(rate))
+        return (
+            f"do not trust the {what}: {self.num_different:,} validation pairs of different "
+            f"classes are too few to tell a false-match rate of {false_match_rate:g}; the smallest "
+            f"that they can is {told:.2g}"
+        )
 
     def threshold(self, false_match_rate: float) -> float:
         """Returns the cosine above which at most this share of different-class pairs lies.

@@ -128,8 +128,8 @@ def measure(
     if calibration is not None:
         calibrated = _calibrated(pairs, calibration, rate=options.false_match_rate)
         metrics |= _calibration_figures(calibrated, pairs)
-        if calibration.is_rough(options.false_match_rate):
-            notes += ("threshold and probabilities are rough: too few validation pairs",)
+        doubt = calibration.doubt(options.false_match_rate)
+        notes += () if doubt is None else (doubt,)
     threshold = None if calibrated is None else calibrated.threshold
     metrics |= _open_set(embeddings, labels, threshold=threshold, options=options)
     return figures_lib.Figures(

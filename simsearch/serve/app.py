@@ -163,6 +163,7 @@ def _search_routes(service: Service, *, can_change: bool) -> fastapi.APIRouter:
             threshold=answer.threshold,
             false_match_rate=None if answer.threshold is None else service.false_match_rate,
             is_rough=answer.is_rough,
+            doubt=answer.doubt,
             note=None if answer.hits else await service.why_nothing(query.request.filter),
             took_ms=1000 * (time.perf_counter() - started),
         )

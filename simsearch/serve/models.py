@@ -94,7 +94,11 @@ class SearchAnswer(BaseModel):
         "set to let through at most; null where not calibrated."
     )
     is_rough: bool = Field(
-        description="Whether threshold and probabilities are of too few pairs to be trusted."
+        description="Whether the threshold is of too few validation pairs to be trusted."
+    )
+    doubt: str | None = Field(
+        description="Why the threshold, or the probabilities too, are not to be trusted; null "
+        "where they are."
     )
     note: str | None = Field(description="Why nothing was found; null where something was.")
     took_ms: float = Field(description="Milliseconds from request to answer.")

@@ -80,7 +80,7 @@ def test_two_different_numbers_are_needed(given, tmp_path):
 
 
 def test_what_is_not_there_is_told(versions):
-    with pytest.raises(errors.UsageError, match="--version=9 is not in"):
+    with pytest.raises(errors.UsageError, match="--versions=0,9: 9 is not in"):
         simsearch.compare(0, 9, workdir=versions)
     with pytest.raises(errors.UsageError, match="cannot be changed here"):
         simsearch.compare(0, 1, workdir=versions, overrides={"model.backbone": "resnet18"})

@@ -1,8 +1,106 @@
+import json
+import os
+import types
+
 import numpy as np
 import pytest
 
-from simsearch.commands import evaluation
-from simsearch.retrieval import figures
+import main
+import simsearch
+from simsearch import errors, runs
+from simsearch.commands import evaluation, shared
+from simsearch.retrieval import embed, figures, pictures
+
+
+@pytest.fixture
+def evaluate(shapes, tmp_path, monkeypatch):
+    """Returns the function that evaluates a version on the shapes, and what it stored.
+
+    Its vectors lie around its classes; of the pictures that of the query alone is made.
+    """
+    overrides = {"data.source": "folder", "data.path": str(shapes), "eval.num_bootstrap": 20}
+    config = simsearch.load_config("train", overrides | {"model.discriminant": False})
+    version = runs.create(tmp_path / "runs", config)
+    embedder = types.SimpleNamespace(fingerprint="one")
+
+    def embed_cached(embedder, split, directory, *, corrupt):
+        vectors = np.eye(4)[split.labels]
+        vectors += np.random.default_rng(0).normal(size=vectors.shape)
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+        return embed.Embedded(vectors.astype(np.float32), np.ones(len(vectors), bool))
+
+    def draw_all(directory, *, query_index, **_):
+        (directory / f"query_{query_index}.png").write_bytes(b"")
+        return []
+
+    monkeypatch.setattr(embed.Embedder, "from_version", lambda version, *, config: embedder)
+    monkeypatch.setattr(embed, "embed_cached", embed_cached)
+    monkeypatch.setattr(shared, "log_origin", lambda version: None)
+    monkeypatch.setattr(evaluation, "_class_vectors", lambda version, images: None)
+    monkeypatch.setattr(pictures, "draw_all", draw_all)
+
+    def call(query_index=0, *, path=None, weights="one", **options):
+        embedder.fingerprint = weights
+        given = {} if path is None else {"data.path": str(path)}
+        result = simsearch.evaluate(
+            workdir=tmp_path / "runs", query_index=query_index, overrides=given, **options
+        )
+        drawn = sorted(picture.name for picture in result.json_path.parent.glob("*.png"))
+        return json.loads(result.json_path.read_text()), drawn
+
+    call.folder = version.eval_dir
+    return call
+
+
+def copy_of(shapes, folder):
+    """Returns a folder of the same images, written anew."""
+    for path in shapes.rglob("*.png"):
+        copy = folder / path.relative_to(shapes)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_bytes(path.read_bytes())
+        os.utime(copy, ns=(0, 0))
+    return folder
+
+
+def test_figures_say_which_images_they_are_of(evaluate, shapes, tmp_path, caplog):
+    stored, _ = evaluate(split="validation")
+    images = stored["images"]
+    assert (images["source"], images["path"]) == ("folder", str(shapes))
+    assert stored["split"] == "validation" and not any("images of" in n for n in stored["notes"])
+    assert evaluate(path=os.path.relpath(shapes), split="validation")[0] == stored
+    other = copy_of(shapes, tmp_path / "other")
+    with caplog.at_level("INFO", "simsearch"):
+        stored, _ = evaluate(path=other, split="validation")
+    assert stored["images"]["path"] == str(other)
+    assert stored["images"]["fingerprint"] != images["fingerprint"]
+    note = f"images of {other}, not of the version's own data.path={shapes}"
+    assert note in stored["notes"] and note in caplog.text
+
+
+def test_a_set_that_lies_in_no_folder_has_no_path():
+    config = simsearch.load_config("demo")
+    assert evaluation._source(config) == {"source": "digits", "path": None}
+
+
+def test_queries_stay_until_their_rows_mean_others(evaluate, shapes, tmp_path):
+    evaluate(3)
+    assert evaluate(4)[1] == ["query_3.png", "query_4.png"]
+    assert evaluate(5, split="train")[1] == ["query_5.png"]
+    other = copy_of(shapes, tmp_path / "other")
+    assert evaluate(6, path=other)[1] == ["query_6.png"]
+    assert evaluate(7, path=other, weights="two")[1] == ["query_7.png"]
+    for text in ("{", "[]", '{"weights": "two"}'):
+        (evaluate.folder / "eval.json").write_text(text)
+        assert evaluate(8, path=other, weights="two")[1] == ["query_8.png"]
+    assert (evaluate.folder / "train" / "query_5.png").exists()
+
+
+def test_too_many_similar_images_are_refused_before_work(tmp_path):
+    for number in (0, evaluation.MAX_SIMILAR + 1):
+        with pytest.raises(errors.UsageError, match=f"={number} must be from 1 to 100"):
+            simsearch.evaluate(workdir=tmp_path / "none", num_show_similar=number)
+    parser = main.FLAGS["num_show_similar"].parser
+    assert (parser.lower_bound, parser.upper_bound) == (1, evaluation.MAX_SIMILAR)
 
 
 @pytest.mark.parametrize(

@@ -136,6 +136,23 @@ def test_indexing_says_what_changed_and_how_to_go_on(workdir, shapes, tmp_path, 
             run_index(flags.pop("images", images), url, workdir, **flags)
 
 
+def test_indexing_with_another_version_says_whose_vectors_are_replaced(shapes, tmp_path, printed):
+    workdir = with_version(with_version(tmp_path / "runs"), seed=1)
+    url = f"lance:{tmp_path / 'store'}"
+    run_index(shapes / "val", url, workdir, version=0)
+    assert "replaced the vectors" not in printed()
+    for version, words in ((1, "version 0 (model "), (0, "version 1 (model ")):
+        run_index(shapes / "val", url, workdir, version=version)
+        text = printed()
+        assert f"model: version {version}," in text and "12 added, 0 replaced" in text
+        assert (
+            f"\nthe index there is of {words}" in text and "its vectors are replaced when" in text
+        )
+        assert f"\nreplaced the vectors of {words}" in text
+    run_index(shapes / "val", url, workdir, version=0)
+    assert "replaced the vectors" not in printed()
+
+
 def test_a_search_prints_a_table_and_draws(workdir, shapes, indexed, tmp_path, printed):
     query = shapes / "test" / "circle" / "0.png"
     picture = tmp_path / "new" / "out.png"
@@ -204,9 +221,9 @@ def test_an_honest_answer_where_nothing_is_similar():
         Answer([hit._replace(score=0.7), hit], True, 0.63), false_match_rate=1e-3
     )
     assert two.splitlines()[-1] == "under the threshold of 0.630: the last image"
-    rough = Answer([hit], False, 0.63, is_rough=True)
+    rough = Answer([hit], False, 0.63, "do not trust the threshold: why")
     text = search_command.table(rough, false_match_rate=1e-3)
-    assert text.splitlines()[-1].startswith("do not trust the threshold and the probabilities")
+    assert rough.is_rough and text.splitlines()[-1] == "do not trust the threshold: why"
 
 
 def test_wrong_searches_are_told_in_one_line(workdir, shapes, indexed, tmp_path):

@@ -10,16 +10,32 @@ from tests.index import stores
 
 def test_labels_are_class_folders_also_below_split_folders():
     def label(path):
-        return files.File("", path, 0, 0, "").label
+        return files.labels([path])[0]
 
     assert label("cat/1.jpg") == "cat" == label("cat/deep/1.jpg") == label("test/cat/1.jpg")
-    assert label("1.jpg") == "" and label("test/1.jpg") == "test"
-    assert label("val/dog/more/1.jpg") == "dog"
+    assert label("1.jpg") == "" and label("val/dog/more/1.jpg") == "dog"
+
+
+@pytest.mark.parametrize("name", ["train", "Training", "val", "valid", "validation", "dev", "test"])
+def test_an_image_in_a_split_and_no_class_folder_has_no_label(name):
+    below = [f"{name}/1.jpg", f"{name}/cat/2.jpg", "train/cat/3.jpg", "4.jpg"]
+    assert files.labels(below) == ["", "cat", "cat", ""]
+    assert files.labels([f"{name}/1.jpg"]) == [""]
+    assert files.labels([f"{name}/1.jpg", "test/2.jpg", "3.jpg"]) == ["", "", ""]
+
+
+def test_a_thing_that_is_called_as_a_split_is_a_class():
+    assert files.labels(["bus/1.jpg", "train/2.jpg", "3.jpg"]) == ["bus", "train", ""]
+
+
+def test_labels_of_many_images_take_no_time_of_their_square():
+    paths = [f"train/cat/{i}.jpg" for i in range(200_000)]
+    assert set(files.labels(paths)) == {"cat"}
 
 
 def test_rows_of_no_image_are_named(caplog):
     table = dict.fromkeys(["a/1.png", "a/2.png", "b.png"], metadata.Labels("a", {}))
-    sync._check_labels(table, [files.File("", "a/1.png", 0, 0, "")])
+    sync._check_labels(table, [files.File("", "a/1.png", 0, 0, "", "a")])
     assert "the table has 2 rows of no image in the folder: 'a/2.png', 'b.png'" in caplog.text
     caplog.clear()
     sync._check_labels({}, [])
@@ -62,7 +78,7 @@ def test_files_are_found_with_ids_of_their_own(tmp_path, caplog):
 
 
 def test_a_plan_names_what_has_to_be_done():
-    now = [files.File(str(i), f"{i}", i, 1, "") for i in range(4)]
+    now = [files.File(str(i), f"{i}", i, 1, "", "") for i in range(4)]
     stored = {
         id_: stores.row(id_, id=id_, size=size, modified_ns=time).record
         for id_, size, time in (("1", 1, 1), ("2", 2, 9), ("3", 9, 1), ("7", 7, 1))

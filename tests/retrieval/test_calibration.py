@@ -116,6 +116,24 @@ def test_at_most_the_chosen_share_lies_above_the_threshold(rate):
         assert lower <= different[allowed] <= threshold + 1e-6
 
 
+def test_a_rate_that_the_pairs_cannot_tell_casts_doubt_on_the_threshold_alone():
+    found = calibration.fit(counted(*make(num=120)), method="isotonic")
+    assert found.doubt(1e-3) is None
+    for rate in (0, 1e-6):
+        words = found.doubt(rate)
+        assert words.startswith(f"do not trust the threshold: {found.num_different:,} validation")
+        assert f"a false-match rate of {rate:g}; the smallest that they can is" in words
+        smallest = float(words.rsplit(" ", 1)[1])
+        assert found.doubt(smallest) is None and found.doubt(0.95 * smallest)
+        assert 1 <= smallest * found.num_different < 1.11
+
+
+def test_few_pairs_cast_doubt_on_the_probabilities_as_well():
+    found = calibration.fit(counted(*make(num=20)), method="isotonic")
+    assert found.doubt(0.5) is None
+    assert found.doubt(1e-3).startswith("do not trust the threshold and the probabilities: ")
+
+
 def test_a_threshold_needs_a_share():
     found = calibration.fit(counted(*make()), method="isotonic")
     for rate in (-0.1, 1.5, float("nan")):

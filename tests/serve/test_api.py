@@ -245,6 +245,11 @@ def test_an_answer_says_what_its_threshold_lets_through(server, cherry, monkeypa
     answer = server.search(cherry, top_k=1).json
     rate = server.index.embedder.config.eval.false_match_rate
     assert (answer["threshold"], answer["false_match_rate"]) == (0.998, rate)
+    assert (answer["is_rough"], answer["doubt"]) == (False, None)
+    doubted = answers.Judge(conftest.CALIBRATION, 0.998, "do not trust the threshold")
+    monkeypatch.setattr(server.index, "_judge", doubted)
+    answer = server.search(cherry, top_k=1).json
+    assert (answer["is_rough"], answer["doubt"]) == (True, "do not trust the threshold")
 
 
 def test_nothing_is_compiled_after_the_warming_up(server, cherry, monkeypatch):

@@ -136,8 +136,9 @@ def test_the_focus_stays_among_the_results(page):
 
 
 def test_a_rough_calibration_is_told(page, cherry, noise, server, monkeypatch, screenshots):
-    monkeypatch.setattr(server.index, "_judge", server.index._judge._replace(is_rough=True))
-    words = "Do not trust the threshold and the probabilities"
+    judge = server.index._judge._replace(doubt="do not trust the threshold: 9 pairs")
+    monkeypatch.setattr(server.index, "_judge", judge)
+    words = "Do not trust the threshold: 9 pairs."
     for query, heading in ((cherry, "similar image"), (noise, "Nothing similar here")):
         browsing.ask(page, query)
         expect(page.get_by_role("heading")).to_contain_text(heading)

@@ -2,9 +2,6 @@
 
 import { either, element, plural } from "./dom.js";
 
-const ROUGH =
-  "Do not trust the threshold and the probabilities: the model had too few validation images to calibrate them.";
-
 /** How many hits, of which the best come first, reach the threshold; all where there is none. */
 export function numSimilar({ hits, threshold }) {
   return threshold == null ? hits.length : hits.filter((hit) => hit.score >= threshold).length;
@@ -35,7 +32,8 @@ export function verdict(answer, { labels, isStored }) {
       element("p", {}, labels.length ? labelled : none),
     ];
   }
-  const rough = answer.is_rough ? [element("p", { class: "rough" }, ROUGH)] : [];
+  const doubt = answer.doubt ? `${answer.doubt[0].toUpperCase()}${answer.doubt.slice(1)}.` : "";
+  const rough = doubt ? [element("p", { class: "rough" }, doubt)] : [];
   const time = `${took < 10 ? took.toFixed(1) : Math.round(took)} ms`;
   if (isMatch) {
     // Without a calibrated threshold they are the nearest, and nobody knows whether they are near.
