@@ -202,7 +202,7 @@ def _augmentation(config: Config) -> str:
     shown = [
         f"{name} {value if isinstance(value, str) else f'{value:.3g}'}"
         for name, value in values.items()
-        if name != "preset" and value != off.get(name, 0)
+        if name != "preset" and (value != off.get(name, 0) or name.startswith("policy_"))
     ]
     return f"preset {config.augment.preset}: " + (", ".join(shown) or "nothing is changed")
 

@@ -105,7 +105,9 @@ def measure(
             )
             columns["classifier_accuracy"] = right.astype(np.float32)
     else:
-        notes = ("no accuracy of classes: no train image is of one of this split's",)
+        notes = (
+            "no knn_accuracy or classifier_accuracy: no train image is of a class of this split",
+        )
     columns["one_minus_triplet_loss"] = triplets.one_minus_triplet_loss(
         embeddings,
         labels,

@@ -124,6 +124,12 @@ def test_without_augmentation_the_image_again_is_the_image(shapes, tmp_path, dra
     assert "nothing is changed" in drawn["subtitle"][2]
 
 
+def test_a_strength_of_the_policy_that_is_off_is_shown(shapes, tmp_path, drawn):
+    off = config(shapes, tmp_path, augment__preset="trivial", augment__policy_degrees=0)
+    preview.preview(off, output="x.png")
+    assert "policy_degrees 0," in drawn["subtitle"][2]
+
+
 def test_a_small_evaluation_batch_makes_no_smaller_page(shapes, tmp_path, drawn):
     preview.preview(config(shapes, tmp_path, eval__batch_size=1), output="x.png")
     assert len(drawn["rows"]) > 1

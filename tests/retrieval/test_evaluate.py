@@ -76,7 +76,9 @@ def test_classes_that_were_not_trained_on_have_no_votes_and_it_is_said():
     found = measure(gallery_labels=np.full(60, 9), class_vectors=VECTORS)
     for name in report.GROUPS["classification"]:
         assert name not in found.metrics and name not in found.per_query
-    assert found.notes == ("no accuracy of classes: no train image is of one of this split's",)
+    assert found.notes == (
+        "no knn_accuracy or classifier_accuracy: no train image is of a class of this split",
+    )
     assert found.notes[0] in report.table(found)
 
 
