@@ -97,8 +97,7 @@ def labels(paths: Iterable[str]) -> list[str]:
     folders = [path.split("/")[:-1] for path in paths]
     depths = [0 if splits.standard_name(each[0]) is None else len(each) for each in folders if each]
     if all(depths) or max(depths) > 1:
-        is_split = [bool(each and splits.standard_name(each[0])) for each in folders]
-        folders = [each[skip:] for each, skip in zip(folders, is_split, strict=True)]
+        folders = [each[1:] if each and splits.standard_name(each[0]) else each for each in folders]
     return [each[0] if each else "" for each in folders]
 
 

@@ -107,13 +107,12 @@ def _acknowledged(request: StopRequest) -> Iterator[None]:
     writer.setblocking(False)
 
     def tell() -> None:
-        is_told = False
         while reader.recv(1):
-            if request.is_deferred and not is_told:
-                is_told = True
+            if request.is_deferred:
                 progress.log.info(
                     "stopping: what is under way is finished and saved first; again: at once"
                 )
+                return
 
     thread = threading.Thread(target=tell, name="signals", daemon=True)
     thread.start()
