@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import pathlib
-from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -160,11 +159,9 @@ class Index:
             on_progress=progress,
         )
         report = sync.run(root, labels, tools, inherited=inherited)
-        self._rows.engine.optimize()
+        self._rows.optimize()
         if self._takeover is not None:
-            # Once more: others may have added images in the meantime.
-            self._takeover.check(self._rows.engine, root)
-            self._takeover.finish(self._rows.engine)
+            self._takeover.finish(self._rows.engine, root)
             self._takeover = None
         self._rows.choose()
         self._rows.index(report.added + report.replaced + report.deleted)
@@ -323,5 +320,6 @@ class Index:
 
     def labels(self) -> dict[str, int]:
         """Returns how many images each label has, by name; images without a label are left out."""
-        counts = Counter(record.label for record in self._rows.records() if record.label)
+        counts = self._rows.labels()
+        del counts[""]
         return dict(sorted(counts.items()))
