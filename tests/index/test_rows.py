@@ -133,6 +133,14 @@ def test_an_index_that_grows_beyond_the_limit_leaves_the_memory(opened, url, who
     assert found.is_exact and paths(found) == [1, 2, 3]
 
 
+def test_what_is_in_memory_is_not_asked_for(opened, tmp_path, monkeypatch):
+    found, path = opened(), tmp_path / "0"
+    path.write_bytes(b"an image")
+    found.upsert(numbered(0, source=str(tmp_path)))
+    monkeypatch.setattr(found.engine, "get", None)
+    assert found.file_of(model.hex_id(0)) == path and found.file_of(model.hex_id(1)) is None
+
+
 @pytest.mark.parametrize("limit", [0, 100])
 def test_labels_are_counted(opened, limit):
     found = opened(exact_limit=limit)
