@@ -8,8 +8,8 @@
 Each side is a process of its own, so that neither's threads or memory are the other's. In turn each
 computes for about `--seconds`, `--repeats` times. "train" is a whole step: forward, triplet loss,
 backward, AdamW; "frozen" is the same with BatchNorm's running statistics. The table is written
-after each row. PyTorch is a development extra: `pip install torch torchvision`. Memory is read from
-Linux's /proc.
+after each row, with .part behind its name until the last one. PyTorch is a development extra:
+`pip install torch torchvision`. Memory is read from Linux's /proc.
 """
 
 import argparse
@@ -63,14 +63,16 @@ def main() -> None:
 
     names = arguments.backbones.split(",") if arguments.backbones else models.BACKBONES
     heading, rows = None, []
+    part = arguments.output.with_name(f"{arguments.output.name}.part")
     for mode in arguments.modes.split(","):
         for name in names:
             results, versions = compare(name, mode, arguments)
             heading = heading or describe(versions, arguments)
             rows.append(row(name, mode, results, arguments.batch))
             print(rows[-1], flush=True)
-            arguments.output.parent.mkdir(parents=True, exist_ok=True)
-            arguments.output.write_text(heading + "\n".join([*table_head(), *rows]) + "\n")
+            part.parent.mkdir(parents=True, exist_ok=True)
+            part.write_text(heading + "\n".join([*table_head(), *rows]) + "\n")
+    part.replace(arguments.output)
     print(f"written to {arguments.output}")
 
 
@@ -102,14 +104,21 @@ def parse() -> argparse.Namespace:
 def compare(
     name: str, mode: str, arguments: argparse.Namespace
 ) -> tuple[dict[str, Result], dict[str, str]]:
-    """Returns each side's result for a backbone, and each side's version."""
+    """Returns each side's result for a backbone, and each side's version.
+
+    Raises:
+        SystemExit: Where simsearch's own side fails; the peer may be missing.
+    """
     processes, ready, turns = {}, {}, {}
     for side in SIDES:
         process = start(side, name, mode, arguments)
         reply = read(process)
         if reply is None or "missing" in reply:
-            print(f"{side} is left out: {reply['missing'] if reply else 'it failed'}")
-            process.wait()
+            process.communicate()
+            why = reply["missing"] if reply else "it failed"
+            if side == "simsearch":
+                raise SystemExit(f"{side}, {name}, {mode}: {why}")
+            print(f"{side} is left out: {why}")
             continue
         processes[side], ready[side], turns[side] = process, reply, []
     for _ in range(arguments.repeats):

@@ -40,7 +40,8 @@ def create(
     images = jnp.asarray(images)
     if mode == "eval":
         # As an Embedder has it.
-        folded = models.fold_batch_norm(variables, backbone=backbone)
+        epsilon = models.find_backbone(backbone).norm_epsilon
+        folded = models.fold_batch_norm(variables, epsilon=epsilon)
         return _evaluation(network, folded, images)
     return _training(network, variables, images, settings)
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import pathlib
-from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from simsearch import cores, errors
+from simsearch import errors
 from simsearch.index import (
     answers,
     explanation,
@@ -148,23 +147,11 @@ class Index:
             self._takeover.check(self._rows.engine, root)
             inherited = self._takeover.records(root)
         labels = None if labels_csv is None else metadata_lib.read_csv(labels_csv)
-        config = self.embedder.config
-        tools = sync.Tools(
-            engine=self._rows.engine,
-            load=lambda encoded: incoming.load(encoded, self.embedder),
-            embed=self.embedder.embed,
-            upsert=self._rows.upsert,
-            delete=self._rows.delete,
-            batch_size=config.eval.batch_size,
-            num_threads=config.data.num_threads or cores.count(),
-            on_progress=progress,
-        )
+        tools = sync.Tools.of(self._rows, self.embedder, progress)
         report = sync.run(root, labels, tools, inherited=inherited)
-        self._rows.engine.optimize()
+        self._rows.optimize()
         if self._takeover is not None:
-            # Once more: others may have added images in the meantime.
-            self._takeover.check(self._rows.engine, root)
-            self._takeover.finish(self._rows.engine)
+            self._takeover.finish(self._rows.engine, root)
             self._takeover = None
         self._rows.choose()
         self._rows.index(report.added + report.replaced + report.deleted)
@@ -283,7 +270,11 @@ class Index:
 
     def vector(self, id_: str) -> np.ndarray | None:
         """Returns the embedding of a stored image, float32 [D]; None where there is none."""
-        return self._rows.vectors([id_]).get(id_)
+        return self.vectors([id_]).get(id_)
+
+    def vectors(self, ids: Sequence[str]) -> dict[str, np.ndarray]:
+        """Returns the embeddings of those ids that are there, float32 [D]."""
+        return self._rows.vectors(ids)
 
     def thumbnail(self, id_: str) -> bytes | None:
         """Returns the JPEG thumbnail of a stored image; None where there is none with that id."""
@@ -315,7 +306,8 @@ class Index:
     ) -> str:
         """Returns why a search found nothing, in words that name no hidden field."""
         sample, where = self._rows.sample(_NUM_EXPLAINED), filters.resolve(filter)
-        return explanation.of_nothing(where, sample, count=self.count(), hidden=hidden)
+        counts = {"count": self._rows.count(None), "passing": self._rows.count(where)}
+        return explanation.of_nothing(where, sample, **counts, hidden=hidden)
 
     def ids(self, filter: filters.Where = None) -> list[str]:  # noqa: A002 - as in `search`
         """Returns the ids of all images that pass a filter, sorted."""
@@ -323,5 +315,6 @@ class Index:
 
     def labels(self) -> dict[str, int]:
         """Returns how many images each label has, by name; images without a label are left out."""
-        counts = Counter(record.label for record in self._rows.records() if record.label)
+        counts = self._rows.labels()
+        del counts[""]
         return dict(sorted(counts.items()))

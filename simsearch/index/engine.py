@@ -1,6 +1,8 @@
 """What an index asks of an engine."""
 
+from collections import Counter
 from collections.abc import Hashable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -17,7 +19,7 @@ class Batch(NamedTuple):
 
 
 class Engine(Protocol):
-    """Tables of rows with a vector each, and one note about the index.
+    """Tables of rows with a vector each, and one note about the index, which names its table.
 
     Every write is there as a whole or not at all, also where the process is killed in it, and has
     been seen by whoever reads after it returned. `open_table` comes before the rows' methods.
@@ -45,11 +47,18 @@ class Engine(Protocol):
     def drop_table(self, name: str) -> None:
         """Removes a table, where it is there."""
 
+    def writing(self) -> AbstractContextManager[None]:
+        """Keeps all others from writing, where the engine can; this thread's own writes go on."""
+
     def upsert(self, rows: Sequence[Row]) -> None:
-        """Writes rows, in place of those with the same ids."""
+        """Writes rows, in place of those with the same ids.
+
+        Raises:
+            RunError: Where the engine finds that the note is of another table by now.
+        """
 
     def delete(self, ids: Sequence[str]) -> int:
-        """Deletes rows by id and returns how many there were."""
+        """Deletes rows by id and returns how many there were; errors as for `upsert`."""
 
     def search(
         self, vectors: np.ndarray, *, top_k: int, where: filters.Filter | None
@@ -73,6 +82,9 @@ class Engine(Protocol):
     def revisions(self) -> dict[str, int]:
         """Returns the revision of every row by its id: much less to read than a scan."""
 
+    def labels(self) -> Counter[str]:
+        """Returns how many rows there are of each label, and of "", which is none."""
+
     def version(self) -> Hashable:
         """Returns what is another value after any process changed the table."""
 
@@ -94,7 +106,10 @@ class Engine(Protocol):
         """Builds the approximate index, waits until it answers, and returns its name."""
 
     def optimize(self) -> None:
-        """Tidies up after many small writes."""
+        """Joins what many small writes left in pieces."""
+
+    def tidy(self) -> None:
+        """Does so where there were so many that it is due."""
 
     def close(self) -> None:
         """Lets go of files and connections."""

@@ -21,6 +21,9 @@ class ExactView:
 
     Adds and deletes of this process are seen at once; those of others when `refresh` finds that
     the engine's version is another one.
+
+    Attributes:
+        version: The engine's, of what is in memory; None: nobody knows.
     """
 
     def __init__(
@@ -46,17 +49,21 @@ class ExactView:
         on_cpu = self._mesh.size == 1 and devices[0].platform == "cpu"
         self._is_screened = on_cpu and self._dtype == jnp.float32
         self._lock = threading.RLock()
-        self._version: Hashable = engine.version()
+        self.version: Hashable | None = engine.version()
         self._load()
 
     def __len__(self) -> int:
         return len(self._slots)
 
+    def is_stale(self) -> bool:
+        """Returns whether there may be news for `refresh`."""
+        return self._engine.version() != self.version
+
     def refresh(self) -> None:
         """Takes over what other processes wrote since."""
         with self._lock:
             version = self._engine.version()
-            if version == self._version:
+            if version == self.version:
                 return
             # Not whole records: at 100,000 that is a second in which nobody is answered.
             stored = self._engine.revisions()
@@ -73,19 +80,24 @@ class ExactView:
                 for start in range(0, len(changed), 1000):
                     batch = self._engine.get(changed[start : start + 1000], vectors=True)
                     self._put(batch.records, batch.vectors)
-            self._version = version
+            self.version = version
 
     def upsert(self, records: Sequence[Record], vectors: np.ndarray) -> None:
         """Takes over rows that this process has just written to the engine."""
         with self._lock:
             self._put(records, vectors)
-            self._version = self._engine.own_change(self._version)
+            self.follow()
 
     def delete(self, ids: Iterable[str]) -> None:
         """Takes over that this process has just deleted rows of the engine."""
         with self._lock:
             self.remove(ids)
-            self._version = self._engine.own_change(self._version)
+            self.follow()
+
+    def follow(self) -> None:
+        """Takes note that the engine's last change is of this process and is in memory already."""
+        with self._lock:
+            self.version = self._engine.own_change(self.version)
 
     def remove(self, ids: Iterable[str]) -> None:
         """Forgets rows."""

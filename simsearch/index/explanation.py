@@ -13,19 +13,25 @@ def of_nothing(
     sample: Sequence[Record | Hit],
     *,
     count: int,
+    passing: int,
     hidden: Collection[str] = (),
 ) -> str:
     """Returns why a search found nothing, in words.
+
+    A search's own images are no results: there may be others that pass, or none.
 
     Args:
         tree: Its filter; None: none.
         sample: Some of the images that were searched.
         count: How many images there are.
+        passing: How many of them pass the filter.
         hidden: Fields that who asked may not search by.
     """
     if not count:
         return "the index is empty"
-    reason = tree and of_filter(tree, sample, hidden=hidden)
+    if tree is None or passing:
+        return f"the index holds no other image{'' if tree is None else ' that passes the filter'}"
+    reason = of_filter(tree, sample, hidden=hidden)
     if reason and len(sample) < count:
         reason = f"judging by {len(sample)} of the {count} images, {reason}"
     return reason or f"none of the {count} images passes the filter"
@@ -52,7 +58,7 @@ def of_filter(
         if leaf.field not in kinds:
             close = difflib.get_close_matches(leaf.field, kinds, n=1)
             hint = f"did you mean {close[0]}? " if close else ""
-            return f"no image has a field {leaf.field}; {hint}there are {', '.join(kinds)}"
+            return f"no image has a field {leaf.field[:60]}; {hint}there are {', '.join(kinds)}"
         values = leaf.values if isinstance(leaf, filters.In) else ()
         for value in (leaf.value,) if isinstance(leaf, filters.Compare) else values:
             own, asked = sorted(kinds[leaf.field]), filters.kind(value)

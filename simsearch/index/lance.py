@@ -2,18 +2,17 @@
 
 import contextlib
 import datetime
-import fcntl
 import json
 import os
-import pathlib
 import warnings
+from collections import Counter
 from collections.abc import Hashable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from simsearch import cores, errors, progress
-from simsearch.index import filters, lance_rows, lance_sql
+from simsearch.index import filters, lance_lock, lance_rows, lance_sql
 from simsearch.index.engine import Batch
 from simsearch.index.record import FIELDS, Found, Row
 
@@ -42,7 +41,10 @@ class LanceEngine:
         self._database = None
         self._table = None
         self._columns: frozenset[str] = frozenset()
+        self._lock = lance_lock.FolderLock(self._path if self._is_local else None)
+        self._had_place = False  # Whether the note named this table when it was last read.
         self._own = (-1, -1)  # The versions before and after this process's last write.
+        self._before: int | None = None  # The version before the write that is under way.
         self._writes = 0
         if not self._is_local or os.path.isdir(self._path):
             self._connect()
@@ -55,7 +57,7 @@ class LanceEngine:
     def write_about(self, about: dict[str, Any]) -> None:
         import pyarrow as pa
 
-        with self._writing():
+        with self.writing():
             rows = pa.table({"key": ["about"], "text": [json.dumps(about)]})
             table = self._found(_ABOUT)
             if table is None:
@@ -66,40 +68,37 @@ class LanceEngine:
 
     def open_table(self, name: str, *, embedding_size: int, create: bool) -> None:
         if create:
-            with self._writing():
+            with self.writing():
                 if self._found(name) is None:
                     self._database.create_table(name, schema=lance_rows.schema(embedding_size))
         self._table = self._database.open_table(name)
+        self._had_place = self._has_place()
         self._columns = frozenset(self._table.schema.names)
 
     def table_names(self) -> list[str]:
         return list(self._database.list_tables().tables)
 
     def drop_table(self, name: str) -> None:
-        with self._writing():
+        with self.writing():
             if name in self.table_names():
                 self._database.drop_table(name)
 
     def upsert(self, rows: Sequence[Row]) -> None:
         if not rows:
             return
-        with self._writing():
-            before = self._table.version
+        with self._changing():
             self._add_columns(rows)
             table = lance_rows.to_arrow(rows, self._table.schema)
             merge = self._table.merge_insert("id").when_matched_update_all()
             merge.when_not_matched_insert_all().execute(table)
-            self._own = (before, self._table.version)
-        self._count_write()
+        self._writes += 1
 
     def delete(self, ids: Sequence[str]) -> int:
         if not ids:
             return 0
-        with self._writing():
-            before = self._table.version
+        with self._changing():
             deleted = self._table.delete(self._sql(filters.ids_in(ids))).num_deleted_rows
-            self._own = (before, self._table.version)
-        self._count_write()
+        self._writes += 1
         return deleted
 
     def search(
@@ -121,7 +120,7 @@ class LanceEngine:
             query = query.refine_factor(refine).ef(max(128, refine * top_k))
             if sql is not None:
                 query = query.where(sql, prefilter=True)
-            with _planning(where):
+            with lance_sql.planning(where):
                 table = query.to_arrow()
             scores = 1.0 - table["_distance"].to_numpy()
             found = zip(lance_rows.to_records(table), scores.tolist(), strict=True)
@@ -129,14 +128,15 @@ class LanceEngine:
         return answers
 
     def count(self, where: filters.Filter | None = None) -> int:
-        with _planning(where):
+        with lance_sql.planning(where):
             return self._table.count_rows(None if where is None else self._sql(where))
 
     def get(self, ids: Sequence[str], *, vectors: bool = False) -> Batch:
         if not ids:
-            return Batch([], self._vectors(None) if vectors else None)
+            nothing = lance_rows.schema(self._embedding_size()).empty_table()
+            return self._batch(nothing, vectors=vectors)
         table = self._select(filters.ids_in(ids), vectors=vectors).to_arrow()
-        return Batch(lance_rows.to_records(table), self._vectors(table) if vectors else None)
+        return self._batch(table, vectors=vectors)
 
     def thumbnails(self, ids: Sequence[str]) -> dict[str, bytes]:
         if not ids:
@@ -148,16 +148,27 @@ class LanceEngine:
     def scan(
         self, where: filters.Filter | None = None, *, vectors: bool = False
     ) -> Iterator[Batch]:
-        with _planning(where):
+        with lance_sql.planning(where):
             for part in self._select(where, vectors=vectors).to_batches(batch_size=_SCAN_ROWS):
-                yield Batch(lance_rows.to_records(part), self._vectors(part) if vectors else None)
+                yield self._batch(part, vectors=vectors)
 
     def revisions(self) -> dict[str, int]:
         table = self._table.search().select(["id", "revision"]).to_arrow()
         return dict(zip(table["id"].to_pylist(), table["revision"].to_pylist(), strict=True))
 
+    def labels(self) -> Counter[str]:
+        counts: Counter[str] = Counter()
+        labels = self._table.search().select(["label"])
+        for part in labels.to_batches(batch_size=_SCAN_ROWS):
+            for pair in part["label"].value_counts().to_pylist():
+                counts[pair["values"] or ""] += pair["counts"]
+        return counts
+
     def version(self) -> Hashable:
-        return self._table.version
+        # Of a write of this process that is under way its view will be told, and nobody else
+        # writes meanwhile.
+        before = self._before
+        return self._table.version if before is None else before
 
     def own_change(self, before: Hashable) -> Hashable:
         return self._own[1] if self._own[0] == before else before
@@ -177,22 +188,35 @@ class LanceEngine:
             config = index.IvfPq(num_sub_vectors=_divisor(size, size // 4), **options)
         else:
             config = index.HnswSq(num_partitions=max(1, count // 1_000_000), **options)
-        with self._writing():
+        with self.writing():
             self._table.create_index("vector", config=config)
         self.optimize()  # It may rearrange the lists: what is measured must stay so.
         return _INDEX_NAMES[kind]
 
     def optimize(self) -> None:
-        with self._writing():
+        with self._changing():
             if self.count() >= _ROWS_BEFORE_ID_INDEX and not self._has_id_index():
                 from lancedb import index
 
                 self._table.create_index("id", config=index.BTree())
-            before = self._table.version
             self._table.optimize(cleanup_older_than=_KEEP_VERSIONS)
-            if self._own[1] == before:  # Of one change with the write that led to it.
-                self._own = (self._own[0], self._table.version)
         self._writes = 0
+
+    def tidy(self) -> None:
+        if self._writes < _WRITES_BEFORE_COMPACTION:
+            return
+        self._writes = 0
+        try:
+            self.optimize()
+        except errors.RunError as error:  # What was written stays written.
+            progress.log.warning("the index could not be compacted: %s", error)
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[None]:
+        with self._lock.held():
+            if self._database is None:
+                self._connect()
+            yield
 
     def close(self) -> None:
         self._table = self._database = None
@@ -216,32 +240,33 @@ class LanceEngine:
             return None
 
     @contextlib.contextmanager
-    def _writing(self) -> Iterator[None]:
-        """Lets one process write at a time; the system lets go however it ends."""
-        if not self._is_local:
-            yield
-            return
-        try:
-            os.makedirs(self._path, exist_ok=True)
-            with open(pathlib.Path(self._path, ".lock"), "w") as file:
-                fcntl.flock(file, fcntl.LOCK_EX)
-                if self._database is None:
-                    self._connect()
+    def _changing(self) -> Iterator[None]:
+        """Makes one change of whatever is done to the table.
+
+        Raises:
+            RunError: Where another model's index took this one's place: what is written to a table
+                that nobody asks any more would be lost.
+        """
+        with self.writing():
+            has_place = self._has_place()
+            if self._had_place and not has_place:
+                raise errors.RunError(
+                    f"the index {self.url} is another model's by now; open it anew"
+                )
+            self._had_place = has_place
+            before = self._before = self._table.version
+            try:
                 yield
-        except OSError as error:
-            raise errors.RunError(
-                f"the index {self._path} must be a folder that can be written: "
-                f"{error.strerror or error}"
-            ) from error
-        except RuntimeError as error:
-            if "No space left on device" not in str(error):
-                raise
-            raise errors.RunError(
-                f"the disk of the index {self._path} is full; free some of it and run this again"
-            ) from error
+                self._own = (before, self._table.version)
+            finally:
+                self._before = None
+
+    def _has_place(self) -> bool:
+        """Returns whether the note is of this table; another may grow beside it."""
+        return (self.read_about() or {}).get("table") == self._table.name
 
     def _sql(self, where: filters.Filter) -> str:
-        if not filters.field_names(where) <= {*FIELDS, *self._columns}:
+        if not filters.field_names(where) <= set(FIELDS):
             # Another process may have added the column since.
             self._columns = frozenset(self._table.schema.names)
         return lance_sql.render(where, self._columns, fields=FIELDS)
@@ -250,13 +275,9 @@ class LanceEngine:
         query = self._table.search().select([*lance_rows.RECORD, *(["vector"] if vectors else [])])
         return query if where is None else query.where(self._sql(where))
 
-    def _vectors(self, table: Any) -> np.ndarray:
-        size = self._embedding_size()
-        if table is None or not table.num_rows:
-            return np.zeros((0, size), np.float32)
-        column = table["vector"]
-        column = column.combine_chunks() if hasattr(column, "combine_chunks") else column
-        return column.flatten().to_numpy(zero_copy_only=False).reshape(-1, size)
+    def _batch(self, table: Any, *, vectors: bool) -> Batch:
+        found = lance_rows.to_vectors(table, self._embedding_size()) if vectors else None
+        return Batch(lance_rows.to_records(table), found)
 
     def _embedding_size(self) -> int:
         return self._table.schema.field("vector").type.list_size
@@ -278,29 +299,6 @@ class LanceEngine:
 
     def _has_id_index(self) -> bool:
         return any(index.columns == ["id"] for index in self._table.list_indices())
-
-    def _count_write(self) -> None:
-        self._writes += 1
-        if self._writes >= _WRITES_BEFORE_COMPACTION:
-            self._writes = 0
-            try:
-                self.optimize()
-            except errors.RunError as error:  # What was written stays written.
-                progress.log.warning("the index could not be compacted: %s", error)
-
-
-@contextlib.contextmanager
-def _planning(where: filters.Filter | None) -> Iterator[None]:
-    """Tells in one line what LanceDB says of a filter that it cannot plan."""
-    try:
-        yield
-    except errors.UsageError:
-        raise  # It tells in one line already, and is a ValueError itself.
-    except ValueError as error:
-        if where is None:
-            raise
-        said = errors.one_line(error, most=200)
-        raise errors.UsageError(f"--filter: LanceDB cannot read it: {said}") from error
 
 
 def _library() -> Any:

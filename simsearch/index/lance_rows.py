@@ -75,3 +75,12 @@ def to_records(table: Any) -> list[Record]:
     columns["label"] = [label or "" for label in columns["label"]]
     columns["metadata"] = [json.loads(text) if text else {} for text in columns["metadata"]]
     return list(map(Record, *columns.values()))
+
+
+def to_vectors(table: Any, embedding_size: int) -> np.ndarray:
+    """Returns the vectors in a table that was read, float32 [N, D]."""
+    if not table.num_rows:
+        return np.zeros((0, embedding_size), np.float32)
+    column = table["vector"]
+    column = column.combine_chunks() if hasattr(column, "combine_chunks") else column
+    return column.flatten().to_numpy(zero_copy_only=False).reshape(-1, embedding_size)

@@ -1,7 +1,9 @@
 """Filters in LanceDB's SQL: every name and value is written by this file, none passed through."""
 
-from collections.abc import Collection
+import contextlib
+from collections.abc import Collection, Iterator
 
+from simsearch import errors
 from simsearch.index import filter_tree, filters, typed_fields
 
 _NEVER = "(1 = 0)"
@@ -19,6 +21,20 @@ def render(tree: filters.Filter, columns: Collection[str], *, fields: Collection
         UsageError: Where it is deeper than LanceDB takes.
     """
     return _render(filter_tree.normal_form(tree), columns, fields)
+
+
+@contextlib.contextmanager
+def planning(where: filters.Filter | None) -> Iterator[None]:
+    """Tells in one line what LanceDB says of a filter that it cannot plan."""
+    try:
+        yield
+    except errors.UsageError:
+        raise  # It tells in one line already, and is a ValueError itself.
+    except ValueError as error:
+        if where is None:
+            raise
+        said = errors.one_line(error, most=200)
+        raise errors.UsageError(f"--filter: LanceDB cannot read it: {said}") from error
 
 
 def _render(tree: filters.Filter, columns: Collection[str], fields: Collection[str]) -> str:

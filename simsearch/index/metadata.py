@@ -46,7 +46,12 @@ def read_csv(path: str | os.PathLike) -> dict[str, Labels]:
     try:
         # utf-8-sig: spreadsheets write a byte order mark.
         with open(path, newline="", encoding="utf-8-sig") as file:
-            lines = list(csv.reader(file))
+            reader = csv.reader(file)
+            # A row may go over several lines of the file.
+            ends, lines = [], []
+            for line in reader:
+                ends.append(reader.line_num)
+                lines.append(line)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         reason = getattr(error, "strerror", None) or error
         raise errors.UsageError(f"--labels={path} must be a CSV file in UTF-8: {reason}") from error
@@ -74,15 +79,28 @@ def read_csv(path: str | os.PathLike) -> dict[str, Labels]:
     metadata = [name for name in names if name not in (key, _LABEL_COLUMN)]
     for name in metadata:
         check_name(name, written=lines[0][names.index(name)], where=f"--labels={path}: ")
-    return _by_path(path, _rows(path, lines, names, key), key, metadata)
+    return _by_path(path, _rows(path, lines, ends, names, key), key, metadata)
 
 
 def _rows(
-    path: str | os.PathLike, lines: Sequence[Sequence[str]], names: Sequence[str], key: str
+    path: str | os.PathLike,
+    lines: Sequence[Sequence[str]],
+    ends: Sequence[int],
+    names: Sequence[str],
+    key: str,
 ) -> list[dict[str, str]]:
-    """Returns the cells of each row by their columns; the first line is the header."""
+    """Returns the cells of each row by their columns.
+
+    Args:
+        path: Of the file.
+        lines: Its rows, the header first.
+        ends: In which line of the file each of them ends.
+        names: Of the columns.
+        key: The column of the images' paths.
+    """
     rows = []
-    for number, line in enumerate(lines[1:], 2):
+    for end, line in zip(ends, lines[1:], strict=False):
+        number = end + 1
         if len(line) not in (0, len(names)):
             raise errors.UsageError(
                 f"--labels={path} has {len(line)} cells in line {number} and {len(names)} columns"

@@ -1,9 +1,11 @@
 """The distributed engine: an index as collections of a Milvus server."""
 
 import base64
+import contextlib
 import json
 import time
 import uuid
+from collections import Counter
 from collections.abc import Hashable, Iterator, Sequence
 from concurrent import futures
 from typing import Any
@@ -83,6 +85,9 @@ class MilvusEngine:
     def drop_table(self, name: str) -> None:
         self._server.call("drop_collection", f"{self._server.prefix}_{name}")
 
+    def writing(self) -> contextlib.AbstractContextManager[None]:
+        return contextlib.nullcontext()  # A server has no lock to give.
+
     def upsert(self, rows: Sequence[Row]) -> None:
         if rows:
             self._announce()
@@ -144,6 +149,9 @@ class MilvusEngine:
         parts = self._parts(None, ["id", "revision"])
         return {row["id"]: row["revision"] for rows in parts for row in rows}
 
+    def labels(self) -> Counter[str]:
+        return Counter(row["label"] for rows in self._parts(None, ["id", "label"]) for row in rows)
+
     def version(self) -> Hashable:
         looked, version = self._seen
         if time.monotonic() - looked >= _VERSION_SECONDS:
@@ -170,6 +178,9 @@ class MilvusEngine:
 
     def optimize(self) -> None:
         self._server.call("flush", self._table, timeout=_TABLE_SECONDS)
+
+    def tidy(self) -> None:
+        """Does nothing: the server merges pieces by itself."""
 
     def close(self) -> None:
         if self._num_writes:

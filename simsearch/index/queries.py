@@ -139,6 +139,7 @@ def embed_encoded(embedder: embed.Embedder, images: Sequence[Query]) -> np.ndarr
     Raises:
         UsageError: Where a file is not there.
         CorruptImage: Where one cannot be read; says which, where there are several.
+        RunError: Where the model makes no numbers of one.
     """
     pixels = np.zeros((len(images), *embedder.input_shape), np.uint8)
     for i, image in enumerate(images):
@@ -149,7 +150,24 @@ def embed_encoded(embedder: embed.Embedder, images: Sequence[Query]) -> np.ndarr
             where = f"image {i + 1} of {len(images)}: " if len(images) > 1 else ""
             raise images_lib.CorruptImage(f"{where}{error}") from error
     most = embedder.config.eval.batch_size
-    return embedder.embed(pixels, batch_size=nearest.bucket(len(images), at_most=most))
+    found = embedder.embed(pixels, batch_size=nearest.bucket(len(images), at_most=most))
+    check(found, [f"image {i + 1} of {len(images)}" for i in range(len(images))])
+    return found
+
+
+def check(embeddings: np.ndarray, names: Sequence[str]) -> None:
+    """Raises RunError where an embedding is not finite; says of which image.
+
+    Args:
+        embeddings: [N, D].
+        names: Of the images.
+    """
+    finite = np.isfinite(embeddings).all(axis=1)
+    if not finite.all():
+        raise errors.RunError(
+            f"the model makes no finite numbers of {names[int(finite.argmin())]}; take another "
+            "version, or train it anew"
+        )
 
 
 def vectors(

@@ -126,8 +126,9 @@ class SyncReport(NamedTuple):
         added: New images.
         replaced: Images whose content or metadata changed.
         deleted: Images whose files are gone or no longer readable.
-        untouched: Images that were not even opened.
-        unreadable: Path and reason of each file that is no image.
+        untouched: Images whose content and metadata are what they were.
+        unreadable: Path and reason of each file that is no image, or that the disk did not give: an
+            image of the latter stays as it was, and is in no other count.
         images_per_second: Embedded images over the whole time.
     """
 

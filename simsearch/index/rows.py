@@ -3,7 +3,8 @@
 import operator
 import pathlib
 import threading
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Hashable, Sequence
 from typing import Any
 
 import numpy as np
@@ -60,13 +61,15 @@ class Rows:
         self.engine: Any = engine
         self._size = embedding_size
         self._config = config
-        self._lock = threading.RLock()
+        # A write may wait long, for another process or a server: searches do not wait with it.
+        self._writing = threading.Lock()  # Before the other, where both are held.
+        self._lock = threading.RLock()  # Of the view.
         self._view: exact.ExactView | None = None
         self.choose()
 
     def close(self) -> None:
         """Lets go of the engine and of the vectors in memory."""
-        with self._lock:
+        with self._writing, self._lock:
             self.engine.close()
             self.engine, self._view = _Closed(), None
 
@@ -117,22 +120,60 @@ class Rows:
         """Writes rows, in place of those with the same ids."""
         for start in range(0, len(rows), _WRITE_ROWS):
             part = rows[start : start + _WRITE_ROWS]
-            with self._lock:
+            with self._writing:
+                before = self._version()
                 self.engine.upsert(part)
-                if self._view is not None:
-                    vectors = np.stack([row.vector for row in part])
-                    self._view.upsert([row.record for row in part], vectors)
+                with self._lock:
+                    if self._is_still(before):
+                        vectors = np.stack([row.vector for row in part])
+                        self._view.upsert([row.record for row in part], vectors)
+                self._tidy()
 
     def delete(self, ids: Sequence[str]) -> int:
         """Deletes rows by id and returns how many there were."""
         deleted = 0
         for start in range(0, len(ids), _WRITE_ROWS):
             part = ids[start : start + _WRITE_ROWS]
-            with self._lock:
+            with self._writing:
+                before = self._version()
                 deleted += self.engine.delete(part)
-                if self._view is not None:
-                    self._view.delete(part)
+                with self._lock:
+                    if self._is_still(before):
+                        self._view.delete(part)
+                self._tidy()
         return deleted
+
+    def optimize(self) -> None:
+        """Joins what many small writes left in pieces."""
+        with self._writing:
+            self.engine.optimize()
+            self._follow()
+
+    def _version(self) -> Hashable:
+        """Returns what the view is of; None where there is none, or nobody knows."""
+        view = self._view
+        return None if view is None else view.version
+
+    def _is_still(self, before: Hashable) -> bool:
+        """Returns whether the view is as it was before a write, of which it can then be told.
+
+        Otherwise it has looked meanwhile, perhaps at what others changed after the write, and must
+        look again.
+        """
+        if self._view is not None and self._view.version != before:
+            self._view.version = None
+        return self._version() is not None
+
+    def _tidy(self) -> None:
+        self.engine.tidy()
+        self._follow()
+
+    def _follow(self) -> None:
+        with self._lock:
+            if self._view is not None:
+                self._view.follow()
+                if len(self._view) > self._config.index.exact_limit:
+                    self._view = None
 
     def nearest(
         self, vectors: np.ndarray, *, top_k: int, where: filters.Filter | None
@@ -143,40 +184,51 @@ class Rows:
         if len(shape) != 2 or shape[1] != self._size:
             raise errors.UsageError(f"expected vectors [Q, {self._size}], not {list(shape)}")
         with self._lock:
-            if self._view is None:
-                return self.engine.search(vectors, top_k=top_k, where=where)
-            self._view.refresh()
-            return self._view.search(vectors, top_k=top_k, where=where)
+            if (view := self._fresh()) is not None:
+                return view.search(vectors, top_k=top_k, where=where)
+        return self.engine.search(vectors, top_k=top_k, where=where)
+
+    def _fresh(self) -> exact.ExactView | None:
+        """Returns the view with what others wrote; None where there is none, or no more.
+
+        The lock must be held.
+        """
+        view = self._view
+        if view is not None and view.is_stale():
+            if self.engine.count() > self._config.index.exact_limit:
+                self._view = view = None
+            else:
+                view.refresh()
+        return view
 
     def vectors(self, ids: Sequence[str]) -> dict[str, np.ndarray]:
         """Returns the vectors of those ids that are there, float32 [D]."""
         with self._lock:
-            if self._view is not None:
-                self._view.refresh()
-                return self._view.vectors(ids)
+            if (view := self._fresh()) is not None:
+                return view.vectors(ids)
         batch = self.engine.get(ids, vectors=True)
         return {r.id: v for r, v in zip(batch.records, batch.vectors, strict=True)}
 
     def file_of(self, id_: str) -> pathlib.Path | None:
         """Returns the file of an image; None where it is gone, or never was in a folder."""
-        for record in self.engine.get([id_]).records:
-            root = pathlib.Path(record.source)
-            path = root / record.path
-            # A link that leads out of the folder shows what nobody meant to index.
-            if record.source and path.is_file() and path.resolve().is_relative_to(root.resolve()):
-                return path
-        return None
+        record = self.get(id_)
+        if record is None or not record.source:
+            return None
+        root = pathlib.Path(record.source)
+        path = root / record.path
+        # A link that leads out of the folder shows what nobody meant to index.
+        is_inside = path.is_file() and path.resolve().is_relative_to(root.resolve())
+        return path if is_inside else None
 
     def sample(self, limit: int, *, where: filters.Filter | None = None) -> list[Record]:
         """Returns some records that pass a filter, evenly by path."""
         with self._lock:
-            if self._view is not None:
-                self._view.refresh()
-                records = self._view.records(where)
-            else:
-                part = id_ranges.split(self.engine.count(where), most_rows=_SAMPLED_ROWS)[0]
-                some = part if where is None else filters.And((part, where))
-                records = [record for batch in self.engine.scan(some) for record in batch.records]
+            view = self._fresh()
+            records = None if view is None else view.records(where)
+        if records is None:
+            part = id_ranges.split(self.engine.count(where), most_rows=_SAMPLED_ROWS)[0]
+            some = part if where is None else filters.And((part, where))
+            records = [record for batch in self.engine.scan(some) for record in batch.records]
         ordered = sorted(records, key=lambda record: record.path)
         count = min(limit, len(ordered))
         return [ordered[i * len(ordered) // count] for i in range(count)]
@@ -184,23 +236,29 @@ class Rows:
     def get(self, id_: str) -> Record | None:
         """Returns the record of an id; None where it is not there."""
         with self._lock:
-            if self._view is not None:
-                self._view.refresh()
-                return self._view.get(id_)
+            if (view := self._fresh()) is not None:
+                return view.get(id_)
         return next(iter(self.engine.get([id_]).records), None)
 
     def count(self, where: filters.Filter | None) -> int:
         """Returns how many rows pass a filter."""
         with self._lock:
-            if self._view is not None:
-                self._view.refresh()
-                return self._view.count(where)
+            if (view := self._fresh()) is not None:
+                return view.count(where)
         return self.engine.count(where)
 
     def records(self, where: filters.Filter | None = None) -> list[Record]:
         """Returns all records that pass a filter."""
         with self._lock:
-            if self._view is not None:
-                self._view.refresh()
-                return self._view.records(where)
+            if (view := self._fresh()) is not None:
+                return view.records(where)
         return [record for batch in self.engine.scan(where) for record in batch.records]
+
+    def labels(self) -> Counter[str]:
+        """Returns how many rows there are of each label, and of "", which is none."""
+        with self._lock:
+            view = self._fresh()
+            records = None if view is None else view.records()
+        if records is None:
+            return self.engine.labels()
+        return Counter(record.label for record in records)

@@ -91,25 +91,18 @@ class Screen:
         """Rounds what has changed."""
         if not self._stale:
             return
-        largest = max(float(np.abs(self._rows(matrix, block)).max()) for block in self._stale)
+        largest = max(float(np.abs(matrix[self._slices[block]]).max()) for block in self._stale)
         if largest > self._largest:
             self._largest = largest
             self._stale.update(range(len(self._slices)))
         scale = np.float32(_LARGEST / max(self._largest, 1e-30))
         for block in self._stale:
-            rows = self._rows(matrix, block)
+            rows = matrix[self._slices[block]]
             rounded = np.rint(rows * scale)
             self._packed[block] = numkong.dots_pack(rounded.astype(np.int8))
             self._lost[block] = np.linalg.norm(rows - rounded / scale, axis=1).max()
         self._stale.clear()
         self._scale, self._row_error = float(scale), float(self._lost.max())
-
-    def _rows(self, matrix: np.ndarray, block: int) -> np.ndarray:
-        rows = matrix[self._slices[block]]
-        if np.isfinite(rows).all():
-            return rows
-        # Of a network that diverged some are not numbers, which must not spoil the others' scale.
-        return np.nan_to_num(rows, nan=0.0, posinf=0.0, neginf=0.0)
 
     def _error(self, unit: float, size: int) -> int:
         """Returns by how much a product may differ from the true one, in its integers."""

@@ -1,35 +1,28 @@
 """Makes an index hold what a folder holds: reads, embeds and writes only what changed."""
 
 import hashlib
-import pathlib
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent import futures
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from simsearch import errors, progress
-from simsearch.data import images as images_lib
+from simsearch import cores, errors, progress
 from simsearch.data import wording
-from simsearch.index import files, filters
+from simsearch.index import files, filters, incoming, queries, reading
 from simsearch.index.engine import Engine
 from simsearch.index.incoming import Loaded
 from simsearch.index.metadata import Labels
+from simsearch.index.reading import Unread
 from simsearch.index.record import Record, Row, SyncReport, new_revision
+from simsearch.index.rows import Rows
+from simsearch.retrieval import embed as embed_lib
 
 # What is embedded is written after so many images or seconds, whichever comes first: that much is
 # done again after a kill.
 _WRITE_ROWS = 512
 _WRITE_SECONDS = 10.0
 _READ_ROWS = 500
-
-
-class _Unread(NamedTuple):
-    """Why a file gave no image, and whether it may the next time."""
-
-    reason: str
-    may_pass: bool
 
 
 class Tools(NamedTuple):
@@ -54,6 +47,26 @@ class Tools(NamedTuple):
     batch_size: int
     num_threads: int
     on_progress: Callable[[int, int], None] | None
+
+    @classmethod
+    def of(
+        cls,
+        rows: Rows,
+        embedder: embed_lib.Embedder,
+        on_progress: Callable[[int, int], None] | None,
+    ) -> "Tools":
+        """Returns the tools that an open index has."""
+        config = embedder.config
+        return cls(
+            engine=rows.engine,
+            load=lambda encoded: incoming.load(encoded, embedder),
+            embed=embedder.embed,
+            upsert=rows.upsert,
+            delete=rows.delete,
+            batch_size=config.eval.batch_size,
+            num_threads=config.data.num_threads or cores.count(),
+            on_progress=on_progress,
+        )
 
 
 def run(
@@ -85,7 +98,7 @@ def run(
     changed, same = _told_apart(plan.suspects)
     relabelled = _relabelled(same, plan.untouched, found, labels)
     _rewrite(relabelled, tools)
-    unread: dict[str, _Unread] = {}
+    unread: dict[str, Unread] = {}
     todo = [*plan.new, *changed]
     written = _embed_all(root, todo, {**inherited, **stored}, labels, tools, unread)
     bad = [file for file in changed if file.path in unread]
@@ -123,7 +136,7 @@ def _check_labels(labels: Mapping[str, Labels], found: Sequence[files.File]) -> 
         )
 
 
-def _check_inherited(new: Sequence[files.File], unread: Mapping[str, _Unread]) -> None:
+def _check_inherited(new: Sequence[files.File], unread: Mapping[str, Unread]) -> None:
     """Raises RunError where the index whose place this one takes knows more than the disk gives."""
     waiting = [file.path for file in new if file.path in unread and unread[file.path].may_pass]
     if waiting:
@@ -204,18 +217,20 @@ def _embed_all(
     stored: Mapping[str, Record],
     labels: Mapping[str, Labels] | None,
     tools: Tools,
-    unread: dict[str, _Unread],
+    unread: dict[str, Unread],
 ) -> int:
     """Embeds and writes files, and returns how many."""
     waiting: list[Row] = []
     written, last_write = 0, time.monotonic()
     bar = progress.bar(total=len(todo), description="index", unit="image")
-    with bar, _Reader(tools) as reader:
-        for group in _chunks(reader.loaded(todo), tools.batch_size):
+    ahead = 3 * tools.batch_size
+    with bar, reading.Reader(tools.load, ahead=ahead, num_threads=tools.num_threads) as reader:
+        for group in reading.chunks(reader.loaded(todo), tools.batch_size):
             good = [(file, loaded) for file, loaded in group if isinstance(loaded, Loaded)]
-            unread.update((file.path, why) for file, why in group if isinstance(why, _Unread))
+            unread.update((file.path, why) for file, why in group if isinstance(why, Unread))
             if good:
                 vectors = tools.embed(np.stack([loaded.pixels for _, loaded in good]))
+                queries.check(vectors, [file.path for file, _ in good])
                 for (file, loaded), vector in zip(good, vectors, strict=True):
                     record = _record(root, file, loaded.content, stored.get(file.id))
                     record = _labelled(record, file, labels)
@@ -232,39 +247,6 @@ def _embed_all(
     return written + len(waiting)
 
 
-class _Reader:
-    """Threads that read and decode files a little ahead of the network."""
-
-    def __init__(self, tools: Tools) -> None:
-        self._load = tools.load
-        self._ahead = 3 * tools.batch_size
-        self._pool = futures.ThreadPoolExecutor(tools.num_threads)
-
-    def __enter__(self) -> "_Reader":
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._pool.shutdown(wait=True, cancel_futures=True)
-
-    def loaded(self, todo: Sequence[files.File]) -> Iterator[tuple[files.File, Loaded | _Unread]]:
-        """Yields each file with what was read, or the reason why not, in order."""
-        running: list[futures.Future] = []
-        for i, file in enumerate(todo):
-            while len(running) < min(len(todo), i + self._ahead):
-                running.append(self._pool.submit(self._read, todo[len(running)]))
-            yield file, running[i].result()
-            running[i] = None  # Its pixels are not kept.
-
-    def _read(self, file: files.File) -> Loaded | _Unread:
-        try:
-            return self._load(pathlib.Path(file.on_disk).read_bytes())
-        except images_lib.CorruptImage as error:
-            return _Unread(str(error), may_pass=False)
-        except OSError as error:
-            is_gone = isinstance(error, FileNotFoundError)
-            return _Unread(f"cannot be read: {error.strerror}", may_pass=not is_gone)
-
-
 def _record(root: str, file: files.File, content: str, old: Record | None) -> Record:
     return Record(
         id=file.id,
@@ -277,14 +259,3 @@ def _record(root: str, file: files.File, content: str, old: Record | None) -> Re
         content=content,
         revision=new_revision(),
     )
-
-
-def _chunks(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
-    chunk = []
-    for item in items:
-        chunk.append(item)
-        if len(chunk) == size:
-            yield chunk
-            chunk = []
-    if chunk:
-        yield chunk

@@ -47,12 +47,19 @@ class Takeover(NamedTuple):
         with _opened(self.url, self.old) as engine:
             return {r.id: r for batch in engine.scan(of_root) for r in batch.records}
 
-    def finish(self, engine: Engine) -> None:
-        """Makes the new index the one that answers; what others left half-grown goes too."""
-        engine.write_about(dataclasses.asdict(self.new))
-        for name in engine.table_names():
-            if model.is_table(name) and name != self.new.table:
-                engine.drop_table(name)
+    def finish(self, engine: Engine, root: str) -> None:
+        """Makes the new index the one that answers; what others left half-grown goes too.
+
+        Raises:
+            UsageError: As `check`: others may have added images in the meantime.
+        """
+        # Nobody adds to the old index between the last look at it and its end.
+        with engine.writing():
+            self.check(engine, root)
+            engine.write_about(dataclasses.asdict(self.new))
+            for name in engine.table_names():
+                if model.is_table(name) and name != self.new.table:
+                    engine.drop_table(name)
 
 
 def successor(engine: Engine, about: model.About) -> model.About | None:

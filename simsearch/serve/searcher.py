@@ -197,10 +197,9 @@ class Searcher:
             raise intake.unreadable(error) from error
 
     def _stored_vectors(self, ids: Sequence[str]) -> dict[str, np.ndarray]:
-        found = {}
+        found = self._index.vectors(list(map(intake.checked_id, ids)))
         for id_ in ids:
-            found[id_] = self._index.vector(intake.checked_id(id_))
-            if found[id_] is None:
+            if id_ not in found:
                 raise HTTPException(404, f"there is no image with the id {id_}")
         return found
 

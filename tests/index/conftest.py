@@ -1,9 +1,19 @@
+import fcntl
+import threading
+
 import numpy as np
 import pytest
 from PIL import Image
 
 import simsearch
-from tests.index import model
+from simsearch.index import lance_lock
+from tests.index import model, stores
+
+
+def pytest_generate_tests(metafunc):
+    """Has every test with a store run on each of the engines that its module names."""
+    if "url" in metafunc.fixturenames and hasattr(metafunc.module, "ENGINES"):
+        metafunc.parametrize("url", metafunc.module.ENGINES, indirect=True)
 
 
 def write_image(path, seed):
@@ -24,8 +34,24 @@ def folder(tmp_path):
 
 
 @pytest.fixture
-def url(tmp_path):
-    return f"lance:{tmp_path / 'store'}"
+def url(request, tmp_path):
+    """An empty store of the engine that is asked for; of LanceDB's where none is."""
+    found = stores.url(getattr(request, "param", "lance"), tmp_path)
+    yield found
+    stores.drop_all(found)
+
+
+@pytest.fixture
+def asked_for_lock(monkeypatch):
+    """Is set when somebody asks for the lock of a LanceDB folder."""
+    asked, real = threading.Event(), fcntl.flock
+
+    def flock(*arguments):
+        asked.set()
+        real(*arguments)
+
+    monkeypatch.setattr(lance_lock.fcntl, "flock", flock)
+    return asked
 
 
 @pytest.fixture

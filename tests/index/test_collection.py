@@ -296,6 +296,30 @@ def test_why_nothing_was_found_says_of_how_many_images_it_is_known(index, monkey
     reason = "judging by 5 of the 12 images, no image has a field prize; "
     assert index.explain_nothing("prize < 1").startswith(reason)
     assert index.explain_nothing("label = 'c'") == "none of the 12 images passes the filter"
+    told = "the index holds no other image that passes the filter"
+    assert index.explain_nothing("path = 'a/0.png'") == told
+    assert index.explain_nothing() == "the index holds no other image"
+
+
+def test_an_image_of_which_the_model_makes_no_numbers_is_named(index, folder, monkeypatch):
+    real = model.CornerEmbedder.embed
+
+    def embed(self, images, **options):
+        found = real(self, images, **options)
+        found[-1, 3] = np.nan
+        return found
+
+    monkeypatch.setattr(model.CornerEmbedder, "embed", embed)
+    for name in ("new", "newer"):
+        write_image(folder / "b" / f"{name}.png", 50)
+    images = sorted((folder / "b").glob("new*.png"))
+    for act, named in (
+        (lambda: index.sync(folder), "b/newer.png"),
+        (lambda: index.add(images), "image 2 of 2"),
+    ):
+        with pytest.raises(errors.RunError, match=f"no finite numbers of {named}; take another"):
+            act()
+    assert len(index) == 12
 
 
 def test_thumbnails_are_small_jpegs(index):

@@ -7,12 +7,7 @@ from simsearch import errors
 from simsearch.index import engines, exact, filters, lance_sql
 from tests.index import model, stores
 
-
-@pytest.fixture(params=stores.ENGINES)
-def url(request, tmp_path):
-    found = stores.url(request.param, tmp_path)
-    yield found
-    stores.drop_all(found)
+ENGINES = stores.ENGINES
 
 
 @pytest.fixture
@@ -224,14 +219,16 @@ def test_other_processes_see_changes(engine, url):
     other = stores.connect(url, create=False)
     before = other.version()
     view = exact.ExactView(other, embedding_size=model.SIZE, devices=model.devices())
-    engine.upsert([stores.row(2, seed=2, metadata={"fresh": "yes"})])
+    engine.upsert([stores.row(2, seed=2, metadata={"content": "r7", "fresh": "yes"})])
     engine.delete([model.hex_id(1)])
     model.wait_until(lambda: other.version() != before)
     view.refresh()
     assert [record.path for record in view.records()] == ["2"]
     assert records(other) == records(engine)
     assert other.revisions() == {id_: found.revision for id_, found in records(engine).items()}
-    assert other.count(filters.parse("fresh = 'yes'")) == 1
+    # A column of the engine itself has the one name, too.
+    for where in ("content = 'r7'", "fresh = 'yes'"):
+        assert other.count(filters.parse(where)) == 1
     other.close()
 
 
@@ -244,21 +241,10 @@ def test_a_process_knows_its_own_changes(engine):
     assert engine.own_change(after) == engine.version()
 
 
-def test_a_compaction_is_part_of_the_write_that_led_to_it(tmp_path, monkeypatch, caplog):
-    monkeypatch.setattr("simsearch.index.lance._WRITES_BEFORE_COMPACTION", 2)
-    engine = stores.connect(f"lance:{tmp_path / 'store'}")
-    for i in range(5):
-        before = engine.version()
-        engine.upsert([stores.row(f"{i}.png")])
-        assert engine.own_change(before) == engine.version() != before
-
-    def full():
-        raise errors.RunError("the disk is full")
-
-    monkeypatch.setattr(engine, "optimize", full)
-    engine.upsert([stores.row("last.png")])
-    assert engine.count() == 6
-    assert "could not be compacted: the disk is full" in caplog.text
+def test_labels_are_counted_with_those_that_have_none(engine):
+    assert engine.labels() == {}
+    engine.upsert([stores.row(i, label=("a", "it's", "")[i % 3]) for i in range(8)])
+    assert engine.labels() == {"a": 3, "it's": 3, "": 2}
 
 
 def test_the_note_about_the_index_is_kept(url):

@@ -146,6 +146,7 @@ def test_a_column_is_of_numbers_only_where_nothing_is_lost(tmp_path, cells, valu
         (",path,x\n0,a,1\n", "labels.csv: column 1 has no name; name it, or leave it out (pandas"),
         ("path,x, \na,1,\n", "labels.csv: column 3 has no name"),
         ("path,x\na,1\n ,2\n", "labels.csv names no image in line 3; its path is empty"),
+        ('path,x\na,"1\n2\n3"\n,2\n', "labels.csv names no image in line 5; its path is empty"),
         ("path,In\nx,1\n", "labels.csv: no filter could ask for a metadata column named 'In'"),
         ("path,price\nx\n", "has 1 cells in line 2 and 2 columns"),
         ("path,size\nx,1\n", "a metadata column must be named"),

@@ -46,6 +46,7 @@ def test_text_becomes_a_tree(text, tree):
             "expected =, !=, <, <=, >, >=, in, between or is (or `label = true`) at character 6, "
             "found the end",
         ),
+        ("a" * 19_999, "in, between or is (or `aaaaaaaaaaaaaaaaaaaa = true`) at character 20000"),
         ("label =", "expected a number, a text in quotes, true or false at character 8"),
         ("label = cookie", "character 9, found 'cookie'"),
         ("label = 'cookie", "a text without its closing quote at character 9"),
@@ -163,8 +164,19 @@ def test_a_field_that_must_not_be_named_is_not_suggested():
 def test_why_nothing_was_found_says_how_many_images_were_looked_at():
     sample = [stores.row("a", metadata={"price": 2.5}).record]
     tree = filters.parse("prize = 1")
-    told = explanation.of_nothing(tree, sample, count=7)
+    told = explanation.of_nothing(tree, sample, count=7, passing=0)
     assert told.startswith("judging by 1 of the 7 images, no image has a field prize; did you")
-    assert explanation.of_nothing(tree, sample, count=1).startswith("no image has a field prize")
-    assert explanation.of_nothing(tree, [], count=0) == "the index is empty"
-    assert explanation.of_nothing(None, sample, count=1) == "none of the 1 images passes the filter"
+    told = explanation.of_nothing(tree, sample, count=1, passing=0)
+    assert told.startswith("no image has a field prize")
+    told = explanation.of_nothing(filters.Exists("x" * 20_000), sample, count=1, passing=0)
+    assert len(told) < 200
+    assert explanation.of_nothing(tree, [], count=0, passing=0) == "the index is empty"
+
+
+def test_a_search_that_finds_only_its_own_images_blames_no_filter():
+    sample = [stores.row("a").record]
+    for tree, told in (
+        (None, "the index holds no other image"),
+        (filters.parse("prize is null"), "the index holds no other image that passes the filter"),
+    ):
+        assert explanation.of_nothing(tree, sample, count=1, passing=1) == told

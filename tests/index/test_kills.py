@@ -20,17 +20,11 @@ from simsearch.index import model as model_lib
 from tests import cli
 from tests.index import killed, model, stores
 
+ENGINES = stores.ENGINES
 NUM_KILLS = int(os.environ.get("SIMSEARCH_KILLS", 2))
 FILES = 60
 # Seconds within which a first synchronisation and several changes are done.
 LONGEST = {"lance": 1.5, "milvus": 8.0}
-
-
-@pytest.fixture(params=stores.ENGINES)
-def url(request, tmp_path):
-    found = stores.url(request.param, tmp_path)
-    yield found
-    stores.drop_all(found)
 
 
 class Vectors:

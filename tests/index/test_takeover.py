@@ -1,7 +1,9 @@
 """A newer model's index takes the place of the old one, and no image is lost without a word."""
 
+import dataclasses
 import errno
 import pathlib
+from concurrent import futures
 
 import pytest
 
@@ -12,14 +14,8 @@ from simsearch.index import model as model_lib
 from tests.index import model, stores
 from tests.index.conftest import write_image
 
+ENGINES = stores.ENGINES
 NEWER = "e" * 64
-
-
-@pytest.fixture(params=stores.ENGINES)
-def url(request, tmp_path):
-    found = stores.url(request.param, tmp_path)
-    yield found
-    stores.drop_all(found)
 
 
 def open_new(url, *, fingerprint=NEWER):
@@ -82,6 +78,44 @@ def test_an_image_that_was_added_meanwhile_is_not_left_behind(index, url, folder
     index.remove(added)
     with open_new(url) as new:
         assert new.sync(folder).untouched == 12, "what was embedded is still there"
+
+
+def test_an_image_that_is_added_at_the_last_moment_is_refused(
+    index, url, folder, monkeypatch, asked_for_lock
+):
+    if not url.startswith("lance:"):
+        pytest.skip("a server has no lock to give")
+    image = (folder / "a" / "0.png").read_bytes()
+    with open_new(url) as new, futures.ThreadPoolExecutor(1) as pool:
+        engine, adding = new._rows.engine, []
+        real = engine.write_about
+
+        def write_about(about):
+            asked_for_lock.clear()
+            adding.append(pool.submit(index.add, [image]))
+            model.wait_until(lambda: asked_for_lock.is_set() or adding[0].done())
+            real(about)
+
+        monkeypatch.setattr(engine, "write_about", write_about)
+        new.sync(folder)
+        with pytest.raises(errors.RunError, match="another model's by now; open it anew"):
+            adding[0].result()
+        assert len(new) == 12
+
+
+def test_nothing_goes_into_an_index_that_a_kill_left_beside_its_successor(index, url, folder):
+    if not url.startswith("lance:"):
+        pytest.skip("a server has no lock to give")
+    image = (folder / "a" / "0.png").read_bytes()
+    with open_new(url) as new:
+        about = model_lib.describe(new.embedder, version=None)
+        new._rows.engine.write_about(dataclasses.asdict(about))  # Then it is killed.
+        for change in (lambda: index.add([image]), lambda: index.remove(index.ids())):
+            for _ in range(2):
+                with pytest.raises(errors.RunError, match="another model's by now"):
+                    change()
+        assert len(index) == 12
+        assert len(new.add([image])) == 1
 
 
 def test_the_old_index_knows_what_took_its_place(index, url, folder):

@@ -54,6 +54,16 @@ def test_stored_images_are_searched_by_id_averaged_and_turned_away_from(server, 
     assert not {a, b} & set(ids(server.search(ids=[a, b], top_k=30)))
 
 
+def test_stored_images_of_a_query_are_read_together(server, monkeypatch):
+    stored, asked = [id_of(server, f"cherry/{n}.jpg") for n in ("00", "03", "06")], []
+    real = server.index._rows.vectors
+    monkeypatch.setattr(server.index._rows, "vectors", lambda ids: asked.append(ids) or real(ids))
+    assert server.search(ids=stored[:2], unlike=stored[2:]).status == 200
+    assert asked == [stored]
+    reply = server.search(ids=[stored[0], "0" * 32])
+    assert reply.status == 404 and reply.json["detail"].endswith(f"with the id {'0' * 32}")
+
+
 def test_a_region_is_cut_out_of_the_upload(server, cherry):
     box = (0.1, 0.2, 0.5, 0.5)
     expected = server.index.search(cherry, crop=box, top_k=6)

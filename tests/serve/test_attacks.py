@@ -172,7 +172,7 @@ def test_a_client_that_reads_only_when_all_is_sent_sees_the_refusal(server, leng
         assert json.loads(answer.read()) == {"detail": "the request is larger than 1 MB"}
 
 
-def test_a_request_that_drips_is_given_up(server, monkeypatch):
+def test_a_request_that_drips_is_given_up(server):
     # As long as the server waits, a place for a request is taken.
     with live.serving(
         server.index.info.url, embedder=server.index.embedder, upload_timeout=0.3

@@ -1,0 +1,159 @@
+"""Rows in memory beside an engine: who waits for whom, and who sees what."""
+
+import contextlib
+import fcntl
+from concurrent import futures
+
+import numpy as np
+import pytest
+
+from simsearch import errors
+from simsearch.index import lance_lock, rows
+from tests.index import model, stores
+
+
+@pytest.fixture
+def opened(url):
+    """Returns the function that opens the rows of a store, with fields of the configuration."""
+    with contextlib.ExitStack() as stack:
+
+        def open_rows(**fields):
+            config = model.with_fields({f"index.{name}": value for name, value in fields.items()})
+            made = rows.Rows(stores.connect(url), embedding_size=model.SIZE, config=config)
+            return stack.enter_context(contextlib.closing(made))
+
+        yield open_rows
+
+
+def numbered(*numbers, **fields):
+    return [stores.row(number, seed=number, **fields) for number in numbers]
+
+
+def paths(found):
+    return sorted(int(record.path) for record in found.records())
+
+
+def test_searches_go_on_while_a_write_waits_for_another_process(opened, tmp_path, asked_for_lock):
+    found = opened()
+    found.upsert(numbered(1))
+    query = model.unit_vectors(np.random.default_rng(0), 1)
+    reads = [
+        lambda: len(found.nearest(query, top_k=5, where=None)[0]),
+        lambda: found.count(None),
+        lambda: len(found.records()),
+        lambda: found.labels().total(),
+        lambda: len([found.get(model.hex_id(1))]),
+    ]
+    lock = tmp_path / "store" / ".lock"
+    with futures.ThreadPoolExecutor(2) as pool, open(lock, "w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        asked_for_lock.clear()
+        write = pool.submit(found.upsert, numbered(2))
+        assert asked_for_lock.wait(20)
+        assert [pool.submit(read).result(20) for read in reads] == [1] * 5
+        assert not write.done()
+    assert write.result() is None and paths(found) == [1, 2]
+
+
+def test_a_write_is_no_news_to_its_own_view_nor_is_a_compaction(opened, monkeypatch, caplog):
+    monkeypatch.setattr("simsearch.index.lance._WRITES_BEFORE_COMPACTION", 2)
+    found = opened()
+    engine, seen = found.engine, []
+    monkeypatch.setattr(engine, "revisions", None)  # A refresh that looks would fail.
+    for name in ("upsert", "optimize"):
+        real = getattr(engine, name)
+
+        def watched(*arguments, name=name, real=real):
+            real(*arguments)
+            seen.append(name)
+
+        monkeypatch.setattr(engine, name, watched)
+    # Amid a change, where the table is another already.
+    table = type(engine._table)
+    for name in ("add_columns", "optimize"):
+        real = getattr(table, name)
+
+        def amid(*arguments, real=real, **options):
+            done = real(*arguments, **options)
+            seen.append(found.count(None))
+            return done
+
+        monkeypatch.setattr(table, name, amid)
+    for i in range(3):
+        found.upsert(numbered(i, metadata={f"field_{i}": 1}))
+        assert found.count(None) == i + 1
+    assert seen == [0, "upsert", 1, "upsert", 2, "optimize", 2, "upsert"]
+
+    def full():
+        raise errors.RunError("the disk is full")
+
+    monkeypatch.setattr(engine, "optimize", full)
+    found.upsert(numbered(3))
+    assert found.count(None) == 4
+    assert "could not be compacted: the disk is full" in caplog.text
+
+
+def test_what_others_change_right_after_a_write_is_not_undone(opened, url, monkeypatch):
+    found = opened()
+    other, real = stores.connect(url), found.engine.upsert
+
+    def upsert(part):
+        real(part)
+        other.delete([model.hex_id(1)])
+        assert paths(found) == [2], "a search that comes in between looks"
+
+    monkeypatch.setattr(found.engine, "upsert", upsert)
+    found.upsert(numbered(1, 2))
+    assert paths(found) == [2]
+    monkeypatch.undo()
+    real = found.engine.delete
+
+    def delete(ids):
+        deleted = real(ids)
+        other.upsert(numbered(2))
+        assert paths(found) == [2]
+        return deleted
+
+    monkeypatch.setattr(found.engine, "delete", delete)
+    assert found.delete([model.hex_id(2)]) == 1
+    assert paths(found) == [2]
+
+
+@pytest.mark.parametrize("whose", ["own", "another's"])
+def test_an_index_that_grows_beyond_the_limit_leaves_the_memory(opened, url, whose):
+    found = opened(exact_limit=3)
+    writer = found if whose == "own" else stores.connect(url)
+    for numbers, is_exact in (([1, 2, 3], True), ([3], True), ([4], False)):
+        writer.upsert(numbered(*numbers))
+        assert found.count(None) == numbers[-1] and found.is_exact is is_exact
+    assert paths(found) == [1, 2, 3, 4]
+    writer.delete([model.hex_id(4)])
+    assert not found.is_exact, "it would come and go with every change"
+    found.choose()
+    assert found.is_exact and paths(found) == [1, 2, 3]
+
+
+def test_what_is_in_memory_is_not_asked_for(opened, tmp_path, monkeypatch):
+    found, path = opened(), tmp_path / "0"
+    path.write_bytes(b"an image")
+    found.upsert(numbered(0, source=str(tmp_path)))
+    monkeypatch.setattr(found.engine, "get", None)
+    assert found.file_of(model.hex_id(0)) == path and found.file_of(model.hex_id(1)) is None
+
+
+@pytest.mark.parametrize("limit", [0, 100])
+def test_labels_are_counted(opened, limit):
+    found = opened(exact_limit=limit)
+    found.upsert([*numbered(1, 2, label="a"), *numbered(3, label="it's"), *numbered(4)])
+    assert found.labels() == {"a": 2, "it's": 1, "": 1} and found.is_exact == bool(limit)
+
+
+def test_one_thread_may_take_the_lock_of_a_folder_twice(tmp_path):
+    lock = lance_lock.FolderLock(str(tmp_path))
+    with lock.held():
+        with lock.held():
+            pass
+        with open(tmp_path / ".lock") as other, pytest.raises(BlockingIOError):
+            fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    with open(tmp_path / ".lock") as other:
+        fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
