@@ -105,10 +105,8 @@ function showMarks() {
   viewer.mark(marks.marked);
 }
 
-/** A region of a stored image counts twice: it is sent, and is no result itself. */
 function room() {
-  const own = query ? (query.files?.length ?? 1) : 0;
-  return { taken: own + (query?.id && crop.value ? 1 : 0), most: limits.max_query_images };
+  return { taken: query ? (query.files?.length ?? 1) : 0, most: limits.max_query_images };
 }
 
 /** A stored image is cropped by sending it as a file: the index has its vector, not its pixels. */
