@@ -22,6 +22,8 @@ _TAGS = [
     {"name": "server", "description": "What answers, and how it is doing."},
 ]
 _PAGE = pathlib.Path(__file__).parent / "page"
+# Else a browser may keep a script of an older version beside the new one's page.
+_ASK_FIRST = {"Cache-Control": "no-cache"}
 _ABOUT = (
     "Finds the images of an index that are most similar to a query. "
     'Every refusal is `{"detail": "one line"}`.'
@@ -63,6 +65,15 @@ _ADD_SCHEMA = {
         },
     },
 }
+
+
+class _Files(staticfiles.StaticFiles):
+    """Files of which a browser asks each time whether the one that it has is still the newest."""
+
+    def file_response(self, *args: Any, **kwargs: Any) -> Response:
+        response = super().file_response(*args, **kwargs)
+        response.headers.update(_ASK_FIRST)
+        return response
 
 
 def _body(**content: Any) -> dict[str, Any]:
@@ -107,7 +118,7 @@ def create(service: Service, *, api_key: str, bound_host: str) -> security.Appli
     application.include_router(_image_routes(service))
     application.include_router(_change_routes(service, with_key))
     application.include_router(_machine_routes(service, figures))
-    application.mount(_FILES, staticfiles.StaticFiles(directory=_PAGE))
+    application.mount(_FILES, _Files(directory=_PAGE))
     answered = draining.Drained(application, is_stopping=lambda: service.is_stopping)
     names = [name.strip() for name in serve.allowed_hosts.split(",") if name.strip()]
     guarded = security.Guard(
@@ -135,11 +146,11 @@ def _search_routes(service: Service, *, can_change: bool) -> fastapi.APIRouter:
 
     @_get(router, "/", include_in_schema=False)
     async def page() -> FileResponse:
-        return FileResponse(_PAGE / "index.html", headers={"Cache-Control": "no-cache"})
+        return FileResponse(_PAGE / "index.html", headers=_ASK_FIRST)
 
     @_get(router, "/docs", include_in_schema=False)
     async def docs() -> FileResponse:
-        return FileResponse(_PAGE / "docs.html", headers={"Cache-Control": "no-cache"})
+        return FileResponse(_PAGE / "docs.html", headers=_ASK_FIRST)
 
     @router.post(
         "/search",

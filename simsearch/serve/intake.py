@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import pydantic
@@ -22,8 +22,9 @@ _ID = re.compile(r"[0-9a-f]{32}")
 _FORM, _JSON = "multipart/form-data", "application/json"
 _CHARSETS = (b"utf-8", b"utf8", b"us-ascii", b"ascii")
 _MAX_JSON_BYTES = 2**16  # What is wrong is told for each of its parts, and takes far more memory.
-_TEXT_FIELDS = ("url", "id", "filter", "top_k")
+_TEXT_FIELDS = ("url", "id", "crop", "filter", "top_k")
 _LIST_FIELDS = ("ids", "unlike", "exclude")
+_ADD_FIELDS = ("label", "path")
 _MAX_FIELDS = 300
 _MAX_LETTERS = 300  # Of a path or a label.
 _SHORT = 60  # Letters of a file's name in a message.
@@ -86,6 +87,7 @@ async def read_addition(request: Request) -> Addition:
     if _kind(request) != _FORM:
         raise HTTPException(415, f"send {_FORM} with one or several files named image")
     async with request.form(max_files=_MAX_FIELDS, max_fields=_MAX_FIELDS) as form:
+        _check_names(form, _ADD_FIELDS)
         uploads = await _uploads(form)
         labels, paths = _texts(form, "label"), _texts(form, "path")
     if not uploads:
@@ -163,18 +165,22 @@ def of_upload(upload: Upload, problem: HTTPException) -> HTTPException:
 
 
 def _form_values(form: FormData) -> dict[str, Any]:
-    values: dict[str, Any] = {}
-    for name in form:
-        if name in _LIST_FIELDS:
-            values[name] = _texts(form, name)
-        elif name == "crop":
-            first = _texts(form, name)[0]
-            values[name] = first.split(",") if first else None
-        elif name in _TEXT_FIELDS:
-            values[name] = _texts(form, name)[0] or None
-        elif name != "image":
-            raise HTTPException(422, f"there is no field {name[:40]!r}; the API's page lists them")
+    _check_names(form, (*_TEXT_FIELDS, *_LIST_FIELDS))
+    values: dict[str, Any] = {name: _texts(form, name) for name in _LIST_FIELDS}
+    for name in _TEXT_FIELDS:
+        texts = _texts(form, name)
+        if len(texts) > 1:
+            raise HTTPException(422, f"{name} came {len(texts)} times; it is one value")
+        if texts and texts[0]:
+            values[name] = texts[0].split(",") if name == "crop" else texts[0]
     return values
+
+
+def _check_names(form: FormData, names: Sequence[str]) -> None:
+    """Refuses a form with another field than the images and those named: it would be lost."""
+    for name in form:
+        if name not in ("image", *names):
+            raise HTTPException(422, f"there is no field {name[:40]!r}; the API's page lists them")
 
 
 def _texts(form: FormData, name: str) -> list[str]:

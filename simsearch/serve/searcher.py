@@ -48,7 +48,9 @@ class Searcher:
         self._under_way = 0
         devices = parallel.local_devices(opened.embedder.config.train.num_devices)
         self._sizes = batching.batch_sizes(config.max_batch, multiple=len(devices))
-        self._levels = sorted({_FEW, max(_FEW, config.max_top_k + config.max_query_images)})
+        # Results, and besides them the query's own images and those that are passed over.
+        most = config.max_top_k + config.max_query_images + config.max_top_k
+        self._levels = sorted({_FEW, max(_FEW, most)})
         self._decoders = futures.ThreadPoolExecutor(cores.count())
         # Slow addresses wait for each other, and for nothing else that a thread does.
         self._fetchers = futures.ThreadPoolExecutor(_MAX_FETCHES)
@@ -108,6 +110,9 @@ class Searcher:
         top_k = request.top_k or self._config.default_top_k
         if top_k > self._config.max_top_k:
             raise HTTPException(422, f"top_k: at most {self._config.max_top_k} results")
+        # As many as an answer may have shown; they take no part in the query.
+        if len(request.exclude) > self._config.max_top_k:
+            raise HTTPException(422, f"exclude: at most {self._config.max_top_k} images")
         where = checked_filter(request.filter)
         try:
             async with asyncio.timeout(self._config.search_timeout):
@@ -143,7 +148,7 @@ class Searcher:
         liked = [*([request.id] if request.id else []), *request.ids]
         uploads = list(query.uploads)
         stored_ids = [*liked, *request.unlike]
-        count = len(uploads) + bool(request.url) + len(stored_ids) + len(request.exclude)
+        count = len(uploads) + bool(request.url) + len(stored_ids)
         if not (uploads or request.url or liked):
             raise HTTPException(422, "send an image, a url, an id or ids to search by")
         if count > self._config.max_query_images:

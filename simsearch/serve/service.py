@@ -39,6 +39,7 @@ class Service:
         self.false_match_rate = opened.embedder.config.eval.false_match_rate
         self._index = opened
         self._changing = asyncio.Lock()
+        self._counting = asyncio.Lock()
         # How many changes there were before they were counted, until when they hold, and they.
         self._labels: tuple[int, float, models.Labels] | None = None
         self._num_changes = 0
@@ -137,14 +138,15 @@ class Service:
 
     async def labels(self) -> models.Labels:
         """Returns the labels, counted at most some seconds ago."""
-        changes = self._num_changes
-        if self._labels is None or self._labels[:2] < (changes, time.monotonic()):
-            counts = collections.Counter(await asyncio.to_thread(self._index.labels))
-            ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-            labels = [models.LabelCount(label=name, count=count) for name, count in ordered]
-            until = time.monotonic() + _LABELS_SECONDS
-            self._labels = changes, until, models.Labels(labels=labels)
-        return self._labels[2]
+        async with self._counting:  # Who comes meanwhile takes what the first one counted.
+            changes = self._num_changes
+            if self._labels is None or self._labels[:2] < (changes, time.monotonic()):
+                counts = collections.Counter(await asyncio.to_thread(self._index.labels))
+                ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+                labels = [models.LabelCount(label=name, count=count) for name, count in ordered]
+                until = time.monotonic() + _LABELS_SECONDS
+                self._labels = changes, until, models.Labels(labels=labels)
+            return self._labels[2]
 
     async def info(self, *, can_change: bool) -> models.Info:
         """Returns which model and which index answer; the index by its name, not by its place."""

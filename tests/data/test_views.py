@@ -44,3 +44,38 @@ def test_a_region_beyond_every_edge_holds_no_pixel():
     for box in ((40, 0, 5, 5), (1e308, 0, 1e308, 5), (0, 0, 0, 5), (0, -9, 5, 5)):
         with pytest.raises(views.EmptyRegion):
             region(*box)
+
+
+def saved(image, kind, **options):
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def turned():
+    tags = Image.Exif()
+    tags[0x0112] = 6
+    return saved(Image.fromarray(PIXELS), "JPEG", exif=tags)
+
+
+@pytest.mark.parametrize(
+    "encoded",
+    [
+        saved(Image.fromarray(np.dstack([PIXELS, PIXELS[..., :1]])), "PNG"),
+        saved(Image.fromarray(PIXELS[..., 0].astype(np.uint16) * 257), "PNG"),
+        saved(Image.fromarray(PIXELS).convert("CMYK"), "JPEG"),
+        saved(Image.fromarray(PIXELS).quantize(8), "GIF"),
+        turned(),
+    ],
+    ids=["alpha", "16 bits", "cmyk", "palette", "turned"],
+)
+def test_a_region_has_the_pixels_that_a_viewer_shows(encoded):
+    whole = images.opened(encoded, 10**6, images.upright)
+    cut = views.crop(encoded, (3, 2, 13, 11), max_pixels=10**6)  # Rows of no whole four bytes.
+    seen = images.opened(cut, 10**6, images.upright)
+    np.testing.assert_array_equal(seen, np.asarray(whole)[2:13, 3:16])
+
+
+def test_a_region_is_not_compressed_only_to_be_read_again():
+    plain = images.encode_png(np.zeros((50, 60, 3), np.uint8))
+    assert len(views.crop(plain, (0, 0, 1, 1), max_pixels=10**6)) >= 50 * 60 * 3

@@ -64,6 +64,17 @@ def test_stored_images_of_a_query_are_read_together(server, monkeypatch):
     assert reply.status == 404 and reply.json["detail"].endswith(f"with the id {'0' * 32}")
 
 
+def test_as_many_images_are_passed_over_as_one_answer_may_have_shown(server, cherry):
+    first = ids(server.search(cherry, top_k=20))
+    rest = ids(server.search(cherry, exclude=first, top_k=20))
+    assert len(rest) == 4 and not set(first) & set(rest)
+    none = [f"{i:032x}" for i in range(101)]
+    query = {"ids": first[:16], "top_k": 100}
+    assert len(ids(server.search(**query, exclude=none[:100]))) == 8
+    reply = server.search(**query, exclude=none)
+    assert (reply.status, reply.json["detail"]) == (422, "exclude: at most 100 images")
+
+
 def test_a_region_is_cut_out_of_the_upload(server, cherry):
     box = (0.1, 0.2, 0.5, 0.5)
     expected = server.index.search(cherry, crop=box, top_k=6)

@@ -62,6 +62,10 @@ def test_labels_are_offered_and_taken_by_keys(page, screenshots):
     label.press("Escape")
     expect(offered).to_have_count(0)
     expect(label).to_have_value("l")
+    label.press("Enter")  # Nothing is taken that nobody saw.
+    expect(active).to_have_text("lime8")
+    expect(page.locator("#chips li")).to_have_count(1)
+    label.press("Escape")
     label.press("ArrowDown")
     expect(active).to_have_text("lime8")
     label.press("Tab")

@@ -1,5 +1,9 @@
 """The page in light and dark, on small screens and to a screen reader; the API's page."""
 
+import re
+
+import pytest
+
 from tests.serve import browsing
 
 server, browser, watch, page, screenshots, cherry, noise = browsing.FIXTURES
@@ -21,6 +25,25 @@ def test_it_is_light_or_dark_as_the_system_or_as_chosen(watch, cherry, screensho
     dark.reload()
     expect(dark.locator("#theme")).to_have_attribute("aria-label", "Colours: light")
     assert paper(dark) == paper(light)
+
+
+def luminance(colour):
+    """Returns the relative luminance of rgb(…), as WCAG has it."""
+    parts = [int(part) / 255 for part in re.findall(r"\d+", colour)]
+    linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
+    return sum(w * p for w, p in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_edge_of_a_field_is_seen(watch, scheme):
+    page = watch(color_scheme=scheme)
+    colours = """(one) => [getComputedStyle(one).borderTopColor,
+        ...[one, document.body].map((part) => getComputedStyle(part).backgroundColor)]"""
+    for field in ("#url", "#label", "#count"):
+        edge, *around = map(luminance, page.locator(field).evaluate(colours))
+        for other in around:
+            low, high = sorted((edge, other))
+            assert (high + 0.05) / (low + 0.05) >= 3, field  # As WCAG 1.4.11 asks.
 
 
 def test_everything_that_can_be_pressed_has_a_name(page, cherry):

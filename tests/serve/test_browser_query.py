@@ -145,6 +145,42 @@ def test_a_file_that_cannot_be_read_is_told_and_keeps_what_is_there(page, cherry
     expect(page.locator(".card")).to_have_count(12)
 
 
+def test_a_file_that_is_slow_to_read_does_not_overtake_a_later_one(page, cherry, noise):
+    page.evaluate(
+        """() => {
+            const real = File.prototype.arrayBuffer;
+            File.prototype.arrayBuffer = async function () {
+                if (this.name !== "noise.png") return real.call(this);
+                await new Promise((go) => (window.readNoise = go));
+                return (window.noise = real.call(this));
+            };
+        }"""
+    )
+    page.set_input_files("#file", noise)
+    browsing.until(page, "Boolean(window.readNoise)")
+    browsing.ask(page, cherry)
+    page.evaluate("readNoise()")
+    # What follows the slow file's bytes comes before any later task.
+    page.evaluate("noise.then(() => new Promise((go) => setTimeout(go)))")
+    browsing.settle(page)
+    expect(page.locator("#query-name")).to_have_text("00.jpg")
+    assert browsing.paths(page)[0] == "cherry/00.jpg"
+
+
+def test_a_file_that_cannot_be_read_takes_the_place_of_a_search_under_way(page, cherry, noise):
+    browsing.ask(page, cherry)
+    waiting = []
+    page.route("**/search", lambda route: waiting.append(route))
+    with page.expect_request("**/search"):
+        page.set_input_files("#file", cherry.parent / "03.jpg")
+    gone = "() => Promise.reject(new DOMException('gone', 'NotFoundError'))"
+    page.evaluate(f"() => {{ File.prototype.arrayBuffer = {gone}; }}")
+    page.set_input_files("#file", noise)
+    expect(page.get_by_role("alert")).to_have_text("“noise.png” cannot be read; choose it again.")
+    browsing.settle(page)
+    expect(page.locator(".card")).to_have_count(0)
+
+
 def test_a_result_is_dragged_onto_the_query(page):
     name, image = browsing.paths(page)[1], page.locator(".card img").nth(1)
     browsing.until(page, "(image) => image.naturalWidth > 0", arg=image.element_handle())

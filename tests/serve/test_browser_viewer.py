@@ -115,6 +115,19 @@ def test_a_picture_that_is_moved_a_little_asks_nothing(page, cherry):
     assert searches == [] and not page.locator("#curtain").is_visible()
 
 
+def test_a_step_is_told_to_a_screen_reader(page, cherry):
+    answer = browsing.ask(page, cherry)
+    said = page.get_by_role("dialog").get_by_role("status")
+    enlarge(page, 0)
+    for key, at in (("ArrowRight", 1), ("ArrowRight", 2), ("ArrowLeft", 1)):
+        page.keyboard.press(key)
+        hit = answer["hits"][at]
+        words = f"{at + 1} of 12, {hit['label']}, score {hit['score']:.3f}, "
+        expect(said).to_have_text(re.compile(f"^{re.escape(words)}.* % the same class$"))
+    page.keyboard.press("+")
+    expect(said).to_have_text("More like 1")
+
+
 def test_arrow_keys_go_on_at_either_end(page, cherry):
     browsing.ask(page, cherry)
     place = page.locator("#viewer-facts dd").first

@@ -57,6 +57,15 @@ def test_a_picture_that_a_client_has_is_not_sent_again_however_it_says_so(server
         assert server.ask(path, headers={"If-None-Match": known}).status == 200, known
 
 
+def test_no_browser_keeps_an_old_file_of_the_page_beside_a_new_one(server):
+    for path in ("/", "/docs", "/page/app.js", "/page/swagger/swagger-ui.css"):
+        fresh = server.ask(path)
+        assert (fresh.status, fresh.headers["cache-control"]) == (200, "no-cache"), path
+    known = {"If-None-Match": fresh.headers["etag"]}
+    same = server.ask(path, headers=known)
+    assert (same.status, same.headers["cache-control"]) == (304, "no-cache")
+
+
 def test_the_description_lies_where_the_api_is_whatever_a_proxy_puts_in_front(server):
     (place,) = server.ask("/openapi.json").json["servers"]
     described = "https://photos.example/similar/openapi.json"

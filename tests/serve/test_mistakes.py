@@ -1,6 +1,7 @@
 """What a client gets wrong is told to it in one line, and never counted as the server's failure."""
 
 import asyncio
+import contextlib
 import copy
 import dataclasses
 import socket
@@ -11,6 +12,7 @@ import pytest
 from simsearch import errors
 from simsearch.index import Answer
 from simsearch.serve import searcher as searcher_lib
+from simsearch.serve import service as service_lib
 from tests.index import model
 from tests.serve import conftest, live
 
@@ -87,6 +89,21 @@ def test_a_file_is_no_label_and_no_path(server, plum, name):
     assert server.index.count() == 24
 
 
+def test_a_field_that_would_be_lost_is_refused(server, plum):
+    image = ("image", ("a.jpg", plum))
+    reply = server.ask("/images", form=[image, ("lable", "plum")], headers=WITH_KEY)
+    detail = "there is no field 'lable'; the API's page lists them"
+    assert (reply.status, reply.json["detail"]) == (422, detail)
+    assert server.index.count() == 24
+    for name, value in {"top_k": "3", "filter": "size > 0", "crop": "0,0,1,1"}.items():
+        reply = server.ask("/search", form=[image, (name, value), (name, value)])
+        assert (reply.status, reply.json["detail"]) == (
+            422,
+            f"{name} came 2 times; it is one value",
+        )
+        assert server.ask("/search", form=[image, (name, value)]).status == 200
+
+
 def counted(server):
     text = server.ask("/metrics").body.decode()
     return {line for line in text.splitlines() if line.startswith("simsearch_requests_total")}
@@ -121,6 +138,24 @@ def test_an_image_whose_file_may_not_be_looked_at_is_shown_small(server, monkeyp
     monkeypatch.setattr(server.index, "file_of", refuse)
     large, small = (server.ask(f"/images/{id_}/{name}") for name in ("large", "thumbnail"))
     assert large.status == 200 and large.body == small.body
+
+
+def test_labels_that_many_ask_for_at_once_are_counted_once(server, monkeypatch):
+    real, counts = server.index.labels, []
+
+    def labels():
+        counts.append(1)
+        return real()
+
+    async def ask(service):
+        return await asyncio.gather(*(service.labels() for _ in range(5)))
+
+    monkeypatch.setattr(server.index, "labels", labels)
+    with contextlib.closing(
+        service_lib.Service(server.index, config=server.service.config)
+    ) as service:
+        answers = asyncio.run(ask(service))
+    assert len(counts) == 1 and all(len(answer.labels) == 3 for answer in answers)
 
 
 def test_counting_images_does_not_hold_up_other_requests(server, monkeypatch):

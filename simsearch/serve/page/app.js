@@ -38,7 +38,7 @@ const filters = new Filters(() => run());
 const marks = new Marks({ onMark: showMarks, onRefine: refine, find: (id) => known.get(id), room });
 const intake = listen({ onFiles: askByFiles, onUrl: askByUrl, onStored: askByStored });
 
-async function askByFiles(chosen) {
+function askByFiles(chosen) {
   const size = chosen.reduce((sum, file) => sum + file.size, 0) / 1e6;
   const who = chosen.length > 1 ? "files have" : "file has";
   if (size > limits.max_upload_mb) {
@@ -47,13 +47,12 @@ async function askByFiles(chosen) {
   if (chosen.length > limits.max_query_images) {
     return fail(`These are ${chosen.length} images; at most ${limits.max_query_images} make a query.`);
   }
-  try {
+  instead(async (signal) => {
     const files = await Promise.all(chosen.map(copied));
+    if (signal.aborted) return;
     const name = files.length > 1 ? `${files.length} images, averaged` : files[0].name || "pasted image";
     askBy({ files, name, srcs: files.map((file) => URL.createObjectURL(file)) });
-  } catch (error) {
-    fail(error.message);
-  }
+  });
 }
 
 /** Returns a file that stays as it is, whatever becomes of the one on the disk. */
@@ -61,7 +60,8 @@ async function copied(file) {
   try {
     return new File([await file.arrayBuffer()], file.name, { type: file.type });
   } catch {
-    throw new Error(`“${file.name}” cannot be read; choose it again.`);
+    const words = `“${file.name}” cannot be read; choose it again.`;
+    throw Object.assign(new Error(words), { asksNothing: true });
   }
 }
 
@@ -105,10 +105,8 @@ function showMarks() {
   viewer.mark(marks.marked);
 }
 
-/** A region of a stored image counts twice: it is sent, and is no result itself. */
 function room() {
-  const own = query ? (query.files?.length ?? 1) : 0;
-  return { taken: own + (query?.id && crop.value ? 1 : 0), most: limits.max_query_images };
+  return { taken: query ? (query.files?.length ?? 1) : 0, most: limits.max_query_images };
 }
 
 /** A stored image is cropped by sending it as a file: the index has its vector, not its pixels. */
@@ -144,6 +142,7 @@ function learn() {
 
 /** Gives up what is under way and does `work` instead, which stops where its signal says so. */
 async function instead(work) {
+  const isIdle = !running;
   running?.abort();
   const mine = new AbortController();
   running = mine;
@@ -153,10 +152,13 @@ async function instead(work) {
     if (!mine.signal.aborted) await work(mine.signal);
   } catch (error) {
     if (mine.signal.aborted) return;
-    retire();
+    if (!(isIdle && error.asksNothing)) retire(); // Else what is on show answers what is asked still.
     fail(error.message, error.mayPass && (() => instead(work)));
   } finally {
-    if (running === mine) byId("results").setAttribute("aria-busy", "false");
+    if (running === mine) {
+      running = null;
+      byId("results").setAttribute("aria-busy", "false");
+    }
   }
 }
 

@@ -20,7 +20,7 @@ export const carry = (event, hit) => event.dataTransfer.setData(STORED, hit.id);
  * @param onFiles called with an array of Files
  * @param onUrl called with an address
  * @param onStored called with the id of a stored image
- * @returns {{choose: () => void, setUrlQueries: (allowed: boolean) => void}}
+ * @returns {{setUrlQueries: (allowed: boolean) => void}}
  */
 export function listen({ onFiles, onUrl, onStored }) {
   const input = byId("file");
@@ -87,7 +87,6 @@ export function listen({ onFiles, onUrl, onStored }) {
   });
 
   return {
-    choose,
     setUrlQueries(allowed) {
       urlQueries = allowed;
       byId("url-form").hidden = !allowed;

@@ -72,10 +72,10 @@ export class Suggestions {
 
   #enter() {
     const typed = this.input.value.trim();
-    const offered = this.list.hidden ? this.find(typed) : this.offered;
-    if (this.active >= 0) this.#pick(offered[this.active]);
-    else if (typed && offered.length) this.#pick(offered[0]);
-    else if (typed) this.onNone(typed);
+    const isSeen = !this.list.hidden;
+    if (typed && !isSeen) this.#open(); // What the next Enter takes.
+    if (isSeen && this.active >= 0) this.#pick(this.offered[this.active]);
+    else if (typed && this.active < 0) this.onNone(typed);
   }
 
   #step(by) {

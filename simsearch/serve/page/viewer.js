@@ -8,6 +8,9 @@ import { carry } from "./intake.js";
 // The facts above the button stay in view where there is little height.
 const focusSearch = () => byId("viewer-search").focus({ preventScroll: true });
 
+/** Has a screen reader say words; while a dialog is open, it reads nothing outside of it. */
+const say = (words) => (byId("viewer-said").textContent = words);
+
 /** A disabled button loses the focus, and the dialog with it its keys. */
 function setDisabled(button, isDisabled) {
   if (isDisabled && document.activeElement === button) focusSearch();
@@ -51,6 +54,7 @@ export class Viewer {
     this.at = at;
     this.marks = marks;
     this.#draw();
+    say("");
     this.dialog.showModal();
     focusSearch();
   }
@@ -65,6 +69,7 @@ export class Viewer {
     if (!this.dialog.open) return;
     this.marks = marks;
     this.#drawMarks();
+    say(byId("marks-said").textContent);
   }
 
   #step(by) {
@@ -72,6 +77,11 @@ export class Viewer {
     if (next < 0 || next >= this.hits.length) return;
     this.at = next;
     this.#draw();
+    say(`${this.#place()}, ${describe(this.hits[this.at])}`);
+  }
+
+  #place() {
+    return `${this.at + 1} of ${this.hits.length}`;
   }
 
   #draw() {
@@ -82,7 +92,7 @@ export class Viewer {
     this.image.src = largeUrl(hit.id);
     this.image.alt = describe(hit);
     byId("viewer-title").textContent = hit.label || "no label";
-    const facts = [["Result", `${this.at + 1} of ${this.hits.length}`]];
+    const facts = [["Result", this.#place()]];
     if (hit.probability != null) facts.push(["Same class", percent(hit.probability)]);
     if (hit.score != null) facts.push(["Score", hit.score.toFixed(4)]);
     facts.push(["Path", hit.path]);
