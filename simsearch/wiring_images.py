@@ -19,6 +19,7 @@ from simsearch.data import (
     sources,
 )
 from simsearch.data import batch as batch_lib
+from simsearch.data import confusion as confusion_lib
 from simsearch.data import corrupt as corrupt_lib
 
 # Batches whose images stand for all of a training.
@@ -78,14 +79,14 @@ def _names(text: str) -> list[str]:
 
 
 def sample_rows(
-    config: Config, labels: np.ndarray, *, confusion: np.ndarray | None = None
+    config: Config, labels: np.ndarray, *, confusion: confusion_lib.Counts | None = None
 ) -> Callable[[int], np.ndarray]:
     """Returns the function from a step to the rows of its batch.
 
     Args:
         config: The run's configuration.
         labels: Classes of the training images, int [N].
-        confusion: Of the last validation, int [C, C]; read by sampling.mode=hard_classes alone.
+        confusion: Of the last validation; read by sampling.mode=hard_classes alone.
     """
     options = {"seed": sampling_seed(config), "batch_size": config.train.batch_size}
     per_class = {"samples_per_class": config.sampling.samples_per_class}

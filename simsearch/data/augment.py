@@ -99,7 +99,7 @@ def augment(
 def _cut(image: tf.Tensor, draws: _Draws, image_size: int, augmentation: Augmentation) -> tf.Tensor:
     """Crops to whole pixels and resizes bilinearly, float32 [S, S, 3]; far faster than `_turn`.
 
-    Nothing is smoothed before, which would take six times as long: a crop of more than 1.15 times
+    Nothing is smoothed before, which would take five times as long: a crop of more than 1.15 times
     the output's side, which is where the default sizes end, would alias, so keep resize_size near
     image_size.
     """

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from simsearch.data import confusion as confusion_lib
 from simsearch.data import sampling, streams
 
 
@@ -44,7 +45,7 @@ def hard_classes(
     batch_size: int,
     samples_per_class: int,
     hard_fraction: float,
-    confusion: np.ndarray | None,
+    confusion: confusion_lib.Counts | None,
 ) -> Callable[[int], np.ndarray]:
     """Returns the function from a step to P classes x K rows, confused classes together.
 
@@ -59,8 +60,7 @@ def hard_classes(
         batch_size: P * K.
         samples_per_class: K.
         hard_fraction: Share of the classes that are drawn by the confusion, [0, 1].
-        confusion: Queries of class i whose nearest neighbour is of class j, int [C, C]; None
-            before the first validation.
+        confusion: Of the last validation; None before the first.
 
     Raises:
         UsageError: Where there is one class only.
@@ -70,7 +70,7 @@ def hard_classes(
         class mining.
     """
     rows_of = sampling.rows_to_tell_apart(labels)
-    similarity = _similarity(confusion, np.unique(labels))
+    similar = _similar(confusion, np.unique(labels))
     repeats, extra = divmod(batch_size // samples_per_class, len(rows_of))
     num_free = max(1, round((1 - hard_fraction) * extra))
 
@@ -78,7 +78,7 @@ def hard_classes(
         rng = streams.rng(seed, streams.HARD, step)
         slots = np.full(len(rows_of), repeats)
         if extra:
-            slots[_choose(rng, similarity, count=extra, num_free=min(num_free, extra))] += 1
+            slots[_choose(rng, similar, count=extra, num_free=min(num_free, extra))] += 1
         numbers = rng.permutation(np.flatnonzero(slots))
         return np.concatenate(
             [
@@ -90,29 +90,48 @@ def hard_classes(
     return sample
 
 
-def _similarity(confusion: np.ndarray | None, classes: np.ndarray) -> np.ndarray:
-    """Returns how often each two of the given classes were confused, float [C, C], symmetric."""
+def _similar(
+    confusion: confusion_lib.Counts | None, classes: np.ndarray
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Returns for each of the classes, int [C], the places of those that it was confused with.
+
+    Beside them how often, float: as much as they with it. Of thousands of classes they are few.
+    """
+    size = len(classes)
     if confusion is None:
-        return np.zeros((len(classes), len(classes)))
+        return [(np.empty(0, int), np.empty(0))] * size
     # In shares of its queries, so that a large class is not taken for a hard one.
-    shares = confusion / np.maximum(confusion.sum(1, keepdims=True), 1)
-    shares = shares[np.ix_(classes, classes)]
-    similarity = shares + shares.T
-    np.fill_diagonal(similarity, 0.0)
-    return similarity
+    _, own, other, shares = confusion.shares().among(classes)
+    own, other, shares = (column[own != other] for column in (own, other, shares))
+    both_ways = np.concatenate([own * size + other, other * size + own])
+    pairs, place = np.unique(both_ways, return_inverse=True)
+    values = np.bincount(place, weights=np.tile(shares, 2))
+    numbers, others = np.divmod(pairs, size)
+    ends = np.searchsorted(numbers, np.arange(1, size))
+    return list(zip(np.split(others, ends), np.split(values, ends), strict=True))
 
 
 def _choose(
-    rng: np.random.Generator, similarity: np.ndarray, *, count: int, num_free: int
+    rng: np.random.Generator,
+    similar: list[tuple[np.ndarray, np.ndarray]],
+    *,
+    count: int,
+    num_free: int,
 ) -> np.ndarray:
-    chosen = rng.permutation(len(similarity))[:num_free].tolist()
-    is_free = np.ones(len(similarity), bool)
-    is_free[chosen] = False
-    while len(chosen) < count:
-        weights = np.where(is_free, similarity[chosen].sum(0), 0.0)
-        if not weights.any():
-            weights = is_free.astype(float)
-        number = int(rng.choice(len(weights), p=weights / weights.sum()))
+    chosen: list[int] = []
+    is_free, similarity = np.ones(len(similar), bool), np.zeros(len(similar))
+
+    def choose(number: int) -> None:
         chosen.append(number)
         is_free[number] = False
+        others, values = similar[number]
+        similarity[others] += values
+
+    for number in rng.permutation(len(similar))[:num_free]:
+        choose(int(number))
+    while len(chosen) < count:
+        weights = np.where(is_free, similarity, 0.0)
+        if not weights.any():
+            weights = is_free.astype(float)
+        choose(int(rng.choice(len(weights), p=weights / weights.sum())))
     return np.asarray(chosen)

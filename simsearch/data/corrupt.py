@@ -16,8 +16,8 @@ class CorruptLog:
         self._reasons: dict[str, str] = {}
         self._may_pass = False
 
-    def add(self, name: str, reason: str, *, may_pass: bool = False) -> bool:
-        """Records that image `name` cannot be read; returns whether that was new.
+    def add(self, name: str, reason: str, *, may_pass: bool = False) -> None:
+        """Records that image `name` cannot be read; the first reason stays.
 
         Args:
             name: Of the image.
@@ -25,10 +25,8 @@ class CorruptLog:
             may_pass: Whether it lay with the disk or the network, and not with the image.
         """
         with self._lock:
-            is_new = name not in self._reasons
             self._reasons.setdefault(name, reason)
             self._may_pass |= may_pass
-        return is_new
 
     def __len__(self) -> int:
         """Returns the number of different unreadable images."""

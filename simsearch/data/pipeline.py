@@ -30,7 +30,6 @@ def train_batches(
     on_corrupt: str,
     corrupt: corrupt_lib.CorruptLog,
     mixup_alpha: float = 0.0,
-    shard: tuple[int, int] = (0, 1),
     prefetch: int = 2,
 ) -> Iterator[batch_lib.Batch]:
     """Yields batches `start_step`, `start_step + 1`, …; each depends on (seed, its step) alone.
@@ -48,7 +47,6 @@ def train_batches(
             can, with `valid` False, so that BatchNorm sees an image; "fail" stops.
         corrupt: Collects the names of those.
         mixup_alpha: Of the Beta distribution that images of a batch are mixed by; 0: not mixed.
-        shard: This host's number and how many hosts take consecutive parts of each batch.
         prefetch: Batches made ahead.
 
     Raises:
@@ -81,9 +79,7 @@ def train_batches(
 
     def steps() -> Iterator[tuple[np.ndarray, ...]]:
         for step in range(start_step, start_step + num_steps):
-            yield _draws(
-                sample_rows(step), seed=seed, step=step, shard=shard, mixup_alpha=mixup_alpha
-            )
+            yield _draws(sample_rows(step), seed=seed, step=step, mixup_alpha=mixup_alpha)
 
     if num_steps <= 0:
         return
@@ -122,16 +118,11 @@ _SIGNATURE = (
 )
 
 
-def _draws(
-    rows: np.ndarray, *, seed: int, step: int, shard: tuple[int, int], mixup_alpha: float
-) -> tuple[np.ndarray, ...]:
-    """Returns this host's part of a batch: rows, augmentation seeds [b, 2], partners, shares."""
+def _draws(rows: np.ndarray, *, seed: int, step: int, mixup_alpha: float) -> tuple[np.ndarray, ...]:
+    """Returns what a batch is made of: rows, augmentation seeds [B, 2], partners, shares."""
     seeds = sampling.augment_seeds(seed=seed, step=step, batch_size=len(rows))
-    index, num_shards = shard
-    own = np.array_split(np.arange(len(rows)), num_shards)[index]
-    # A host mixes what it has; hosts that drew alike would still mix different images.
-    mixed = sampling.mixup(seed=seed, step=step, batch_size=len(own), alpha=mixup_alpha)
-    return rows[own], seeds[own], *mixed
+    mixed = sampling.mixup(seed=seed, step=step, batch_size=len(rows), alpha=mixup_alpha)
+    return rows, seeds, *mixed
 
 
 def _finish(rows: _Rows) -> _Rows:

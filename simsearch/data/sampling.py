@@ -21,8 +21,9 @@ def classes_by_samples(
     A batch holds P different classes or, where there are fewer, all of them equally often but for
     one. They come round after round, each round a new order of all of them. A class's rows come in
     passes, each a new order of all of them, K at a time: an image is not seen again before the
-    others of its class were, but for the up to K - 1 that a pass leaves over. No batch holds a row
-    twice, but of a class that has too few.
+    others of its class were, but for the up to K - 1 that a pass leaves over. With fewer classes
+    than P a batch may begin a new pass with rows that it does not hold yet: those of a class are
+    seen about equally often only. No batch holds a row twice, but of a class that has too few.
 
     Args:
         labels: Classes, int [N].

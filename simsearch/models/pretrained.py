@@ -45,7 +45,7 @@ def read_weights(spec: str, backbone: str, *, cache_dir: str | None = None) -> W
 
     Raises:
         UsageError: Where the file is not there or is no checkpoint.
-        RunError: Where the hub cannot be reached and nothing is cached.
+        RunError: Where the hub cannot be reached and nothing is cached, or it cannot be stored.
     """
     check(spec, backbone)
     if spec == "none":
@@ -170,18 +170,24 @@ def _download(repository: str, cache_dir: str | None) -> tuple[pathlib.Path, str
         raise errors.UsageError(
             f"model.weights: {repository} on the hub has no {_FILE}; name a repository that has one"
         ) from error
-    except (hub_errors.LocalEntryNotFoundError, hub_errors.HfHubHTTPError, OSError) as error:
+    except (hub_errors.LocalEntryNotFoundError, hub_errors.HTTPError, ConnectionError) as error:
         raise errors.RunError(
             f"{_FILE} of {repository} is not cached and {endpoint} cannot be reached; where there "
             f"is a network, run `hf download {name} {_FILE} {_DESCRIPTION} --local-dir DIR`, and "
             f"pass it here as --config.model.weights=DIR/{_FILE}; or train from scratch with "
             "--config.model.weights=none"
         ) from error
+    except OSError as error:
+        raise errors.RunError(
+            f"expected to store {_FILE} of {repository} in {cache_dir or constants.HF_HUB_CACHE}, "
+            f"but: {error.strerror or errors.one_line(error)}; check the folder and the free "
+            "space, or set data.cache_dir"
+        ) from error
     # The hub's client keeps a file under snapshots/COMMIT/.
     commit = pathlib.Path(path).parent.name
     try:
         huggingface_hub.hf_hub_download(name, _DESCRIPTION, revision=commit, **options)
-    except (hub_errors.EntryNotFoundError, hub_errors.HfHubHTTPError, OSError):
+    except (hub_errors.EntryNotFoundError, hub_errors.HTTPError, OSError):
         pass  # Weights without a description are weights all the same.
     return pathlib.Path(path), f"hf:{name}@{commit}"
 

@@ -46,7 +46,7 @@ class Calibration:
         cosines: Knots of the curve, ascending, float64 [K].
         probabilities: At the knots, never falling, float64 [K].
         false_match_rates: Ascending shares of the pairs of two classes, float64 [T].
-        thresholds: Cosine above which at most that share lies, never rising, float64 [T].
+        thresholds: Cosine that at most that share reaches, never rising, float64 [T].
     """
 
     method: str
@@ -87,7 +87,7 @@ class Calibration:
         )
 
     def threshold(self, false_match_rate: float) -> float:
-        """Returns the cosine above which at most this share of different-class pairs lies.
+        """Returns the cosine that at most this share of different-class pairs reaches.
 
         Where the share is not one of the table's, the next lower one's threshold is returned.
 
@@ -226,7 +226,7 @@ def _logistic(pairs: pairs_lib.Pairs) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _thresholds(different: np.ndarray) -> np.ndarray:
-    """Returns the lowest bin edge above which at most each of `_RATES` lies, float64 [T]."""
+    """Returns the lowest bin edge that at most each of `_RATES` reaches, float64 [T]."""
     # Pairs at or above each edge, from all of them at -1 to none at the end of the last bin.
     at_or_above = np.concatenate([np.cumsum(different[::-1])[::-1], [0]])
     allowed = np.floor(_RATES * at_or_above[0] * (1 + 1e-12)).astype(np.int64)

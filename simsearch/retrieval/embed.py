@@ -44,14 +44,15 @@ class Embedder:
     Attributes:
         config: The version's configuration.
         class_names: Names of the classes that it was trained on.
-        fingerprint: Hex SHA-256 of the network's variables: equal for equal networks only.
+        fingerprint: Hex SHA-256 of the network, its variables and its pooling: equal for equal
+            networks only, in whatever precision they compute.
     """
 
     def __init__(self, config: Config, variables: Any, *, class_names: Iterable[str] = ()) -> None:
         """Makes an embedder of a network in memory; `from_version` reads one from disk."""
         self.config = config = preprocessing.resolve(config)
         self.class_names = tuple(class_names)
-        self.fingerprint = fingerprint(variables)
+        self.fingerprint = fingerprint(variables, pooling=config.model.pooling)
         self._devices = parallel.local_devices(config.train.num_devices)
         epsilon = models.find_backbone(config.model.backbone).norm_epsilon
         folded = models.fold_batch_norm(jax.tree.map(np.asarray, variables), epsilon=epsilon)
@@ -105,7 +106,19 @@ class Embedder:
 
         Returns:
             float32 [N, D], L2-normalised.
+
+        Raises:
+            UsageError: Where they are of another type or shape, such as numbers from 0 to 1.
         """
+        images = np.asarray(images)
+        if images.dtype != np.uint8 or images.shape[1:] != self.input_shape:
+            expected, found = (
+                f"{dtype} [{', '.join(map(str, ('N', *shape)))}]"
+                for dtype, shape in (("uint8", self.input_shape), (images.dtype, images.shape[1:]))
+            )
+            raise errors.UsageError(
+                f"expected images {expected}, got {found}: make them with Embedder.preprocess"
+            )
         size = batch_size or self.config.eval.batch_size
         parts = []
         for start in range(0, len(images), size):
@@ -291,9 +304,13 @@ def embed_pixels(
     return Embedded(pixels, np.concatenate(valid)[:num_images])
 
 
-def fingerprint(variables: Any) -> str:
-    """Returns a hex SHA-256 over the names, shapes and bytes of all arrays."""
-    digest = hashlib.sha256()
+def fingerprint(variables: Any, *, pooling: str) -> str:
+    """Returns a hex SHA-256 over the names, shapes and bytes of all arrays, and the pooling.
+
+    Only the maximum adds to it: the average is what the arrays of earlier indexes stand for, and
+    the generalised mean is told by its exponent, which is among them.
+    """
+    digest = hashlib.sha256(b"max;" if pooling == "max" else b"")
     for path, leaf in jax.tree_util.tree_leaves_with_path(variables):
         array = np.asarray(leaf)
         digest.update(f"{jax.tree_util.keystr(path)} {array.shape} {array.dtype};".encode())

@@ -4,7 +4,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from simsearch.retrieval import bootstrap
+from simsearch.data import confusion as confusion_lib
+from simsearch.retrieval import bootstrap, neighbors
 from simsearch.retrieval import calibration as calibration_lib
 from simsearch.retrieval.metrics import reliability
 
@@ -24,7 +25,7 @@ class Calibrated(NamedTuple):
 
     @property
     def threshold(self) -> float:
-        """The cosine that a similar image has to exceed."""
+        """The cosine that a similar image has to reach."""
         return self.calibration.threshold(self.false_match_rate)
 
 
@@ -34,7 +35,8 @@ class Figures(NamedTuple):
     Attributes:
         metrics: Each figure with its interval; figures that the images do not allow are not there.
         per_class: Recall@1 of each class that has a query.
-        confusion: Queries of class i whose nearest neighbour is of class j, int [C, C].
+        confusion: Which classes are taken for which.
+        nearest: The nearest others of each image, one at least, of N.
         num_queries: Images with another one of their class.
         num_left_out: Images that are alone in their class, no query for retrieval.
         per_query: Figures that have a value for each image, float32 [N]; NaN for one left out.
@@ -44,7 +46,8 @@ class Figures(NamedTuple):
 
     metrics: dict[str, bootstrap.Interval]
     per_class: dict[str, float]
-    confusion: np.ndarray
+    confusion: confusion_lib.Counts
+    nearest: neighbors.Neighbors
     num_queries: int
     num_left_out: int
     per_query: dict[str, np.ndarray]

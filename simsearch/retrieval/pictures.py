@@ -53,6 +53,7 @@ def draw_all(
     sheet = _Sheet(
         split,
         embedded,
+        nearest=figures.nearest,
         num_similar=num_similar,
         max_pixels=max_pixels,
         calibration=figures.calibrated and figures.calibrated.calibration,
@@ -86,13 +87,8 @@ def draw_all(
     if any(record["split"] == "train" for record in records):  # An average was not trained.
         paths.append(curves.draw(directory / "curves.png", records, monitor=monitor))
     there = np.unique(split.labels)
-    paths.append(
-        confusion.draw(
-            directory / "confusion.png",
-            figures.confusion[np.ix_(there, there)],
-            class_names=[split.class_names[label] for label in there],
-        )
-    )
+    counts, names = figures.confusion.among(there), [split.class_names[label] for label in there]
+    paths.append(confusion.draw(directory / "confusion.png", counts, class_names=names))
     diagram = directory / "reliability.png"
     diagram.unlink(missing_ok=True)
     if figures.calibrated is not None:
@@ -118,6 +114,7 @@ class _Sheet:
         split: splits.Split,
         embedded: embed.Embedded,
         *,
+        nearest: neighbors.Neighbors,
         num_similar: int,
         max_pixels: int,
         calibration: calibration_lib.Calibration | None,
@@ -127,10 +124,8 @@ class _Sheet:
         self._max_pixels = max_pixels
         self._num_similar = num_similar
         self._calibration = calibration
-        vectors = embedded.embeddings[self.rows]
-        self._vectors = vectors
-        found = neighbors.top_k(vectors, vectors, k=1, exclude=np.arange(len(vectors)))
-        self._nearest, self._nearest_score = self.rows[found.rows[:, 0]], found.scores[:, 0]
+        self._vectors = embedded.embeddings[self.rows]
+        self._nearest, self._nearest_score = self.rows[nearest.rows[:, 0]], nearest.scores[:, 0]
 
     def image(self, row: int) -> np.ndarray:
         """Returns an image for the eye, uint8 [H, W, 3]."""

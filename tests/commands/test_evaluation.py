@@ -112,5 +112,5 @@ def test_too_many_similar_images_are_refused_before_work(tmp_path):
     ],
 )
 def test_images_that_are_no_queries_are_told(num_left_out, words):
-    found = figures.Figures({}, {}, np.eye(2, dtype=int), 8, num_left_out, {})
+    found = figures.Figures({}, {}, None, None, 8, num_left_out, {})
     assert evaluation._queries(found) == words

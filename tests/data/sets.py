@@ -1,11 +1,11 @@
-"""Small sets for the tests: a picture whose pixels tell its row."""
+"""Small sets for the tests: a picture whose pixels tell its row; and confusions of classes."""
 
 import io
 
 import numpy as np
 from PIL import Image
 
-from simsearch.data import splits
+from simsearch.data import confusion, splits
 
 
 def picture(row: int, side: int = 12) -> np.ndarray:
@@ -30,3 +30,17 @@ def make_split(num_rows=24, num_classes=3, *, broken=(), read=png) -> splits.Spl
         read=lambda i: b"no image" if i in broken else read(i),
         fingerprint=f"{num_rows} {num_classes}",
     )
+
+
+def counts_of(matrix) -> confusion.Counts:
+    """Returns the confusion of queries of class i whose nearest is of class j, int [C, C]."""
+    matrix = np.asarray(matrix)
+    own, taken_for = np.nonzero(matrix)
+    return confusion.Counts(len(matrix), own, taken_for, matrix[own, taken_for])
+
+
+def counts_of_many(num_classes=4000) -> confusion.Counts:
+    """Returns a confusion of so many classes that a number for each two would be 128 MB."""
+    classes = np.arange(num_classes)
+    own, taken_for = np.repeat(classes, 3), np.stack([classes, classes, classes ^ 1], 1).reshape(-1)
+    return confusion.count(own, taken_for, num_classes=num_classes)

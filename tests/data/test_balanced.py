@@ -1,8 +1,11 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 
 from simsearch import errors
 from simsearch.data import balanced, sampling
+from tests.data import sets
 
 # A long tail: classes of 1, 2, 3, 5, 10, 30, 100 and 1,000 images.
 SIZES = (1, 2, 3, 5, 10, 30, 100, 1000)
@@ -106,7 +109,7 @@ LEVEL = np.repeat(np.arange(20), 12)
 def test_confused_classes_come_together_and_others_as_by_chance():
     confusion = confusion_of([(3, 8, 30), (12, 15, 9), (15, 12, 3)])
     chance = hard(LEVEL)
-    sample = hard(LEVEL, confusion=confusion)
+    sample = hard(LEVEL, confusion=sets.counts_of(confusion))
     # 3 others out of 19 by chance.
     assert 0.08 < together(chance, 3, 8) < 0.25
     # The one that is drawn freely brings the other along, whichever way round it was confused.
@@ -121,7 +124,7 @@ def test_confusions_weigh_by_the_share_of_a_classes_queries():
     # Class 0 was taken for 1 in 30 of 300 queries, for 2 in 10 of 20 the other way round.
     confusion = confusion_of([(0, 1, 30)])
     confusion[0, 0], confusion[2, 2], confusion[2, 0] = 270, 10, 10
-    sample = hard(LEVEL, confusion=confusion, batch_size=8)
+    sample = hard(LEVEL, confusion=sets.counts_of(confusion), batch_size=8)
     batches = [set(LEVEL[sample(step)].tolist()) for step in range(1500)]
     counts = [sum(0 in batch and other in batch for batch in batches) for other in (1, 2)]
     assert counts[1] > 1.2 * counts[0] > 60
@@ -131,7 +134,7 @@ def test_the_fraction_says_how_many_are_drawn_freely():
     confusion = confusion_of([(i, i + 1, 40) for i in range(0, 20, 2)])
     pairs = {}
     for fraction in (0.0, 0.5, 1.0):
-        sample = hard(LEVEL, confusion=confusion, hard_fraction=fraction)
+        sample = hard(LEVEL, confusion=sets.counts_of(confusion), hard_fraction=fraction)
         pairs[fraction] = np.mean([together(sample, i, i + 1, 150) for i in range(0, 20, 2)])
     assert pairs[0.0] < 0.3 and pairs[0.5] > 0.9 and pairs[1.0] > 0.7
 
@@ -139,14 +142,14 @@ def test_the_fraction_says_how_many_are_drawn_freely():
 def test_a_batch_is_p_classes_by_k_samples():
     confusion = confusion_of([(3, 8, 30)])
     for step in range(30):
-        labels = LEVEL[hard(LEVEL, confusion=confusion)(step)].reshape(4, 4)
+        labels = LEVEL[hard(LEVEL, confusion=sets.counts_of(confusion))(step)].reshape(4, 4)
         assert np.all(labels == labels[:, :1]) and len(set(labels[:, 0].tolist())) == 4
 
 
 def test_more_slots_than_classes_take_all_and_the_confused_once_more():
     labels = np.repeat(np.arange(5), 30)
     confusion = confusion_of([(0, 3, 40)], num_classes=5)
-    sample = hard(labels, confusion=confusion, batch_size=28)
+    sample = hard(labels, confusion=sets.counts_of(confusion), batch_size=28)
     extra = [np.flatnonzero(np.bincount(labels[sample(step)]) == 8).tolist() for step in range(200)]
     assert all(len(two) == 2 for two in extra)
     # Both where the free one is either, which is 2 in 5; 1 in 10 by chance.
@@ -156,9 +159,19 @@ def test_more_slots_than_classes_take_all_and_the_confused_once_more():
 def test_classes_without_a_training_image_are_never_drawn():
     labels = np.repeat([1, 4, 6], 10)
     confusion = confusion_of([(1, 0, 40), (1, 4, 5)], num_classes=8)
-    sample = hard(labels, confusion=confusion, batch_size=8)
+    sample = hard(labels, confusion=sets.counts_of(confusion), batch_size=8)
     drawn = np.concatenate([labels[sample(step)] for step in range(50)])
     assert set(drawn.tolist()) == {1, 4, 6}
+
+
+def test_memory_grows_with_the_confusions_and_not_with_the_square_of_the_classes():
+    confusion = sets.counts_of_many()
+    tracemalloc.start()
+    try:
+        hard(np.repeat(np.arange(4000), 2), confusion=confusion)(0)
+        assert tracemalloc.get_traced_memory()[1] < 10e6
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("make", [hard, class_balanced])

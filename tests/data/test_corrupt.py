@@ -5,9 +5,9 @@ from simsearch.data import corrupt
 
 def test_each_name_counts_once_with_its_first_reason():
     log = corrupt.CorruptLog()
-    assert log.add("b.jpg", "truncated")
-    assert not log.add("b.jpg", "something else")
-    assert log.add("a.jpg", "empty")
+    log.add("b.jpg", "truncated")
+    log.add("b.jpg", "something else")
+    log.add("a.jpg", "empty")
     assert len(log) == 2
     assert log.reasons == {"a.jpg": "empty", "b.jpg": "truncated"}
     assert log.summary() == "skipped 2 unreadable images: a.jpg (empty), b.jpg (truncated)"
@@ -24,5 +24,5 @@ def test_the_summary_stays_one_short_line():
 def test_threads_can_add_side_by_side():
     log = corrupt.CorruptLog()
     with futures.ThreadPoolExecutor(8) as pool:
-        new = list(pool.map(lambda i: log.add(str(i % 100), "empty"), range(2000)))
-    assert len(log) == 100 == sum(new)
+        list(pool.map(lambda i: log.add(str(i % 100), "empty"), range(2000)))
+    assert len(log) == 100

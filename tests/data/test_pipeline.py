@@ -67,16 +67,6 @@ def test_a_batch_depends_on_seed_and_step_alone(tmp_path, cache):
     assert not np.array_equal(other[0].images, straight[0].images)
 
 
-def test_hosts_take_consecutive_parts_of_the_same_batch():
-    split = sets.make_split()
-    whole = list(batches(split))
-    parts = [list(batches(split, shard=(i, 2))) for i in range(2)]
-    for batch, *halves in zip(whole, *parts, strict=True):
-        assert batch.mixed_labels is batch.mix_weights is None
-        for array, *pieces in zip(batch[:3], *(half[:3] for half in halves), strict=True):
-            np.testing.assert_array_equal(np.concatenate(pieces), array)
-
-
 def test_an_unreadable_image_is_marked_named_and_replaced_by_one_of_its_batch():
     log = corrupt_lib.CorruptLog()
     split = sets.make_split(broken=(0, 1, 9))

@@ -1,5 +1,6 @@
 """Every backbone against independent ones: golden values always, live where torch is installed."""
 
+import copy
 import json
 import pathlib
 from typing import Any, NamedTuple
@@ -16,8 +17,7 @@ from tests.models import random_weights, torch_peer
 
 GOLDEN = json.loads(pathlib.Path(__file__).with_name("golden.json").read_text())
 ALWAYS_LIVE = ("resnet18",)
-# So deep that in training mode float32 alone is too much off in single numbers: at 152 layers
-# PyTorch's is 1.6e-3 of the largest feature away from its float64, ours 1.3e-3.
+# So deep that in training mode float32 alone is too much off in single numbers.
 DEEP = ("resnet101", "resnet152")
 TIMM = json.loads(pathlib.Path(__file__).with_name("golden_timm.json").read_text())
 
@@ -84,9 +84,19 @@ def assert_features(unit, expected, *, rtol):
     np.testing.assert_allclose(unit, expected, rtol=rtol, atol=rtol * np.abs(expected).max())
 
 
-def assert_features_by_image(unit, expected):
-    """Compares L2-normalised features by their distance."""
-    np.testing.assert_array_less(np.linalg.norm(unit - expected, axis=1), 1e-3)
+def assert_as_exact(unit, exact, single):
+    """Compares L2-normalised features with double precision's, as torch's single precision is.
+
+    In training mode rounding grows with the depth: at 152 layers torch's own is 1.6e-3 of the
+    largest feature.
+    """
+
+    def distances(found):
+        off = found - exact
+        return np.linalg.norm(off, axis=1).max(), np.abs(off).max() / np.abs(exact).max()
+
+    bound = np.maximum(1.5 * np.array(distances(single)), 1e-4)
+    np.testing.assert_array_less(distances(unit), bound)
 
 
 def statistics(programs, changed):
@@ -131,11 +141,10 @@ def test_a_file_that_torch_wrote_gives_torchvisions_features(programs, tmp_path)
     setattr(model, "fc" if hasattr(model, "fc") else "classifier", torch.nn.Identity())
     expected = torch_peer.features(model, images, train=False)
     assert_features(programs.evaluate(variables, images), expected, rtol=1e-4)
+    single = torch_peer.features(copy.deepcopy(model), images, train=True, is_double=False)
     expected = torch_peer.features(model, images, train=True)
     unit, changed = programs.train(variables, images)
-    assert_features_by_image(unit, expected)
-    if programs.backbone != "resnet152":
-        assert_features(unit, expected, rtol=1e-3)
+    assert_as_exact(np.asarray(unit), expected, single)
     state = {name: value.numpy() for name, value in model.state_dict().items()}
     for name, values in statistics(programs, changed).items():
         atol = 1e-5

@@ -1,3 +1,4 @@
+import errno
 import hashlib
 import json
 import os
@@ -6,6 +7,7 @@ import subprocess
 import sys
 
 import flax.traverse_util
+import huggingface_hub.errors
 import jax
 import numpy as np
 import pytest
@@ -295,6 +297,26 @@ def test_the_hub_client_fetches_once_and_needs_no_hub_after(tmp_path):
     assert kind == "RunError" and "--config.model.weights=DIR/model.safetensors" in message
     assert "hf download other/one model.safetensors config.json" in message
     assert "\n" not in message
+
+
+@pytest.mark.parametrize(
+    ("failure", "words"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), "in CACHE, but: No space left"),
+        (PermissionError(errno.EACCES, "Permission denied"), "in CACHE, but: Permission denied"),
+        (ConnectionError("reset by peer"), "cannot be reached"),
+        (huggingface_hub.errors.HTTPError("closed too early"), "cannot be reached"),
+    ],
+)
+def test_a_full_disk_is_not_taken_for_a_missing_network(failure, words, monkeypatch):
+    def download(*_, **__):
+        raise failure
+
+    monkeypatch.setattr(hub_access, "answers", lambda _: True)
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
+    with pytest.raises(errors.RunError, match=words) as caught:
+        pretrained.read_weights("imagenet", "resnet18", cache_dir="CACHE")
+    assert ("set data.cache_dir" in str(caught.value)) == ("CACHE" in words)
 
 
 @pytest.mark.parametrize(

@@ -46,24 +46,30 @@ def fill(model: Any, *, seed: int) -> None:
 
 
 def features(
-    model: Any, images: np.ndarray, *, train: bool, forward: Callable[[Any], Any] | None = None
+    model: Any,
+    images: np.ndarray,
+    *,
+    train: bool,
+    forward: Callable[[Any], Any] | None = None,
+    is_double: bool = True,
 ) -> np.ndarray:
     """Returns a model's features of uint8 images [B, S, S, 3], L2-normalised.
-
-    It computes in double precision, so that only one side of the comparison rounds.
 
     Args:
         model: The model.
         images: RGB.
         train: Whether its BatchNorm uses the batch's statistics and updates its own.
         forward: From pixels to features; None: the model itself.
+        is_double: In double precision only one side of a comparison rounds; in single precision
+            it tells how much rounding is.
     """
     torch = load("torch")
-    model.double().train(train)
-    pixels = (images / 255 - np.array(MEAN)) / np.array(STD)
+    (model.double() if is_double else model.float()).train(train)
+    pixels = torch.from_numpy((images / 255 - np.array(MEAN)) / np.array(STD))
+    pixels = pixels.to(torch.float64 if is_double else torch.float32).permute(0, 3, 1, 2)
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        out = (forward or model)(torch.from_numpy(pixels).permute(0, 3, 1, 2)).numpy()
+        out = (forward or model)(pixels).numpy()
     return out / np.linalg.norm(out, axis=1, keepdims=True)
 
 

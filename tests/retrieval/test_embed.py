@@ -46,7 +46,30 @@ def test_embeddings_are_those_of_the_network_whatever_the_batch(embedder):
 
 
 def test_the_fingerprint_is_that_of_the_variables_as_they_were_stored(embedder):
-    assert embedder.fingerprint == embed.fingerprint(VARIABLES)
+    assert embedder.fingerprint == embed.fingerprint(VARIABLES, pooling="average")
+
+
+def test_networks_that_pool_in_another_way_have_another_fingerprint(embedder):
+    config = dataclasses.replace(CONFIG, model=dataclasses.replace(CONFIG.model, pooling="max"))
+    assert embed.Embedder(config, VARIABLES).fingerprint != embedder.fingerprint
+    # Indexes of earlier versions are of the average, and know this number.
+    arrays = {"a": np.arange(3, dtype=np.float32)}
+    assert embed.fingerprint(arrays, pooling="average").startswith("5be98b1c925c6d6f")
+
+
+@pytest.mark.parametrize(
+    ("images", "found"),
+    [
+        (np.full((2, 16, 16, 3), 0.5, np.float32), r"float32 \[N, 16, 16, 3\]"),
+        (np.zeros((2, 40, 40, 3), np.uint8), r"uint8 \[N, 40, 40, 3\]"),
+        (np.zeros((2, 16, 16, 6), np.uint8), r"uint8 \[N, 16, 16, 6\]"),
+        (np.zeros((16, 16, 3), np.uint8), r"uint8 \[N, 16, 3\]"),
+    ],
+)
+def test_images_that_were_not_made_ready_are_refused(embedder, images, found):
+    expected = r"expected images uint8 \[N, 16, 16, 3\], got "
+    with pytest.raises(errors.UsageError, match=f"{expected}{found}: .*preprocess"):
+        embedder.embed(images)
 
 
 def test_files_are_embedded_as_the_rows_of_a_split(embedder, tmp_path):
@@ -113,7 +136,7 @@ def test_a_version_comes_back_as_its_best_checkpoint(tmp_path, embedder):
         store.wait()
     store.close()
     found = embed.Embedder.from_version(0, workdir=tmp_path)
-    assert found.fingerprint == embedder.fingerprint != embed.fingerprint(worse)
+    assert found.fingerprint == embedder.fingerprint != embed.fingerprint(worse, pooling="average")
     assert found.class_names == CLASSES and found.config == CONFIG
 
 

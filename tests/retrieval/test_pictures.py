@@ -9,11 +9,12 @@ import pytest
 
 from simsearch import errors
 from simsearch.data import images, splits
-from simsearch.retrieval import calibration, embed, pictures
+from simsearch.retrieval import calibration, embed, neighbors, pictures
 from simsearch.retrieval import figures as figures_lib
-from simsearch.retrieval.metrics import bins, pairs, reliability
+from simsearch.retrieval.metrics import bins, pairs, ranking, reliability
 from simsearch.retrieval.plots import confusion, curves, embedding_map
 from simsearch.retrieval.plots import neighbors as plot
+from tests.data import sets
 
 
 def _split(labels, unreadable=()):
@@ -32,12 +33,20 @@ def _draw(directory, split, angles, *, invalid=(), calibrated=None, **options):
     vectors = np.stack([np.cos(radians), np.sin(radians)], 1).astype(np.float32)
     valid = ~np.isin(np.arange(len(angles)), invalid)
     vectors[~valid] = 0
+    scores = ranking.leave_one_out(vectors[valid], split.labels[valid])
     return pictures.draw_all(
         directory,
         split=split,
         embedded=embed.Embedded(vectors, valid),
         figures=figures_lib.Figures(
-            {}, {}, np.eye(2, dtype=int), int(valid.sum()), 0, {}, calibrated
+            metrics={},
+            per_class={},
+            confusion=sets.counts_of(np.eye(2)),
+            nearest=neighbors.Neighbors(scores.nearest_scores, scores.nearest),
+            num_queries=int(valid.sum()),
+            num_left_out=0,
+            per_query={},
+            calibrated=calibrated,
         ),
         monitor="map_at_r",
         **{"records": [], "num_similar": 3, "query_index": None, "seed": 0, "max_pixels": 10**6}
@@ -126,6 +135,18 @@ def test_worst_mistakes_come_clearest_first(drawn, tmp_path):
     queries = [int(row.image[0, 0, 0]) for row in drawn["worst_mistakes.png"]]
     assert queries == [2, 3, 0, 1]
     assert [row.name for row in drawn["worst_mistakes.png"]] == ["2", "3", "0", "1"]
+
+
+def test_only_queries_that_are_drawn_are_searched_for_again(drawn, monkeypatch, tmp_path):
+    top_k, sizes = neighbors.top_k, []
+
+    def counted(queries, *args, **options):
+        sizes.append(len(queries))
+        return top_k(queries, *args, **options)
+
+    monkeypatch.setattr(neighbors, "top_k", counted)
+    _draw(tmp_path, _split([0, 0, 1, 1]), [0, 40, 5, 60])
+    assert set(sizes) == {1}
 
 
 def test_an_image_alone_in_its_class_is_no_mistake(drawn, tmp_path):

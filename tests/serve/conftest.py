@@ -58,7 +58,7 @@ def make_version(root):
     version = runs.create(root, config, facts={"class_names": list(COLORS)})
     store = checkpoints.Store(version.checkpoint_dir, monitor=config.train.monitor)
     variables = wiring.initial_variables(config).variables
-    weights = embed.fingerprint(variables)
+    weights = embed.fingerprint(variables, pooling=config.model.pooling)
     version.calibration_file.write_text(dataclasses.replace(CALIBRATION, weights=weights).to_json())
     store.save(
         1, variables=variables, training={"a": 1}, about={}, metrics={config.train.monitor: 0.5}

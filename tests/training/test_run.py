@@ -63,7 +63,7 @@ def fit(tmp_path, monkeypatch, *, stop_after=None, **overrides):
 
     def evaluate(found, proxies):
         total = int(found["params"]["total"])
-        confusion.counts = np.random.default_rng(total).poisson(0.2, (10, 10))
+        confusion.counts = sets.counts_of(np.random.default_rng(total).poisson(0.2, (10, 10)))
         return {"map_at_r": 0.5}
 
     FED.clear()

@@ -121,7 +121,7 @@ def measure(
 def nothing_similar(
     scores: Scores, *, threshold: float, num_bootstrap: int, confidence: float, seed: int
 ) -> dict[str, bootstrap.Interval]:
-    """Returns how often a search would answer "nothing similar": no cosine above the threshold.
+    """Returns how often a search would answer "nothing similar": no cosine reaches the threshold.
 
     Args:
         scores: As `score` returns them.

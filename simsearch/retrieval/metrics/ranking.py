@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from simsearch.data import confusion as confusion_lib
 from simsearch.retrieval import all_pairs, neighbors
 
 # How many of each query's nearest are kept, for pictures and calibration.
@@ -196,15 +197,16 @@ def recall_per_class(
     return found
 
 
-def confusion(scores: RetrievalScores, labels: np.ndarray, *, num_classes: int) -> np.ndarray:
-    """Returns how often a query of class i has a nearest neighbour of class j, int [C, C].
+def confusion(
+    scores: RetrievalScores, labels: np.ndarray, *, num_classes: int
+) -> confusion_lib.Counts:
+    """Returns how often queries of one class have a nearest neighbour of which.
 
     Args:
         scores: As `leave_one_out` returns them.
         labels: Classes, int [N].
         num_classes: Classes C.
     """
-    counts = np.zeros((num_classes, num_classes), np.int64)
     labels = np.asarray(labels)
-    np.add.at(counts, (labels[scores.valid], labels[scores.nearest[scores.valid, 0]]), 1)
-    return counts
+    nearest = labels[scores.nearest[scores.valid, 0]]
+    return confusion_lib.count(labels[scores.valid], nearest, num_classes=num_classes)

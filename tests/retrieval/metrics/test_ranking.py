@@ -98,7 +98,7 @@ def test_recall_per_class_and_confusion_equal_loops():
     for i in range(len(labels)):
         if scores.valid[i]:
             expected[labels[i], labels[order_of(embeddings, i)[0]]] += 1
-    np.testing.assert_array_equal(counts, expected)
+    np.testing.assert_array_equal(counts.matrix(), expected)
     assert set(per_class) == {names[i] for i in range(5)}
     for i in range(5):
         assert per_class[names[i]] == pytest.approx(expected[i, i] / expected[i].sum())

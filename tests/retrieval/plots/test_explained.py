@@ -1,5 +1,7 @@
 """Every picture says in words what it shows."""
 
+import tracemalloc
+
 import matplotlib.text
 import numpy as np
 import pytest
@@ -18,6 +20,7 @@ from simsearch.retrieval.plots import (
     sweep,
 )
 from simsearch.sweeps import space, trials
+from tests.data import sets
 
 _IMAGE = np.full((30, 40, 3), 200, np.uint8)
 _RIGHT = neighbors.Result(_IMAGE, 0.9, "apple", True, 0.8)
@@ -61,20 +64,37 @@ def test_confusions_of_many_classes_are_listed_by_name(count, is_listed, texts, 
     counts = 9 * np.eye(count, dtype=int)
     counts[7, 3], counts[2, 5] = 1, 4
     names = [f"class {i}" for i in range(count)]
-    confusion.draw(tmp_path / "confusion.png", counts, class_names=names)
+    confusion.draw(tmp_path / "confusion.png", sets.counts_of(counts), class_names=names)
     assert any("4 of 13: class 2 → class 5\n" in text for text in texts) == is_listed
     assert any("place in the list of classes" in text for text in texts) == is_listed
     assert ("class 7" in texts) == (not is_listed)
 
 
+def test_of_hundreds_of_classes_the_map_has_the_listed_confusions_alone(texts, tmp_path):
+    names = [f"class {i}" for i in range(4000)]
+    tracemalloc.start()
+    try:
+        confusion.draw(tmp_path / "few.png", sets.counts_of_many(4000), class_names=names)
+        assert tracemalloc.get_traced_memory()[1] < 60e6
+    finally:
+        tracemalloc.stop()
+    # The ten that are listed are of ten classes, two and two taken for each other.
+    assert any("1 of 3: class 9 → class 8" in text for text in texts)
+    assert {"class 0", "class 9", "33", "67"} < set(texts) and "class 10" not in texts
+    assert any("nearest neighbour, 10 of 4,000 classes" in text for text in texts)
+    right = sets.counts_of(np.eye(400, dtype=int))
+    confusion.draw(tmp_path / "none.png", right, class_names=names)
+    assert "no query is taken for another class" in texts and "class 9" in texts
+
+
 def test_the_most_frequent_confusions_come_first():
     counts = np.array([[5, 1, 0], [3, 5, 1], [0, 0, 5]])
-    assert confusion.most_frequent(counts, ["a", "b", "c"]) == [
+    assert confusion.most_frequent(sets.counts_of(counts), ["a", "b", "c"]) == [
         "3 of 9: b → a",
         "1 of 6: a → b",
         "1 of 9: b → c",
     ]
-    assert len(confusion.most_frequent(np.ones((9, 9), int), "abcdefghi")) == 10
+    assert len(confusion.most_frequent(sets.counts_of(np.ones((9, 9), int)), "abcdefghi")) == 10
 
 
 def test_curves_name_the_used_checkpoint_and_draw_its_figure_thick(texts, tmp_path):

@@ -23,6 +23,7 @@ from simsearch.retrieval.plots import (
     sweep,
 )
 from simsearch.sweeps import space
+from tests.data import sets
 
 _AWKWARD = ("$5 \\frac$", "寿司", "a name far longer than the room there is for it", "two\nlines")
 _FRAMES = {True: style.RIGHT, False: style.WRONG, None: style.NEUTRAL}
@@ -123,7 +124,7 @@ def test_several_queries_are_shown_as_one_square_of_their_middles():
 @pytest.mark.parametrize("name", _AWKWARD)
 def test_any_class_name_is_drawn(name, tmp_path):
     neighbors.draw(tmp_path / "query.png", _row(True, caption=name), title=name)
-    confusion.draw(tmp_path / "confusion.png", np.eye(2, dtype=int), class_names=(name, "b"))
+    confusion.draw(tmp_path / "confusion.png", sets.counts_of(np.eye(2)), class_names=(name, "b"))
     _map(tmp_path / "map.png", _random(4, 3), class_names=(name, "b"))
 
 
@@ -160,14 +161,14 @@ def test_curves_mark_the_best_epoch_of_the_monitored_figure():
 
 @pytest.mark.parametrize("count", [1, 2, 20, 200])
 def test_confusion_of_any_number_of_classes(count, tmp_path):
-    counts = np.diag(np.arange(count))  # the first class has no query
+    counts = sets.counts_of(np.diag(np.arange(count)))  # the first class has no query
     names = [f"class {i}" for i in range(count)]
     assert confusion.draw(tmp_path / "confusion.png", counts, class_names=names).exists()
 
 
 def test_confusion_shows_shares_of_the_row(tmp_path):
-    few = confusion.draw(tmp_path / "few.png", np.array([[1, 1], [0, 3]]), class_names="ab")
-    many = confusion.draw(tmp_path / "many.png", np.array([[9, 9], [0, 2]]), class_names="ab")
+    few = confusion.draw(tmp_path / "few.png", sets.counts_of([[1, 1], [0, 3]]), class_names="ab")
+    many = confusion.draw(tmp_path / "many.png", sets.counts_of([[9, 9], [0, 2]]), class_names="ab")
     assert few.read_bytes() == many.read_bytes()
 
 
@@ -200,7 +201,7 @@ def test_equal_inputs_give_equal_files(tmp_path):
     def draw_all():
         path = tmp_path / "picture.png"
         yield neighbors.draw(path, _row(True, False)).read_bytes()
-        yield confusion.draw(path, np.eye(3, dtype=int), class_names="abc").read_bytes()
+        yield confusion.draw(path, sets.counts_of(np.eye(3)), class_names="abc").read_bytes()
         yield _map(path, _random(30, 5), seed=3).read_bytes()
 
     assert list(draw_all()) == list(draw_all())
@@ -225,8 +226,10 @@ def test_drawing_needs_no_pyplot_and_leaves_the_global_style(tmp_path):
 import sys, matplotlib, numpy as np
 names = [name for name in matplotlib.rcParams if name != "backend"]  # asking for it loads pyplot
 before = [matplotlib.rcParams[name] for name in names]
+from simsearch.data import confusion as data_confusion
 from simsearch.retrieval.plots import confusion
-confusion.draw({str(tmp_path / "c.png")!r}, np.eye(2, dtype=int), class_names="ab")
+counts = data_confusion.count([0, 1], [0, 1], num_classes=2)
+confusion.draw({str(tmp_path / "c.png")!r}, counts, class_names="ab")
 assert "matplotlib.pyplot" not in sys.modules
 assert [matplotlib.rcParams[name] for name in names] == before
 """
