@@ -15,6 +15,7 @@ os.environ["TF_ENABLE_ONEDNN_OPTS"] = "0"
 import jax
 import numpy as np
 import pytest
+from jax.experimental.compilation_cache import compilation_cache
 from PIL import Image, ImageDraw
 
 jax.config.update("jax_num_cpu_devices", 2)
@@ -40,6 +41,16 @@ def draw_shape(name, rng, side=24):
             [(left, top + size), (left + size, top + size), (left + size // 2, top)], fill=color
         )
     return image
+
+
+@pytest.fixture(autouse=True)
+def compiled_elsewhere():
+    """Forgets where a test kept its compiled programs: its folder goes with it."""
+    before = jax.config.jax_compilation_cache_dir
+    yield
+    if jax.config.jax_compilation_cache_dir != before:
+        jax.config.update("jax_compilation_cache_dir", before)
+        compilation_cache.reset_cache()
 
 
 @pytest.fixture(scope="session")
