@@ -44,3 +44,17 @@ def test_a_region_beyond_every_edge_holds_no_pixel():
     for box in ((40, 0, 5, 5), (1e308, 0, 1e308, 5), (0, 0, 0, 5), (0, -9, 5, 5)):
         with pytest.raises(views.EmptyRegion):
             region(*box)
+
+
+def test_what_is_shown_of_an_image_that_cannot_be_read_is_grey():
+    def fails(error):
+        raise error
+
+    assert views.display(lambda: ENCODED, max_pixels=10**6).shape == (160, 320, 3)
+    for read in (
+        lambda: b"no image",
+        lambda: fails(images.UnreadFile("gone")),
+        lambda: fails(OSError("gone")),
+    ):
+        shown = views.display(read, max_pixels=10**6)
+        assert shown.shape == (160, 160, 3) and shown.dtype == np.uint8 and np.ptp(shown) == 0
