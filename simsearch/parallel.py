@@ -27,7 +27,9 @@ def local_devices(num_devices: int = 0) -> list[jax.Device]:
     if num_devices > len(devices):
         kind = devices[0].platform
         raise errors.UsageError(
-            f"train.num_devices={num_devices} but this machine has {len(devices)} ({kind})"
+            f"train.num_devices={num_devices} but this machine has {len(devices)} ({kind}); set "
+            "--config.train.num_devices=0 for all there are, or, to go on with a version that "
+            f"began with so many, JAX_PLATFORMS=cpu JAX_NUM_CPU_DEVICES={num_devices}"
         )
     return devices[: num_devices or len(devices)]
 

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+import numpy as np
+
 from simsearch import progress, runs
 from simsearch.commands import trained_images
 from simsearch.config import Config
@@ -10,6 +12,8 @@ from simsearch.data import sources
 from simsearch.retrieval import calibration as calibration_lib
 from simsearch.retrieval import embed
 from simsearch.retrieval.metrics import pairs
+
+_WITHOUT = "scores are shown without a probability"
 
 
 def store(
@@ -54,17 +58,22 @@ def of(
         return stored
     split = splits["validation"]
     trained_images.warn(version, split, "validation")
+    if not _has_pairs(split.labels):
+        return None
     embedded = embed.embed_cached(embedder, split, version.eval_dir / "cache", corrupt=corrupt)
+    labels = split.labels[embedded.valid]
+    if not _has_pairs(labels):
+        return None
     counts = pairs.count(
         embedded.embeddings[embedded.valid],
-        split.labels[embedded.valid],
+        labels,
         max_pairs=options.max_pairs,
         seed=options.seed,
     )
     try:
         found = calibration_lib.fit(counts, method=options.calibration, weights=weights)
     except ValueError as error:
-        progress.log.warning("scores are shown without a probability: %s", error)
+        progress.log.warning("%s: %s", _WITHOUT, error)
         return None
     if doubt := found.doubt(options.false_match_rate):
         progress.log.warning(
@@ -74,3 +83,15 @@ def of(
             len(split.labels),
         )
     return found
+
+
+def _has_pairs(labels: np.ndarray) -> bool:
+    """Returns whether images make a pair, and says so where they do not."""
+    if len(labels) < 2:
+        progress.log.warning(
+            "%s: a calibration needs pairs of validation images, of which there %s %d",
+            _WITHOUT,
+            "is" if len(labels) else "are",
+            len(labels),
+        )
+    return len(labels) > 1

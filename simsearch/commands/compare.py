@@ -11,14 +11,13 @@ from simsearch import config_files, errors, progress, runs, wiring_images
 from simsearch.commands import calibration, discriminant, measurable, shared, trained_images
 from simsearch.config import Config, differences
 from simsearch.data import corrupt as corrupt_lib
-from simsearch.data import images, sources
+from simsearch.data import sources, views
 from simsearch.retrieval import calibration as calibration_lib
 from simsearch.retrieval import embed
 from simsearch.retrieval import versus as versus_lib
 
-# Queries of each direction in the picture, and the side of a tile in it.
+# Queries of each direction in the picture.
 _MAX_SHOWN = 8
-_DISPLAY_PIXELS = 160
 # Beginnings of the fields that decide which images a split has.
 _WHICH_IMAGES = (
     *(f"data.{name}" for name in ("source", "path", "image_column", "label_column", "split")),
@@ -76,9 +75,12 @@ def compare(
             figures are computed is read from the first version's.
 
     Raises:
-        UsageError: Where a version or its checkpoint is not there, or the two have different
-            images in the split.
+        UsageError: Where a version or its checkpoint is not there, or the two are one, or have
+            different images in the split.
     """
+    shared.check_split(split)
+    if first == second:
+        raise errors.UsageError(f"two different versions are needed, not {first} twice")
     found = runs.find_all(workdir, (first, second))
     configs = [
         config_files.override(version.config, overrides or {}, allowed=shared.EVAL_FIELDS)
@@ -98,6 +100,8 @@ def compare(
         _measured(version, config, parts, split=split, corrupt=corrupt)
         for version, config, parts in zip(found, configs, splits, strict=True)
     ]
+    both = np.logical_and(*(each.side.queries.valid for each in measured))
+    measurable.check_readable(both, splits[0][split], split, corrupt=corrupt)
     options = configs[0].eval
     result = versus_lib.versus(
         *(each.side for each in measured),
@@ -205,12 +209,7 @@ def _draw(
     from simsearch.retrieval.plots import changed, neighbors
 
     def image(row: int) -> np.ndarray:
-        return images.decode(
-            images_of.read(row),
-            resize_mode="short_side",
-            resize_size=_DISPLAY_PIXELS,
-            max_pixels=config.data.max_pixels,
-        )
+        return views.display(lambda: images_of.read(row), max_pixels=config.data.max_pixels)
 
     def caption(row: int) -> str:
         return images_of.class_names[images_of.labels[row]]

@@ -12,6 +12,7 @@ from simsearch import errors, runs
 from simsearch.commands import merging
 from simsearch.config import Config
 from simsearch.models import parts
+from simsearch.retrieval import neighbors
 
 
 def main(
@@ -81,10 +82,17 @@ def _combine(members: Sequence[merging.Member], *_: Any) -> tuple[Any, dict[str,
                 "bias": sum(layer["bias"] for layer in last),
             }
         }
-    proxies = jax.tree.map(
-        lambda *leaves: sum(leaves) / len(leaves), *(member.proxies for member in members)
-    )
-    return variables, proxies
+    is_headless = "head" not in members[0].variables["params"]
+    join = _beside if is_headless else lambda *leaves: sum(leaves) / len(leaves)
+    return variables, jax.tree.map(join, *(member.proxies for member in members))
+
+
+def _beside(*vectors: np.ndarray) -> np.ndarray:
+    """Returns class vectors of features one after the other, as the embedding has them.
+
+    Each network's are as long as the others', since its losses saw their directions alone.
+    """
+    return np.concatenate([neighbors.unit_rows(np.asarray(part)) for part in vectors], axis=-1)
 
 
 _KIND = merging.Kind("ensemble", "their ensemble", _configure, _combine)

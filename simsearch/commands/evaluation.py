@@ -56,6 +56,7 @@ def evaluate(
         UsageError: Where the version, its checkpoint, its images or the query are not there, or
             too many similar images are to be drawn.
     """
+    shared.check_split(split)
     if not 1 <= num_show_similar <= MAX_SIMILAR:
         raise errors.UsageError(
             f"--num_show_similar={num_show_similar} must be from 1 to {MAX_SIMILAR}"
@@ -63,7 +64,6 @@ def evaluate(
     found = runs.find(workdir, version)
     config = config_files.override(found.config, overrides or {}, allowed=shared.EVAL_FIELDS)
     shared.start_devices(config)
-    embedder = embed.Embedder.from_version(found, config=config)
     shared.log_origin(found)
     discriminant.warn(found)
     splits = wiring_images.load_splits(config)
@@ -71,18 +71,18 @@ def evaluate(
     images = splits[split]
     _check_query(query_index, len(images.labels), split)
     trained_images.warn(found, images, split)
+    embedder = embed.Embedder.from_version(found, config=config)
     corrupt = corrupt_lib.CorruptLog()
     cache = found.eval_dir / "cache"
-    queries, gallery = (
-        embed.embed_cached(embedder, splits[name], cache, corrupt=corrupt)
-        for name in (split, "train")
-    )
-    measurable.check_embedded(queries, images, split, corrupt=corrupt)
+    embedded = {
+        name: embed.embed_cached(embedder, splits[name], cache, corrupt=corrupt)
+        for name in dict.fromkeys((split, "train"))
+    }
+    measurable.check_embedded(embedded[split], images, split, corrupt=corrupt)
     calibrated = calibration.of(found, embedder, splits, config=config, corrupt=corrupt)
     figures = _figures(
         config,
-        queries,
-        gallery,
+        embedded,
         splits=splits,
         split=split,
         class_vectors=_class_vectors(found, images),
@@ -103,7 +103,7 @@ def evaluate(
     paths = pictures.draw_all(
         directory,
         split=images,
-        embedded=queries,
+        embedded=embedded[split],
         figures=figures,
         records=records_lib.read(found.metrics_file),
         monitor=config.train.monitor,
@@ -194,15 +194,24 @@ def _class_vectors(version: runs.Version, images: sources.Split) -> np.ndarray |
 
 def _figures(
     config: Config,
-    queries: embed.Embedded,
-    gallery: embed.Embedded,
+    embedded: Mapping[str, embed.Embedded],
     *,
     splits: dict[str, sources.Split],
     split: str,
     class_vectors: np.ndarray | None = None,
     calibrated: calibration_lib.Calibration | None = None,
 ) -> figures_lib.Figures:
-    """Returns the figures of one split, images that could not be read left out."""
+    """Returns the figures of one split, images that could not be read left out.
+
+    Args:
+        config: Says how they are computed.
+        embedded: The split and the train split, by name.
+        splits: The images.
+        split: Name of the one.
+        class_vectors: As of `evaluate_lib.measure`.
+        calibrated: Likewise.
+    """
+    queries, gallery = embedded[split], embedded["train"]
     options = {name: getattr(config.eval, name) for name in evaluate_lib.Options._fields}
     return evaluate_lib.measure(
         queries.embeddings[queries.valid],
@@ -210,7 +219,7 @@ def _figures(
         gallery=gallery.embeddings[gallery.valid],
         gallery_labels=splits["train"].labels[gallery.valid],
         class_names=splits[split].class_names,
-        own_rows=np.arange(np.sum(queries.valid)) if split == "train" else None,
+        own_rows=np.arange(np.sum(queries.valid)) if gallery is queries else None,
         options=evaluate_lib.Options(**options),
         class_vectors=class_vectors,
         calibration=calibrated,
@@ -226,7 +235,8 @@ def _pixel_figures(
     """Returns the same figures of the raw pixels, where they are asked for."""
     if not config.eval.pixel_baseline:
         return None
-    queries, gallery = (
-        embed.embed_pixels(config, splits[name], corrupt=corrupt) for name in (split, "train")
-    )
-    return _figures(config, queries, gallery, splits=splits, split=split).metrics
+    embedded = {
+        name: embed.embed_pixels(config, splits[name], corrupt=corrupt)
+        for name in dict.fromkeys((split, "train"))
+    }
+    return _figures(config, embedded, splits=splits, split=split).metrics

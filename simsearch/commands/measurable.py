@@ -15,12 +15,15 @@ from simsearch.retrieval import embed
 _LEAST_TO_SPLIT = 6
 
 
-def check_queries(splits: Mapping[str, sources.Split], name: str) -> None:
-    """Raises UsageError where a split of a version's images cannot be measured."""
+def check_queries(
+    splits: Mapping[str, sources.Split],
+    name: str,
+    *,
+    advice: str = "measure another with --split, or train again with more images in it",
+) -> None:
+    """Raises UsageError with advice where a split of a version's images cannot be measured."""
     if problem := _query_problem(splits[name], name):
-        raise errors.UsageError(
-            f"{problem}; measure another with --split, or train again with more images in it"
-        )
+        raise errors.UsageError(f"{problem}; {advice}")
 
 
 def check_new_queries(splits: Mapping[str, sources.Split], config: Config) -> None:
@@ -61,15 +64,23 @@ def _advice(splits: Mapping[str, sources.Split], config: Config, fraction: float
     )
 
 
-def _query_problem(split: sources.Split, name: str) -> str:
+def _query_problem(
+    split: sources.Split, name: str, *, valid: np.ndarray | slice = slice(None)
+) -> str:
     """Returns why nothing of a split can be found, or nothing but what is right; or no text.
 
     A query needs another image of its class to find, and one of another class to be misled by.
+
+    Args:
+        split: The images.
+        name: Of the split.
+        valid: Which of them count, bool [N].
     """
-    counts = np.bincount(split.labels)
+    labels = split.labels[valid]
+    counts = np.bincount(labels)
     if not np.any(counts > 1):
         return (
-            f"the {name} split has {len(split.labels)} images and no class with two of them, so "
+            f"the {name} split has {len(labels)} images and no class with two of them, so "
             "nothing can be retrieved"
         )
     if np.count_nonzero(counts) < 2:
@@ -79,6 +90,21 @@ def _query_problem(split: sources.Split, name: str) -> str:
             "retrieved is right"
         )
     return ""
+
+
+def check_readable(
+    valid: np.ndarray, split: sources.Split, name: str, *, corrupt: corrupt_lib.CorruptLog
+) -> None:
+    """Raises RunError where a split cannot be measured by those of its images that could be read.
+
+    Args:
+        valid: False for an image that could not be, bool [N].
+        split: The images.
+        name: Of the split.
+        corrupt: The images that could not be read.
+    """
+    if problem := _query_problem(split, name, valid=valid):
+        raise errors.RunError(f"without what could not be read {problem}: {corrupt.summary()}")
 
 
 def check_embedded(
@@ -93,14 +119,9 @@ def check_embedded(
         corrupt: The images that could not be read.
 
     Raises:
-        RunError: Where too few could be read: no class has two of them.
+        RunError: As of `check_readable`.
         NotFiniteError: Where the network's weights are no numbers any more.
     """
-    labels = split.labels[embedded.valid]
-    if not np.any(np.bincount(labels) > 1):
-        raise errors.RunError(
-            f"{len(labels)} images of the {name} split could be read, no two of them of one class, "
-            f"so that nothing can be retrieved: {corrupt.summary()}"
-        )
+    check_readable(embedded.valid, split, name, corrupt=corrupt)
     if not np.isfinite(embedded.embeddings).all():
         raise errors.NotFiniteError(f"the embeddings of the {name} images are not finite")

@@ -33,6 +33,7 @@ from simsearch.commands import (
 from simsearch.config import Config, differences
 from simsearch.data import confusion as confusion_lib
 from simsearch.data import corrupt as corrupt_lib
+from simsearch.losses import terms as terms_lib
 from simsearch.training import records as records_lib
 
 # What versions may differ in and still be merged: how they were trained, not what they are.
@@ -144,7 +145,7 @@ def merge(
     shared.start_devices(config)
     splits = wiring_images.load_splits(config)
     trained_images.require_classes(found[0], splits)
-    measurable.check_queries(splits, "validation")
+    measurable.check_queries(splits, "validation", advice="add images to it")
     members = [_read(version, len(splits["train"].class_names)) for version in found]
     corrupt = corrupt_lib.CorruptLog()
     first_images = functools.partial(
@@ -154,8 +155,10 @@ def merge(
     validate = validation.create(config, splits, corrupt, confusion=confusion_lib.Confusion())
     devices = parallel.local_devices(config.train.num_devices)
     metrics = validate(*parallel.replicate((variables, proxies), devices))
+    # What the first version was made of itself is not what this one is.
+    kept = {name: value for name, value in facts[0].items() if not name.endswith("_of")}
     made_of = {f"{kind.mode}_of": [version.number for version in found]}
-    made = runs.create(workdir, config, facts=facts[0] | made_of)
+    made = runs.create(workdir, config, facts=kept | made_of)
     trained_images.remember_all(made, found)
     _save(made, variables, proxies, step=max(member.step for member in members), metrics=metrics)
     training.complete(made, splits, corrupt=corrupt)
@@ -240,7 +243,8 @@ def _check_related(
 
 
 def _vectors(config: Config) -> list[str]:
-    return sorted(wiring_losses.initial_proxies(config, 2))
+    terms = wiring_losses.loss_terms(config)
+    return sorted(term.name for term in terms if terms_lib.has_proxies(term.name))
 
 
 def _read(version: runs.Version, num_classes: int) -> Member:

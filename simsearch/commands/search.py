@@ -9,13 +9,12 @@ from typing import Any
 
 from simsearch import errors, progress
 from simsearch.commands import shared
-from simsearch.data import fetch
+from simsearch.data import fetch, views
 from simsearch.data import images as images_lib
 from simsearch.index import Answer, Hit, Index, filters, queries
 
 _MAX_BYTES = 64 * 2**20
 _TIMEOUT_SECONDS = 30.0
-_DISPLAY_PIXELS = 160
 
 
 def main(
@@ -180,7 +179,7 @@ def _draw(
 
     results = [
         neighbors.Result(
-            image=_pixels(opened.thumbnail(hit.id), opened),
+            image=_stored_image(hit.id, opened),
             score=hit.score,
             caption=hit.label or hit.path,
             probability=hit.probability,
@@ -202,15 +201,14 @@ def _draw(
 
 def _query_image(query: queries.Query, box: queries.Box | None, opened: Index) -> Any:
     if isinstance(query, str) and query.startswith("id:"):
-        return _pixels(opened.thumbnail(query.removeprefix("id:")), opened)
+        return _stored_image(query.removeprefix("id:"), opened)
     max_pixels = opened.embedder.config.data.max_pixels
-    return _pixels(queries.read(query, crop=box, max_pixels=max_pixels), opened)
-
-
-def _pixels(encoded: bytes, opened: Index) -> Any:
-    return images_lib.decode(
-        encoded,
-        resize_mode="short_side",
-        resize_size=_DISPLAY_PIXELS,
-        max_pixels=opened.embedder.config.data.max_pixels,
+    return views.display(
+        lambda: queries.read(query, crop=box, max_pixels=max_pixels), max_pixels=max_pixels
     )
+
+
+def _stored_image(id_: str, opened: Index) -> Any:
+    # It may have been deleted since it was found.
+    max_pixels = opened.embedder.config.data.max_pixels
+    return views.display(lambda: opened.thumbnail(id_) or b"", max_pixels=max_pixels)

@@ -16,6 +16,7 @@ EVAL_FIELDS = (
     *("eval.", "data.path", "data.cache_dir", "data.num_threads", "data.on_corrupt"),
     "train.num_devices",
 )
+_SPLITS = ("train", "validation", "test")
 
 
 class Origin(NamedTuple):
@@ -74,8 +75,14 @@ def is_trained(config: Config) -> bool:
 def version_numbers(texts: Sequence[str] | None) -> list[int]:
     """Returns the numbers of different versions; none where one is no number, or twice."""
     words = [text.strip() for text in texts or ()]
-    is_right = len(set(words)) == len(words) and all(map(str.isdigit, words))
-    return [int(word) for word in words] if is_right else []
+    numbers = [int(word) for word in words if word.isdecimal()]
+    return numbers if len(set(numbers)) == len(words) else []
+
+
+def check_split(name: str) -> None:
+    """Raises UsageError where images have no split of this name."""
+    if name not in _SPLITS:
+        raise errors.UsageError(f"--split={name} must be one of {', '.join(_SPLITS)}")
 
 
 def check_output(output: str | os.PathLike) -> None:

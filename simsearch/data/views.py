@@ -4,14 +4,40 @@ from __future__ import annotations
 
 import io
 import math
+from collections.abc import Callable
 
+import numpy as np
 from PIL import Image
 
 from simsearch.data import images
 
+# Shorter side of an image in a picture, and what stands for one that cannot be read any more.
+_DISPLAY_PIXELS = 160
+_GREY = 190
+
 
 class EmptyRegion(ValueError):
     """A region that holds no pixel of the image."""
+
+
+def display(read: Callable[[], bytes], *, max_pixels: int) -> np.ndarray:
+    """Returns an image for the eye, uint8 [H, W, 3]; a grey square where it cannot be read.
+
+    An embedding may have been kept since it could be.
+
+    Args:
+        read: Gives the content of the image file.
+        max_pixels: See `images.decode`.
+    """
+    try:
+        return images.decode(
+            read(),
+            resize_mode="short_side",
+            resize_size=_DISPLAY_PIXELS,
+            max_pixels=max_pixels,
+        )
+    except (images.CorruptImage, OSError):
+        return np.full((_DISPLAY_PIXELS, _DISPLAY_PIXELS, 3), _GREY, np.uint8)
 
 
 def thumbnail(

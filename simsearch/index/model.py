@@ -13,7 +13,10 @@ from simsearch.retrieval import calibration as calibration_lib
 from simsearch.retrieval import embed
 
 # What a search may change without making another model of the version.
-FIELDS = ("index.", "serve.", "eval.false_match_rate", "eval.batch_size", "train.num_devices")
+FIELDS = (
+    *("index.", "serve.", "eval.false_match_rate", "eval.batch_size"),
+    *("data.cache_dir", "data.num_threads", "train.num_devices"),
+)
 FORMAT = 1
 
 

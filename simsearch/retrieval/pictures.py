@@ -7,12 +7,11 @@ from typing import Any
 import numpy as np
 
 from simsearch import errors
-from simsearch.data import images, splits
+from simsearch.data import splits, views
 from simsearch.retrieval import calibration as calibration_lib
 from simsearch.retrieval import embed, neighbors
 from simsearch.retrieval import figures as figures_lib
 
-_DISPLAY_PIXELS = 160
 _PAGE_ROWS = 8
 
 
@@ -129,12 +128,7 @@ class _Sheet:
 
     def image(self, row: int) -> np.ndarray:
         """Returns an image for the eye, uint8 [H, W, 3]."""
-        return images.decode(
-            self._split.read(row),
-            resize_mode="short_side",
-            resize_size=_DISPLAY_PIXELS,
-            max_pixels=self._max_pixels,
-        )
+        return views.display(lambda: self._split.read(row), max_pixels=self._max_pixels)
 
     def row(self, query: int, *, is_named: bool = False) -> Any:
         """Returns a query and its results, for the plots.

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import simsearch
-from simsearch import checkpoints, errors, runs
+from simsearch import checkpoints, errors, runs, wiring
 from simsearch.commands import average
 from tests.commands import tiny
 
@@ -92,7 +92,8 @@ def test_without_a_head_other_seeds_are_other_first_weights_where_none_were_load
         simsearch.average([0, 1], workdir=tmp_path)
 
 
-def test_other_first_class_vectors_are_other_first_weights(workdir, tmp_path):
+def test_other_first_class_vectors_are_other_first_weights(workdir, tmp_path, monkeypatch):
+    monkeypatch.setattr(wiring, "embedding_size", None)  # The names alone are compared.
     config = runs.find(workdir, 0).config
     model = dataclasses.replace(config.model, head="none", weights="weights.npz")
     loaded = dataclasses.replace(config, model=model)
@@ -182,7 +183,15 @@ def test_images_of_other_classes_are_refused(workdir, shapes, tmp_path):
     shutil.rmtree(made.path)
 
 
-@pytest.mark.parametrize("given", [None, [], ["3"], ["3", "3"], ["0", "1", "x"]])
+def test_validation_images_that_are_too_few_now_are_told(workdir, shapes, tmp_path):
+    few = shutil.copytree(shapes, tmp_path / "few")
+    for path in (few / "val").glob("*/[1-9].png"):
+        path.unlink()
+    with pytest.raises(errors.UsageError, match="can be retrieved; add images to it$"):
+        simsearch.average([0, 1], workdir=workdir, overrides={"data.path": str(few)})
+
+
+@pytest.mark.parametrize("given", [None, [], ["3"], ["3", "03"], ["0", "1", "²"]])
 def test_two_or_more_numbers_are_needed(given, tmp_path):
     with pytest.raises(errors.UsageError, match="needs --versions=A,B,…, the numbers of two"):
         average.main(versions=given, workdir=tmp_path, overrides={})

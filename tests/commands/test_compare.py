@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import types
 
@@ -5,8 +6,9 @@ import numpy as np
 import pytest
 
 import simsearch
-from simsearch import errors, runs
+from simsearch import errors, runs, wiring_images
 from simsearch.commands import compare
+from simsearch.data import images
 from simsearch.retrieval import embed
 from simsearch.retrieval.plots import changed
 
@@ -73,13 +75,44 @@ def test_versions_with_different_images_are_refused(versions):
     assert "data.split_seed: 0 -> 3" in message and "\n" not in message
 
 
-@pytest.mark.parametrize("given", [None, [], ["3"], ["3", "3"], ["3", "x"], ["1", "2", "3"]])
+@pytest.mark.parametrize("given", [None, [], ["3"], ["3", "03"], ["3", "²"], ["1", "2", "3"]])
 def test_two_different_numbers_are_needed(given, tmp_path):
     with pytest.raises(errors.UsageError, match="needs --versions=A,B, .* two different versions"):
         compare.main(versions=given, workdir=tmp_path, split="test", overrides={})
 
 
+def test_what_both_could_read_must_be_of_two_classes(versions, monkeypatch):
+    embed_cached = embed.embed_cached
+
+    def partly(version, split, *rest, **options):
+        valid = (split.labels == 0) | (split.labels == 1 + version.number)
+        return embed_cached(version, split, *rest, **options)._replace(valid=valid)
+
+    monkeypatch.setattr(embed, "embed_cached", partly)
+    with pytest.raises(errors.RunError, match="the class 'circle' alone"):
+        simsearch.compare(0, 1, workdir=versions)
+
+
+def test_an_image_that_cannot_be_read_any_more_is_grey(versions, monkeypatch):
+    blocks, load = [], wiring_images.load_splits
+    monkeypatch.setattr(changed, "draw", lambda path, b, **o: blocks.extend(b))
+
+    def unread(row):
+        raise images.UnreadFile("cannot be read: no such file")
+
+    def unread_splits(config):
+        return {n: dataclasses.replace(s, read=unread) for n, s in load(config).items()}
+
+    monkeypatch.setattr(wiring_images, "load_splits", unread_splits)
+    simsearch.compare(0, 1, workdir=versions)
+    assert blocks[0].changes and np.ptp(blocks[0].changes[0].image) == 0
+
+
 def test_what_is_not_there_is_told(versions):
+    with pytest.raises(errors.UsageError, match="--split=val must be one of train"):
+        simsearch.compare(0, 1, workdir=versions, split="val")
+    with pytest.raises(errors.UsageError, match="two different versions are needed, not 1 twice"):
+        simsearch.compare(1, 1, workdir=versions)
     with pytest.raises(errors.UsageError, match="--versions=0,9: 9 is not in"):
         simsearch.compare(0, 9, workdir=versions)
     with pytest.raises(errors.UsageError, match="cannot be changed here"):

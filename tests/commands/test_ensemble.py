@@ -1,23 +1,29 @@
 import dataclasses
+import json
 
 import numpy as np
 import pytest
 
 import simsearch
 from simsearch import checkpoints, errors, runs, wiring
-from simsearch.commands import ensemble
-from simsearch.retrieval import discriminant
+from simsearch.commands import ensemble, shared
+from simsearch.retrieval import classifier, discriminant
 from tests.commands import tiny
 
 
 @pytest.fixture(scope="module")
 def workdir(shapes, tmp_path_factory):
-    """Two versions that saw the images in another order, with a parameter in the pooling."""
+    """Two versions that saw the images in another order, with a parameter in the pooling.
+
+    The first has the facts of one that is a mean itself.
+    """
     root = tmp_path_factory.mktemp("joined")
     more = {"data.path": str(shapes), "data.cache_dir": str(root / "cache"), "model.pooling": "gem"}
     for seed in (1, 2):
         config = simsearch.load_config("train", tiny.FIELDS | more | {"sampling.seed": seed})
         simsearch.train(config, workdir=root / "runs")
+    facts = root / "runs" / "version_0" / "facts.json"
+    facts.write_text(json.dumps(json.loads(facts.read_text()) | {"average_of": [7, 8]}))
     return root / "runs"
 
 
@@ -75,6 +81,8 @@ def test_ensembles_can_be_averaged_as_other_networks_can(workdir):
     numbers = [simsearch.ensemble(order, workdir=workdir).number for order in ([0, 1], [1, 0])]
     made = simsearch.average(numbers, workdir=workdir)
     assert made.config.model.num_backbones == 2 and made.calibration_file.exists()
+    assert shared.origin(made.read_facts()) == ("average", numbers)
+    assert "ensemble_of" not in made.read_facts()
 
 
 def test_without_a_head_the_features_are_the_embedding(workdir, shapes, tmp_path):
@@ -82,18 +90,17 @@ def test_without_a_head_the_features_are_the_embedding(workdir, shapes, tmp_path
         "data.path": str(shapes),
         "data.cache_dir": str(tmp_path),
         "model.head": "none",
-        "loss.terms.normalised_softmax": 0.0,
     }
-    sizes = []
     for seed in (1, 2):
         config = simsearch.load_config("train", fields | {"sampling.seed": seed})
         simsearch.train(config, workdir=tmp_path / "runs")
-    for version in (
-        runs.find(tmp_path / "runs", 0),
-        simsearch.ensemble([0, 1], workdir=tmp_path / "runs"),
-    ):
-        sizes.append(simsearch.Embedder.from_version(version).embedding_size)
+    made = simsearch.ensemble([0, 1], workdir=tmp_path / "runs")
+    one, two = (runs.find(tmp_path / "runs", number) for number in (0, 1))
+    sizes = [simsearch.Embedder.from_version(each).embedding_size for each in (one, made)]
     assert sizes[1] == 2 * sizes[0]
+    # Of features of one length the cosine with them is the mean of the networks' own.
+    expected = np.concatenate([classifier.load(one), classifier.load(two)], axis=1) / 2**0.5
+    np.testing.assert_allclose(classifier.load(made), expected, rtol=1e-5, atol=1e-7)
 
 
 def test_networks_of_another_head_are_refused(workdir, tmp_path):

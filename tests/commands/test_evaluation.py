@@ -39,9 +39,9 @@ def evaluate(shapes, tmp_path, monkeypatch):
     monkeypatch.setattr(evaluation, "_class_vectors", lambda version, images: None)
     monkeypatch.setattr(pictures, "draw_all", draw_all)
 
-    def call(query_index=0, *, path=None, weights="one", **options):
+    def call(query_index=0, *, path=None, weights="one", fields=(), **options):
         embedder.fingerprint = weights
-        given = {} if path is None else {"data.path": str(path)}
+        given = dict(fields) | ({} if path is None else {"data.path": str(path)})
         result = simsearch.evaluate(
             workdir=tmp_path / "runs", query_index=query_index, overrides=given, **options
         )
@@ -93,6 +93,34 @@ def test_queries_stay_until_their_rows_mean_others(evaluate, shapes, tmp_path):
         (evaluate.folder / "eval.json").write_text(text)
         assert evaluate(8, path=other, weights="two")[1] == ["query_8.png"]
     assert (evaluate.folder / "train" / "query_5.png").exists()
+
+
+def test_a_split_is_read_once_since_other_images_may_fail_the_next_time(evaluate, monkeypatch):
+    read = []
+
+    def spied(name, embedding):
+        def call(first, split, *rest, **options):
+            read.append((name, split.fingerprint))
+            return embedding(first, split, *rest, **options)
+
+        return call
+
+    for name in ("embed_cached", "embed_pixels"):
+        monkeypatch.setattr(embed, name, spied(name, getattr(embed, name)))
+    evaluate(split="train", fields={"eval.pixel_baseline": "True"})
+    # Of the train and of the validation split, whose pixels are not measured.
+    assert [name for name, _ in read] == ["embed_cached", "embed_cached", "embed_pixels"]
+    assert len(set(read)) == 3
+
+
+def test_what_needs_no_model_is_checked_before_one_is_loaded(evaluate, monkeypatch):
+    monkeypatch.setattr(embed.Embedder, "from_version", None)
+    for options, words in (
+        ({"split": "val"}, "--split=val must be one of train, validation, test"),
+        ({"query_index": 99}, "--query_index=99 must be from 0 to 14"),
+    ):
+        with pytest.raises(errors.UsageError, match=words):
+            evaluate(**options)
 
 
 def test_too_many_similar_images_are_refused_before_work(tmp_path):

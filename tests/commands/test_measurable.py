@@ -3,6 +3,7 @@ import pytest
 
 from simsearch import config_files, errors
 from simsearch.commands import measurable
+from simsearch.data import corrupt as corrupt_lib
 from simsearch.data import sources
 
 
@@ -59,3 +60,14 @@ def test_a_test_split_that_cannot_be_measured_is_told_before_training(caplog):
 def test_images_of_one_class_are_no_queries():
     with pytest.raises(errors.UsageError, match="of the class 'b' alone"):
         measurable.check_queries({"test": split([1, 1, 1])}, "test")
+
+
+def test_what_could_be_read_must_be_of_two_classes():
+    valid, corrupt = np.array([True, True, False, False]), corrupt_lib.CorruptLog()
+    measurable.check_readable(valid[[0, 0, 0, 2]], split([0, 0, 1, 1]), "test", corrupt=corrupt)
+    for name in "23":
+        corrupt.add(name, "damaged")
+    with pytest.raises(errors.RunError) as caught:
+        measurable.check_readable(valid, ENOUGH, "test", corrupt=corrupt)
+    assert "class 'a' alone" in str(caught.value)
+    assert str(caught.value).endswith("skipped 2 unreadable images: 2 (damaged), 3 (damaged)")

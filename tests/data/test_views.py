@@ -79,3 +79,17 @@ def test_a_region_has_the_pixels_that_a_viewer_shows(encoded):
 def test_a_region_is_not_compressed_only_to_be_read_again():
     plain = images.encode_png(np.zeros((50, 60, 3), np.uint8))
     assert len(views.crop(plain, (0, 0, 1, 1), max_pixels=10**6)) >= 50 * 60 * 3
+
+
+def test_what_is_shown_of_an_image_that_cannot_be_read_is_grey():
+    def fails(error):
+        raise error
+
+    assert views.display(lambda: ENCODED, max_pixels=10**6).shape == (160, 320, 3)
+    for read in (
+        lambda: b"no image",
+        lambda: fails(images.UnreadFile("gone")),
+        lambda: fails(OSError("gone")),
+    ):
+        shown = views.display(read, max_pixels=10**6)
+        assert shown.shape == (160, 160, 3) and shown.dtype == np.uint8 and np.ptp(shown) == 0

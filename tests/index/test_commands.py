@@ -6,13 +6,14 @@ import sys
 import threading
 from http import server
 
+import numpy as np
 import pytest
 
 from simsearch import checkpoints, config_files, errors, runs, wiring
 from simsearch.commands import index as index_command
 from simsearch.commands import search as search_command
 from simsearch.data import images as images_lib
-from simsearch.index import Answer, Hit, answers
+from simsearch.index import Answer, Hit, Index, answers
 from simsearch.retrieval.plots import neighbors
 from tests import cli
 
@@ -156,7 +157,10 @@ def test_indexing_with_another_version_says_whose_vectors_are_replaced(shapes, t
 def test_a_search_prints_a_table_and_draws(workdir, shapes, indexed, tmp_path, printed):
     query = shapes / "test" / "circle" / "0.png"
     picture = tmp_path / "new" / "out.png"
-    answer = run_search(str(query), url=indexed, workdir=workdir, output=str(picture))
+    of_machine = {"data.num_threads": "1", "data.cache_dir": str(tmp_path / "cache")}
+    answer = run_search(
+        str(query), url=indexed, workdir=workdir, output=str(picture), overrides=of_machine
+    )
     lines = printed().splitlines()
     assert lines[0].split() == ["rank", "score", "probability", "label", "path"]
     assert lines[1].split() == ["1", "1.000", "-", "circle", "circle/0.png"]
@@ -173,6 +177,18 @@ def test_a_search_prints_a_table_and_draws(workdir, shapes, indexed, tmp_path, p
     run_search(str(query), url=indexed, workdir=workdir, filter="lable = 'none'", json=True)
     values = json.loads(printed())
     assert values["hits"] == [] and values["note"].startswith("no image has a field lable")
+
+
+def test_what_was_deleted_since_it_was_found_is_grey(
+    workdir, shapes, indexed, tmp_path, monkeypatch
+):
+    drawn = []
+    monkeypatch.setattr(neighbors, "draw", lambda path, row, **_: drawn.append(row))
+    monkeypatch.setattr(Index, "thumbnail", lambda self, id_: None)
+    query = str(shapes / "test" / "circle" / "0.png")
+    run_search(query, url=indexed, workdir=workdir, output=str(tmp_path / "out.png"))
+    assert np.ptp(drawn[0].image) > 0
+    assert [np.ptp(result.image) for result in drawn[0].results] == [0, 0, 0]
 
 
 def test_the_picture_shows_what_is_under_the_threshold(
