@@ -75,11 +75,6 @@ def train(
         RunError: Where the run could not be finished.
     """
     config = shared.with_absolute_paths(config)
-    if config.model.num_backbones > 1:
-        raise errors.UsageError(
-            f"model.num_backbones={config.model.num_backbones} is made of trained versions: train "
-            "them one by one, then join them with --mode=ensemble --versions=A,B,…"
-        )
     with errors.out_of_memory(_LESS_MEMORY), stop.on_signals(stop_request) as stop_request:
         wiring.check_model(config)
         splits = prepare(config)
