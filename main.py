@@ -14,8 +14,7 @@
     python main.py --mode=average --versions=0,1,2     one network from several: the mean of weights
     python main.py --mode=ensemble --versions=0,1      several networks side by side as one
 
-`--config NAME` takes a file of configs/ or a path; `--config.group.field=value` overrides a field;
-configs/train.py lists them all.
+`--config` names a file; `--config.group.field=value` overrides a field; configs/train.py has all.
 """
 
 import importlib
@@ -60,15 +59,17 @@ MODES = {
 
 FLAGS = flags.FLAGS
 flags.DEFINE_enum("mode", "train", tuple(MODES), "What to do.")
-flags.DEFINE_string("config", None, "Name of a file in configs/ (default: train), or a path.")
+flags.DEFINE_string("config", None, "Name in configs/ (default: train; sweep: sweep), or a path.")
 flags.DEFINE_string("workdir", "runs", "Folder of the versions.")
-flags.DEFINE_integer("version", None, "Version to use; default: the newest, in training a new one.")
+flags.DEFINE_integer("version", None, "Default: the newest; of an index its own; train: a new one.")
 flags.DEFINE_list("versions", None, "compare: two, such as 3,7; average, ensemble: two or more.")
 flags.DEFINE_enum("split", "test", ("train", "validation", "test"), "eval, compare: which images.")
 flags.DEFINE_integer("num_show_similar", 8, "eval: similar images to draw.", 1, 100)
 flags.DEFINE_integer("query_index", None, "eval: row of the query to draw; default: random.")
 flags.DEFINE_integer("seed", None, "eval: repeats the random choice of queries.", lower_bound=0)
-flags.DEFINE_string("index", "lance:./index", "URL of the index; or milvus:http://HOST:PORT.")
+flags.DEFINE_string(
+    "index", "lance:./index", "index, search, serve: lance:PATH or milvus:http://HOST:PORT."
+)
 flags.DEFINE_string("images", None, "index: folder of the images; run again, it is synchronised.")
 flags.DEFINE_string("labels", None, "index: CSV file with a path column, label and metadata.")
 flags.DEFINE_multi_string("query", [], "search: FILE, URL, - or id:ID; several are averaged.")
@@ -84,8 +85,7 @@ flags.DEFINE_integer("port", 8000, "serve: port; 0: any free one.", 0, 65535)
 def check_flags(mode: str) -> None:
     """Raises UsageError where a flag was given that the mode does not read."""
     read = MODES[mode][2].split()
-    given = FLAGS.get_flags_for_module(sys.modules[__name__])
-    for flag in given:
+    for flag in FLAGS.get_flags_for_module(sys.modules[__name__]):
         if flag.present and flag.name not in ("mode", *read):
             raise errors.UsageError(
                 f"--{flag.name} is not read by --mode={mode}, which reads "

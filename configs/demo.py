@@ -13,7 +13,6 @@ def get_config() -> config_dict.ConfigDict:
     config.data.image_size = 32
     config.data.resize_size = 36
     config.data.resize_mode = "squash"
-    config.data.test_fraction = 0.2
     config.data.cache = "ram"
 
     config.augment.preset = "light"

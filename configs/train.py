@@ -1,4 +1,4 @@
-"""Every field of a run, with its unit or range: the Snacks images, ResNet-50, triplet loss.
+"""Every field of a run, with its unit or range: the Snacks images, ResNet-50, three losses.
 
 This is the one list of fields; the other files here import it and override. Override a field on
 the command line with `--config.group.field=value`.
@@ -18,7 +18,7 @@ def get_config() -> config_dict.ConfigDict:
     data.image_column = ""  # column of an hf: or tfds: set; empty: found by its type
     data.label_column = ""  # column of an hf: or tfds: set; empty: found by its type
     data.valid_fraction = 0.1  # of each class's train images, where there is no validation split
-    data.test_fraction = 0.1  # of each class's train images, where there is no test split
+    data.test_fraction = 0.1  # likewise, where there is no test split; digits: always a fifth
     data.split = "image"  # image | class: validate and test on classes that were never trained on
     data.valid_class_fraction = 0.15  # (0, 1), of the classes, two at least (split=class)
     data.test_class_fraction = 0.25  # (0, 1), of the classes, two at least (split=class)
@@ -44,7 +44,9 @@ def get_config() -> config_dict.ConfigDict:
     data.image_std = ()  # three numbers in (0, 1], likewise; (): the weights'
     data.max_pixels = 100_000_000  # pixels; a larger image counts as corrupt and is not decoded
     data.cache = "none"  # none | ram | disk: where resized, not yet augmented images are kept
-    data.cache_dir = ""  # folder of downloads and of the disk cache; empty: ~/.cache/simsearch
+    # Folder of downloads, of the disk cache, of compiled programs and of what is known of
+    # duplicates; empty: ~/.cache/simsearch
+    data.cache_dir = ""
     data.on_corrupt = "skip"  # skip (named and counted at the end) | fail
     data.num_threads = 0  # threads that decode images for evaluation; 0: one for each CPU core
     data.prefetch_batches = 2  # batches >= 1 made ready ahead of the device
@@ -215,11 +217,11 @@ def get_config() -> config_dict.ConfigDict:
     serve.allowed_hosts = ""
     serve.max_upload_mb = 20.0  # megabytes > 0 of a request's body, and of a fetched query
     serve.max_pixels = 50_000_000  # pixels; a larger query is not decoded
-    serve.max_query_images = 16  # images >= 1 that one query averages, likes and dislikes included
+    serve.max_query_images = 16  # images >= 1 of one query: likes, dislikes and excluded ones
     serve.default_top_k = 8  # results >= 1 where a request does not say
     serve.max_top_k = 100  # results >= 1 that a request may ask for
     serve.max_batch = 16  # images >= 1 of one forward pass
-    serve.max_waiting = 256  # searches >= 1 under way; more are refused with 503
+    serve.max_waiting = 256  # searches and additions >= 1 under way; more are refused with 503
     serve.upload_timeout = 30.0  # seconds > 0 within which a request's body must have come
     serve.url_timeout = 5.0  # seconds > 0 for fetching a query
     serve.search_timeout = 30.0  # seconds > 0 for answering, the wait included

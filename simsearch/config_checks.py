@@ -5,7 +5,7 @@ import difflib
 import math
 import os
 import types
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import numpy as np
@@ -54,16 +54,29 @@ WORDS = types.MappingProxyType(
 
 
 def unknown_field(name: str, choices: list[str]) -> str:
-    """Returns the message for a field that does not exist, with the nearest one that does."""
+    """Returns the message for a field that does not exist, with the nearest that do."""
     if inside := [choice for choice in choices if choice.startswith(f"{name}.")]:
         return f"config.{name} is a group; set one of its fields: {', '.join(inside)}"
-    by_last_part = {choice.rsplit(".", 1)[-1]: choice for choice in choices}
-    nearest = difflib.get_close_matches(name, choices, n=1, cutoff=0.6) or [
-        by_last_part[part]
-        for part in difflib.get_close_matches(name.rsplit(".", 1)[-1], by_last_part, n=1)
-    ]
-    hint = f"did you mean {nearest[0]}?" if nearest else f"choose from {', '.join(choices)}"
+    nearest = " or ".join(nearest_fields(name, choices))
+    hint = f"did you mean {nearest}?" if nearest else f"choose from {', '.join(choices)}"
     return f"config field {name} does not exist; {hint}"
+
+
+def nearest_fields(name: str, choices: Sequence[str]) -> list[str]:
+    """Returns the fields that a wrong name may stand for: all that share the last part it means.
+
+    Args:
+        name: The dotted name; a slip in it means one field, and a group in it the fields inside.
+        choices: The names that exist.
+    """
+    if slip := difflib.get_close_matches(name, choices, n=1, cutoff=0.9):
+        return slip
+    group, _, field = name.rpartition(".")
+    last_parts = {choice: choice.rpartition(".")[2] for choice in choices}
+    meant = difflib.get_close_matches(field, set(last_parts.values()), n=1)
+    shared = [choice for choice, last in last_parts.items() if last in meant]
+    inside = [choice for choice in shared if choice.startswith(f"{group}.")]
+    return inside or shared or difflib.get_close_matches(name, choices, n=1)
 
 
 def field_names(kind: type, *, prefix: str = "") -> list[str]:

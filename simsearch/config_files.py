@@ -125,11 +125,11 @@ def override(
     return config_lib.from_dict(_overridden(values, overrides).to_dict())
 
 
-def split_overrides(arguments: Sequence[str]) -> tuple[dict[str, str], list[str]]:
+def split_overrides(arguments: Sequence[str]) -> tuple[dict[str, str | bool], list[str]]:
     """Returns the overrides among command line arguments, and the other arguments.
 
-    `--config.a.b=value`, `--config.a.b value`, and for booleans `--config.a.b` and `--noconfig.a.b`
-    are taken; the last one of a field wins.
+    `--config.a.b=value` and `--config.a.b value` give a text, `--config.a.b` True, and
+    `--noconfig.a.b` False; the last one of a field wins.
     """
     overrides, rest = {}, []
     remaining = list(arguments)
@@ -145,16 +145,18 @@ def split_overrides(arguments: Sequence[str]) -> tuple[dict[str, str], list[str]
             raise errors.UsageError(f"{argument}: --noconfig.{name} takes no value")
         if value is None and not negated and remaining and not remaining[0].startswith("--"):
             value = remaining.pop(0)
-        overrides[name] = value if value is not None else str(not negated)
+        overrides[name] = not negated if value is None else value
     return overrides, rest
 
 
 def _check_no_field(argument: str) -> None:
     """Raises UsageError where an argument has the form of an override under another name."""
     if match := re.match(r"--([a-zA-Z_]\w*\.[\w.]*)(=|$)", argument):
-        nearest = difflib.get_close_matches(match[1], config_lib.field_names(), n=1)
+        first, _, rest = match[1].partition(".")
+        name = rest if difflib.get_close_matches(first, ["config"]) else match[1]
+        nearest = config_checks.nearest_fields(name, config_lib.field_names())
         hint = (
-            f"did you mean --config.{nearest[0]}?"
+            f"did you mean {' or '.join(f'--config.{name}' for name in nearest)}?"
             if nearest
             else "fields are set by --config.group.field=value"
         )
@@ -216,8 +218,13 @@ def _overridden(
     """Sets every override in place, so that derived defaults follow, and returns `values`."""
     known = config_lib.field_names()
     for name, value in overrides.items():
-        if name not in known or name not in config_checks.flat(values.to_dict()):
+        if name not in known:
             raise errors.UsageError(config_checks.unknown_field(name, known))
+        if name not in config_checks.flat(values.to_dict()):
+            raise errors.UsageError(
+                f"config field {name} is not set by this file; begin with what get_config() of "
+                "configs/train.py returns, which has all fields, and override it"
+            )
         *path, field = name.split(".")
         group = functools.reduce(operator.getitem, path, values)
         if name in config_augment.OPEN and value in (None, "None"):
@@ -231,7 +238,7 @@ def _overridden(
         if kind is tuple and type(parsed) is list:
             parsed = tuple(parsed)
         if type(parsed) is not kind:
-            example = "" if default is None else f", such as {default!r}"
+            example = "" if default in (None, "", ()) else f", such as {default!r}"
             raise errors.UsageError(
                 f"--config.{name}={value} must be {config_checks.WORDS[kind]}{example}"
             )

@@ -18,20 +18,20 @@ def log_devices(num_devices: int = 0) -> None:
     """
     devices = parallel.local_devices(num_devices)
     progress.log.info("jax %s on %s", jax.__version__, parallel.describe_devices(devices))
-    on_gpu = devices[0].platform in ("gpu", "cuda", "rocm")
-    graphics_cards = _nvidia_cards()
-    if graphics_cards and not on_gpu:
+    if devices[0].platform in ("gpu", "cuda", "rocm"):
+        return
+    if graphics_cards := _nvidia_cards():
         forced = os.environ.get("JAX_PLATFORMS")
         cause = (
             f"JAX_PLATFORMS={forced} keeps jax off it"
             if forced
-            else "install jax for it with `make install`, or with `pip install -r "
+            else "install jax for it with `make clean install`, or with `pip install -r "
             "requirements-cuda.txt` (requirements-cuda12.txt for a driver before 580)"
         )
         progress.log.warning(
             "this machine has %s but jax computes on the CPU; %s.", graphics_cards[0], cause
         )
-    elif _has_cuda_plugin() and not on_gpu:
+    elif _has_cuda_plugin():
         progress.log.warning(
             "jax is installed for CUDA but no NVIDIA GPU answers (`nvidia-smi` fails), so it "
             "computes on the CPU; check the driver, or go on with small work."

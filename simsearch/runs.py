@@ -22,8 +22,12 @@ from simsearch import config as config_lib
 from simsearch import config_files, errors
 
 _CONFIG, _FACTS = "config.json", "facts.json"
-# Fields that may differ from machine to machine, and change no result.
-LOCAL_FIELDS = ("data.path", "data.cache_dir", "data.num_threads", "data.prefetch_batches")
+# Fields that may be others from machine to machine, or where memory or an image failed, since they
+# change nothing that is trained on (eval.batch_size: the last bit of a validation's cosines).
+LOCAL_FIELDS = (
+    *("data.path", "data.cache", "data.cache_dir", "data.num_threads", "data.prefetch_batches"),
+    *("data.on_corrupt", "eval.batch_size"),
+)
 _NAME = re.compile(r"version_(0|[1-9][0-9]*)")
 
 
@@ -108,7 +112,7 @@ class Version:
 
 
 def local_fields(config: config_lib.Config) -> dict[str, Any]:
-    """Returns the values, by name, of the fields that may differ from machine to machine."""
+    """Returns the values, by name, of the fields that may be others when a training goes on."""
     return {name: operator.attrgetter(name)(config) for name in LOCAL_FIELDS}
 
 

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from simsearch import models, preprocessing
+from simsearch import errors, models, preprocessing
 from simsearch.config import Config
 from simsearch.data import class_splits, sources
 from simsearch.models import pretrained
@@ -78,11 +78,16 @@ def embedding_size(config: Config) -> int:
 
 
 def check_model(config: Config) -> None:
-    """Raises UsageError where a name or a file of the network is wrong; reads and computes nothing.
+    """Raises UsageError where the network is none to be trained; reads and computes nothing.
 
     Args:
         config: The run's configuration, what it leaves to the weights still open.
     """
+    if config.model.num_backbones > 1:
+        raise errors.UsageError(
+            f"model.num_backbones={config.model.num_backbones} is made of trained versions: train "
+            "them one by one, then join them with --mode=ensemble --versions=A,B,…"
+        )
     create_network(config)
     pretrained.check(config.model.weights, config.model.backbone)
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -59,12 +59,13 @@ def source_splits(config: Config) -> dict[str, sources.Split]:
     )
     if data.split == "image":
         return found
+    class_names = found["train"].class_names
     return class_splits.by_class(
         found,
         valid_class_fraction=data.valid_class_fraction,
         test_class_fraction=data.test_class_fraction,
-        valid_classes=_names(data.valid_classes),
-        test_classes=_names(data.test_classes),
+        valid_classes=_names(data.valid_classes, class_names),
+        test_classes=_names(data.test_classes, class_names),
         split_seed=data.split_seed,
     )
 
@@ -74,8 +75,17 @@ def describe_splits(config: Config, splits: Mapping[str, sources.Split]) -> str:
     return class_splits.describe(splits, config.data.split)
 
 
-def _names(text: str) -> list[str]:
-    return [name.strip() for name in text.split(",") if name.strip()]
+def _names(text: str, class_names: Sequence[str]) -> list[str]:
+    """Returns the names between commas; of those that have commas themselves, the longest."""
+    known = set(class_names)
+    longest = 1 + max((name.count(",") for name in known), default=0)
+    names, parts = [], text.split(",")
+    while parts:
+        joined = [",".join(parts[:size]).strip() for size in range(longest, 0, -1)]
+        name = next((name for name in joined if name in known), joined[-1])
+        names += [name] if name else []
+        parts = parts[1 + name.count(",") :]
+    return names
 
 
 def sample_rows(

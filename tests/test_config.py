@@ -52,6 +52,13 @@ def test_json_keeps_everything():
     [
         ({"optimizer.lerning_rate": "1"}, "did you mean optimizer.learning_rate?"),
         ({"learning_rate": "1"}, "did you mean optimizer.learning_rate?"),
+        ({"batch_size": "1"}, "did you mean train.batch_size or eval.batch_size?"),
+        ({"batchsize": "1"}, "did you mean train.batch_size or eval.batch_size?"),
+        ({"data.batch_size": "1"}, "did you mean train.batch_size or eval.batch_size?"),
+        ({"trian.batch_size": "1"}, "did you mean train.batch_size?"),
+        ({"seed": "1"}, "did you mean sampling.seed or train.seed or eval.seed?"),
+        ({"loss.temperature": "1"}, "did you mean loss.supcon.temperature?"),
+        ({"loss.margn": "1"}, "mean loss.triplet.margin or loss.circle.margin or"),
         ({"optimizer": "1"}, "config.optimizer is a group; set one of its fields"),
         ({"loss.triplet": "1"}, "config.loss.triplet is a group"),
         ({"loss.terms.suppcon": "1"}, "did you mean loss.terms.supcon?"),

@@ -66,6 +66,20 @@ def test_a_group_in_place_of_a_field_is_told_its_fields():
         config_files.load_config("demo", {"sampling": "3"})
 
 
+def test_a_field_that_a_file_does_not_set_is_told_as_that(tmp_path):
+    mine = tmp_path / "old.py"
+    mine.write_text(
+        "from configs import train\n"
+        "def get_config():\n"
+        "    config = train.get_config()\n"
+        "    with config.unlocked():\n"
+        "        del config.data.early_share\n"
+        "    return config\n"
+    )
+    with pytest.raises(errors.UsageError, match="data.early_share is not set by this file; begin"):
+        config_files.load_config(str(mine), {"data.early_share": "0.3"})
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -92,8 +106,8 @@ def test_an_unknown_name_lists_the_known_ones():
     [
         (["--config.a.b=1"], {"a.b": "1"}, []),
         (["--config.a.b", "1", "--mode=eval"], {"a.b": "1"}, ["--mode=eval"]),
-        (["--config.a.b", "--mode=eval"], {"a.b": "True"}, ["--mode=eval"]),
-        (["--noconfig.a.b"], {"a.b": "False"}, []),
+        (["--config.a.b", "--mode=eval"], {"a.b": True}, ["--mode=eval"]),
+        (["--noconfig.a.b"], {"a.b": False}, []),
         (["--config", "train", "--config.a.b=x=y"], {"a.b": "x=y"}, ["--config", "train"]),
         (["--config.a.b=1", "--config.a.b=2"], {"a.b": "2"}, []),
         (["--config.a.b="], {"a.b": ""}, []),
@@ -109,6 +123,15 @@ def test_overrides_are_taken_out_of_the_arguments(arguments, overrides, rest):
 def test_a_negation_takes_no_value():
     with pytest.raises(errors.UsageError, match="--noconfig.model.mirror takes no value"):
         config_files.split_overrides(["--noconfig.model.mirror=true"])
+
+
+@pytest.mark.parametrize(
+    "argument", ["--config.model.weights", "--noconfig.model.weights", "--config.data.path"]
+)
+def test_a_text_field_without_a_value_is_refused(argument):
+    overrides, _ = config_files.split_overrides([argument, "--mode=train"])
+    with pytest.raises(errors.UsageError, match=r"=(True|False) must be text(, such as '\w+')?$"):
+        config_files.load_config("train", overrides)
 
 
 def test_only_the_allowed_fields_of_a_stored_configuration_change():

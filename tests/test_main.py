@@ -95,12 +95,13 @@ def test_a_finished_version_is_not_trained_again(trained):
 
 def test_download_writes_folders_that_train_alike(trained, shapes, tmp_path):
     flags = ["--config.data.source=folder", f"--config.data.path={shapes}"]
-    done = cli.run("--mode=download", *flags, f"--output={tmp_path / 'copy'}")
+    done = cli.run("--mode=download", *flags, f"--output={tmp_path / 'a copy'}")
     assert done.returncode == 0, done.stderr
     assert "57 images written" in done.stdout
+    assert f"folder '--config.data.path={tmp_path / 'a copy'}'`" in done.stdout
     for path in shapes.rglob("*.png"):
         split = {"val": "val"}.get(path.parts[-3], path.parts[-3])
-        copy = tmp_path / "copy" / split / path.parent.name / path.name
+        copy = tmp_path / "a copy" / split / path.parent.name / path.name
         assert copy.read_bytes() == path.read_bytes()
 
 

@@ -109,8 +109,12 @@ def test_a_run_that_is_stopped_and_killed_ends_as_one_that_never_was(
         killed.append(process.returncode == -signal.SIGKILL)
         arguments = ["--mode=train", "--version=0", "--workdir=runs"]
     assert sum(killed) >= 3, "the run ended before it could be killed"
-    done = cli.run(*arguments, cwd=tmp_path)
+    # What it takes to go on where memory or an image failed changes nothing either.
+    others = ("eval.batch_size=5", "data.cache=disk", "data.on_corrupt=fail")
+    done = cli.run(*arguments, *(f"--config.{field}" for field in others), cwd=tmp_path)
     assert done.returncode == 0, done.stderr
+    kept = runs.find(tmp_path / "runs", 0).config
+    assert (kept.eval.batch_size, kept.data.cache, kept.data.on_corrupt) == (5, "disk", "fail")
 
     step, variables, found = result(tmp_path)
     assert step == straight[0] == 16

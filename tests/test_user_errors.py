@@ -47,6 +47,8 @@ def folder_flags(path, *more):
         (["--mode=eval", "--split=vaild"], "one of <train|validation|test>; did you mean valid"),
         (["--confg.train.seed=2"], "flag --confg.train.seed; did you mean --config.train.seed?"),
         (["--train.seed=2"], "did you mean --config.train.seed?"),
+        (["--loss.epsilon=2"], "did you mean --config.loss.multi_similarity.epsilon?"),
+        (["--eval.margin=2"], "mean --config.loss.triplet.margin or --config.loss.circle.margin"),
         (["--some.thing"], "unknown flag --some.thing; fields are set by --config.group.field="),
         (["--version=one"], "--version=one must be an integer"),
         (["--mode=serve", "--port=70000"], "--port=70000 must be an integer in the range [0, 65"),

@@ -1,6 +1,7 @@
 """`--mode=download`: a source's images as split and class folders."""
 
 import os
+import shlex
 from collections.abc import Mapping
 from typing import Any
 
@@ -31,10 +32,10 @@ def download(config: Config, *, output: str | os.PathLike) -> dict[str, int]:
     shared.log_corrupt(corrupt)
     progress.log.info(
         "%d images written, %d were there, in %s; train on them with "
-        "`--config.data.source=folder --config.data.path=%s`",
+        "`--config.data.source=folder %s`",
         counts["written"],
         counts["kept"],
         output,
-        output,
+        shlex.quote(f"--config.data.path={os.fspath(output)}"),
     )
     return counts

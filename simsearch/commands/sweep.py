@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -16,7 +17,8 @@ from simsearch.sweeps import study as study_lib
 from simsearch.training import loop, patience, stop
 from simsearch.training import records as records_lib
 
-# Trials that fail one after the other before the sweep ends: it is not their values then.
+# Trials that fail one after the other before the sweep ends, but for those whose loss stops being a
+# number: it is not their values then.
 _MAX_FAILURES = 3
 
 
@@ -58,7 +60,8 @@ def sweep(plan: plan_lib.Plan, *, workdir: str | os.PathLike = "runs") -> SweepR
 
     Raises:
         UsageError: Where the images, the devices or the database do not fit.
-        RunError: Where training fails for another reason than a trial's values.
+        RunError: Where training fails for another reason than a trial's values; what was found
+            till then is told and kept all the same.
     """
     root = pathlib.Path(workdir)
     monitor = plan.base.train.monitor
@@ -81,15 +84,24 @@ def sweep(plan: plan_lib.Plan, *, workdir: str | os.PathLike = "runs") -> SweepR
         )
         with opened as study:
             try:
-                _run_trials(study, plan, root, images, stop_request)
+                failure = _run_trials(study, plan, root, images, stop_request)
                 rows = study.rows()
                 importances = study.importances(seed=plan.settings.seed)
             except stop.Stopped as stopped:
-                flags = " ".join([plan.flags, *runs.workdir_flags(root)])
-                raise stopped.with_advice(
-                    f"go on with `python main.py --mode=sweep {flags}`"
-                ) from None
-    return _finish(plan, rows, importances, directory=directory, root=root)
+                raise stopped.with_advice(f"go on with `{_command(plan, root)}`") from None
+    result = _finish(plan, rows, importances, directory=directory, root=root)
+    if failure:
+        raise errors.RunError(f"{failure}; once mended, the same command goes on with the others")
+    return result
+
+
+def _command(plan: plan_lib.Plan, workdir: pathlib.Path) -> str:
+    """Returns the command that goes on with a sweep, without its database's password."""
+    shown = {"config.sweep.storage": database.without_password(plan.settings.storage)}
+    flags = [
+        shlex.quote(f"--{name}={shown.get(name, value)}") for name, value in plan.flags.items()
+    ]
+    return " ".join(["python main.py --mode=sweep", *flags, *runs.workdir_flags(workdir)])
 
 
 def _make(directory: pathlib.Path, workdir: str | os.PathLike) -> None:
@@ -113,13 +125,14 @@ def _run_trials(
     workdir: pathlib.Path,
     images: Mapping[str, Any],
     stop_request: stop.StopRequest,
-) -> None:
+) -> str:
+    """Runs trials until none is left, and returns why it ended before, empty where it did not."""
     num_failures = 0
     while True:
         # Also of a trial that ended by its figures before it looked whether a signal had come.
         stop_request.end_deferral(outcome="what was trained so far is saved")
         if (trial := study.next_trial()) is None:
-            return
+            return ""
         if trial.version is not None and not _find(trial, plan, workdir):
             progress.log.warning(
                 "trial %d is begun anew: its version %d is gone from %s, or another training's now",
@@ -141,7 +154,7 @@ def _run_trials(
             error = _run_trial(trial, plan, workdir, images, stop_request)
         num_failures = num_failures + 1 if error else 0
         if num_failures == _MAX_FAILURES:
-            raise errors.RunError(f"{num_failures} trials in a row failed, the last one: {error}")
+            return f"{num_failures} trials in a row failed, the last one: {error}"
 
 
 def _find(
@@ -163,9 +176,12 @@ def _run_trial(
     images: Mapping[str, Any],
     stop_request: stop.StopRequest,
 ) -> str:
-    """Trains a trial's version to its end, and returns why it failed, empty where it did not."""
+    """Trains a trial's version to its end, and returns why it failed.
+
+    Empty where it did not, and where its own values are the cause for certain.
+    """
     monitor = plan.base.train.monitor
-    error, pruned, value = "", False, None
+    error, pruned, value, is_its_own = "", False, None, False
     try:
         version = _train(trial, plan, workdir, images, stop_request)
         best = patience.standing(
@@ -177,7 +193,7 @@ def _run_trial(
     except _Pruned:
         pruned = True
     except (errors.NotFiniteError, errors.OutOfMemoryError) as failure:
-        error = str(failure)
+        error, is_its_own = str(failure), isinstance(failure, errors.NotFiniteError)
     except errors.UsageError as failure:
         # Images that are gone are the fault of no trial: this raises then.
         wiring_images.load_splits(plan.base)
@@ -193,7 +209,7 @@ def _run_trial(
         progress.log.warning("trial %d failed: %s", trial.number, error)
     else:
         progress.log.info("trial %d finished: %s %.4f", trial.number, monitor, value)
-    return error
+    return "" if is_its_own else error
 
 
 def _train(
@@ -285,9 +301,9 @@ def _finish(
     paths = sweep_plot.draw_all(
         directory, rows, space=plan.space, importances=importances, monitor=monitor
     )
-    num_open = sum(row.state in ("running", "waiting") for row in rows)
-    if num_open:
-        progress.log.info("%d trials are still in other processes' hands", num_open)
+    for state, where in (("running", "in other processes' hands"), ("waiting", "to be begun")):
+        if num_open := sum(row.state == state for row in rows):
+            progress.log.info("%d trials are still %s", num_open, where)
     if best is None:
         progress.log.warning("no trial went to its end")
     else:

@@ -32,8 +32,8 @@ from simsearch.training import records as records_lib
 
 # What an out-of-memory error ends with.
 _LESS_MEMORY = (
-    "lower train.batch_size (train.accumulate_steps makes up for it), eval.batch_size or "
-    "data.image_size"
+    "lower eval.batch_size, with which a version can go on too, or in a new one train.batch_size "
+    "(train.accumulate_steps makes up for it) or data.image_size"
 )
 
 
@@ -75,11 +75,6 @@ def train(
         RunError: Where the run could not be finished.
     """
     config = shared.with_absolute_paths(config)
-    if config.model.num_backbones > 1:
-        raise errors.UsageError(
-            f"model.num_backbones={config.model.num_backbones} is made of trained versions: train "
-            "them one by one, then join them with --mode=ensemble --versions=A,B,…"
-        )
     with errors.out_of_memory(_LESS_MEMORY), stop.on_signals(stop_request) as stop_request:
         wiring.check_model(config)
         splits = prepare(config)
@@ -115,9 +110,9 @@ def resume(
         version: Its number.
         workdir: Folder of the versions.
         config_name: The configuration that the caller has in mind, where it should be checked.
-        overrides: Fields of it, likewise. Those that say where the images lie on this machine and
-            how they are read (`runs.LOCAL_FIELDS`) may be others, and are the version's from then
-            on, where the images are the same.
+        overrides: Fields of it, likewise. Those that say where the images lie on this machine, how
+            they are read and how many are embedded at a time (`runs.LOCAL_FIELDS`) may be others,
+            and are the version's from then on, where the images are the same.
         on_splits: As of `train`.
         after_validation: Gets each validation's record; what it raises ends the run there.
         stop_request: As of `train`.

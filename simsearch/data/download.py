@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from simsearch.data import corrupt as corrupt_lib
 from simsearch.data import folder, images, splits
-from simsearch.errors import RunError, UsageError
+from simsearch.errors import RunError, UsageError, one_line
 
 _FOLDERS = {"train": "train", "validation": "val", "test": "test"}
 _MARKER = ".simsearch-download.json"
@@ -73,9 +73,10 @@ def download(
                 if corrupt is not None:
                     corrupt.add(split.names[row], str(error))
     except OSError as error:
+        where = f" ({error.filename})" if error.filename else ""
         raise RunError(
-            f"expected to write {total} images below {output}, but {error.strerror} "
-            f"({error.filename}): check the folder and the free space, then start again to go on"
+            f"expected to write {total} images below {output}, but {error.strerror or error}"
+            f"{where}: check the folder and the free space, then start again to go on"
         ) from error
     return counts
 
@@ -118,14 +119,22 @@ def _write(split: splits.Split, row: int, path: str) -> bool:
     if os.path.splitext(path)[1].lower() in folder.EXTENSIONS:
         if os.path.exists(path):
             return False
-        _write_whole(path, split.read(row))
+        _write_whole(path, _read(split, row))
         return True
     if any(os.path.exists(path + extension) for extension in folder.EXTENSIONS):
         return False
-    encoded = split.read(row)
+    encoded = _read(split, row)
     kind = images.sniff(encoded)
     _write_whole(path + (f".{kind}" if kind else _UNKNOWN_EXTENSION), encoded)
     return True
+
+
+def _read(split: splits.Split, row: int) -> bytes:
+    try:
+        return split.read(row)
+    except OSError as error:  # Not to be taken for one of the folder that is written to.
+        reason = one_line(error.strerror or error)
+        raise images.UnreadFile(f"cannot be read: {reason}") from error
 
 
 def _write_whole(path: str, content: bytes) -> None:

@@ -1,6 +1,7 @@
 """The database of a sweep's study: opened, checked to be the same sweep, and closed."""
 
 import contextlib
+import dataclasses
 import json
 import pathlib
 import time
@@ -10,7 +11,7 @@ from typing import Any
 import optuna
 import sqlalchemy
 
-from simsearch import errors, runs
+from simsearch import config_checks, errors, runs
 from simsearch.data import splits as splits_lib
 from simsearch.sweeps import plan as plan_lib
 from simsearch.sweeps import search, workers
@@ -48,7 +49,7 @@ def open_study(
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     url = plan.settings.storage or f"sqlite:///{default_file.absolute()}"
-    shown = plan.settings.storage and _without_password(url) or str(default_file)
+    shown = plan.settings.storage and without_password(url) or str(default_file)
     # Other studies of the folder are in the same file.
     with workers.locked(default_file.with_name(f".{default_file.name}.lock")):
         try:
@@ -94,7 +95,7 @@ def _check_same(
 ) -> None:
     """Raises UsageError where the study was begun with other values; remembers them otherwise."""
     about = {
-        "config": dict(plan_lib.leaves(plan.base)),
+        "config": config_checks.flat(dataclasses.asdict(plan.base)),
         "space": {name: part.to_json() for name, part in plan.space.items()},
         "images": dict(images),
     }
@@ -129,7 +130,8 @@ def _engine_options(url: str) -> dict[str, Any]:
     return {"connect_args": {"timeout": _SQLITE_TIMEOUT}} if url.startswith("sqlite") else {}
 
 
-def _without_password(url: str) -> str:
+def without_password(url: str) -> str:
+    """Returns a database's URL as it may be shown."""
     try:
         return sqlalchemy.engine.make_url(url).render_as_string(hide_password=True)
     except sqlalchemy.exc.ArgumentError:

@@ -2,7 +2,6 @@
 
 import dataclasses
 import itertools
-import shlex
 from collections.abc import Callable, Collection, Mapping
 from typing import Annotated, Any, Literal
 
@@ -10,7 +9,7 @@ from simsearch import config as config_lib
 from simsearch import config_checks, config_files, errors, wiring
 from simsearch.sweeps import space as space_lib
 
-_GROUP = "sweep"
+_GROUP, _SPACE = "sweep", "space."
 # Combinations that are checked for contradictions before work starts.
 _MAX_CHECKED = 2_000
 # Problems of combinations that are told; the others are alike.
@@ -40,14 +39,14 @@ class Plan:
         space: What it searches.
         base: The configuration that the trials change.
         configure: From values by field name to a trial's configuration.
-        flags: What names this sweep on the command line.
+        flags: What names this sweep on the command line: values by the flags' names.
     """
 
     settings: Settings
     space: space_lib.Space
     base: config_lib.Config
     configure: Callable[[Mapping[str, Any]], config_lib.Config]
-    flags: str
+    flags: Mapping[str, Any]
 
     @property
     def num_trials(self) -> int:
@@ -76,16 +75,20 @@ def load_sweep(name: str = "sweep", overrides: Mapping[str, Any] | None = None) 
     own = {key: overrides.pop(key) for key in list(overrides) if key.startswith(f"{_GROUP}.")}
     template = config_files.read_template(name, overrides, group=_GROUP)
     base = template.configure({})
-    values = template.group
-    written = dict(_leaves(values.pop("space", {})))
+    values = config_checks.flat(template.group)
     problems: list[str] = []
     for key, value in own.items():
         field = key.removeprefix(f"{_GROUP}.")
-        if field.startswith("space."):
-            written[field.removeprefix("space.")] = config_files.parse(value, tuple)
-        else:
-            values[field] = config_files.parse(value, type(values.get(field, "")))
-    kinds = {field: type(value) for field, value in leaves(base)}
+        kind = tuple if field.startswith(_SPACE) else type(values.get(field, ""))
+        values[field] = config_files.parse(value, kind)
+    written = {
+        field.removeprefix(_SPACE): values.pop(field)
+        for field in list(values)
+        if field.startswith(_SPACE)
+    }
+    kinds = {
+        field: type(value) for field, value in config_checks.flat(dataclasses.asdict(base)).items()
+    }
     # What is taken out must be there too; a wrong name stays, and is refused as such.
     written = {
         field: value for field, value in written.items() if value is not None or field not in kinds
@@ -107,7 +110,8 @@ def load_sweep(name: str = "sweep", overrides: Mapping[str, Any] | None = None) 
     problems += _combination_problems(right, template.configure, wrong=wrong)
     if problems:
         raise errors.UsageError("; ".join(problems))
-    return Plan(Settings(**fields), space, base, template.configure, _flags(name, own, overrides))
+    flags = {"config": name} | {f"config.{key}": value for key, value in (own | overrides).items()}
+    return Plan(Settings(**fields), space, base, template.configure, flags)
 
 
 def _settings_problems(fields: Mapping[str, Any], space: space_lib.Space) -> list[str]:
@@ -182,11 +186,6 @@ def _combination_problems(
     return told
 
 
-def leaves(config: config_lib.Config) -> list[tuple[str, Any]]:
-    """Returns every field of a configuration by its dotted name, in order."""
-    return _leaves(dataclasses.asdict(config))
-
-
 def described(params: Mapping[str, Any]) -> str:
     """Returns values by field name as one line."""
     return ", ".join(f"{name}={short(value)}" for name, value in params.items())
@@ -195,16 +194,3 @@ def described(params: Mapping[str, Any]) -> str:
 def short(value: Any) -> str:
     """Returns a value for a table: a number with four digits that count."""
     return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def _leaves(values: Any, prefix: str = "") -> list[tuple[str, Any]]:
-    """Returns dotted names and values of nested mappings, in order."""
-    if not isinstance(values, Mapping):
-        return [(prefix[:-1], values)]
-    return [leaf for name, value in values.items() for leaf in _leaves(value, f"{prefix}{name}.")]
-
-
-def _flags(name: str, *overrides: Mapping[str, Any]) -> str:
-    parts = [f"--config={name}"]
-    parts += [f"--config.{key}={value}" for group in overrides for key, value in group.items()]
-    return " ".join(map(shlex.quote, parts))

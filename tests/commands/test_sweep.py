@@ -14,7 +14,7 @@ import simsearch
 from simsearch import config as config_lib
 from simsearch import config_files, errors, runs, wiring_images
 from simsearch.commands import training
-from simsearch.sweeps import study
+from simsearch.sweeps import database, study
 from simsearch.training import records as records_lib
 from simsearch.training import stop
 from tests import cli
@@ -130,11 +130,13 @@ def test_a_signal_stops_the_sweep_and_says_how_to_go_on(trained, tmp_path, monke
         raise stop.Stopped(signal.SIGTERM, outcome="saved after step 2", advice="train it")
 
     monkeypatch.setattr(training, "train", stopped)
+    opened = database._open(f"sqlite:///{tmp_path}/sweep.db")
+    monkeypatch.setattr(database, "_open", lambda url: opened)
     with pytest.raises(stop.Stopped) as caught:
-        simsearch.sweep(plan(), workdir=tmp_path)
+        simsearch.sweep(plan(sweep__storage="postgresql://me:SECRET@h/db"), workdir=tmp_path)
     assert re.fullmatch(
         r"stopped by SIGTERM: saved after step 2; go on with `python main.py --mode=sweep "
-        r"--config=sweep .*--workdir=\S+`",
+        r"--config=sweep .*'--config.sweep.storage=postgresql://me:\*\*\*@h/db' .*--workdir=\S+`",
         str(caught.value),
     )
     assert caught.value.exit_code == 128 + signal.SIGTERM
@@ -302,13 +304,40 @@ def test_trials_with_and_without_copies_are_of_one_sweep(trained, images, tmp_pa
     assert [row.state for row in result.rows] == ["finished"] * 2 and sorted(counts) == [30, 31]
 
 
-def test_trials_that_all_fail_end_the_sweep(trained, tmp_path, monkeypatch):
+def test_trials_that_all_fail_end_the_sweep_and_it_goes_on_with_the_others(
+    trained, tmp_path, monkeypatch, caplog
+):
     def failing(*_, **__):
         raise errors.UsageError("the GPU is on holiday")
 
-    monkeypatch.setattr(training, "train", failing)
-    with pytest.raises(errors.RunError, match="3 trials in a row failed, the last one: the GPU"):
-        simsearch.sweep(plan(), workdir=tmp_path)
+    caplog.set_level("INFO", "simsearch")
+    five = plan(sweep__space__optimizer__learning_rate=[1e-5, 1e-4, 1e-3, 1e-2, 1e-1])
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "train", failing)
+        with pytest.raises(errors.RunError, match="3 trials in a row failed, the last one: the G"):
+            simsearch.sweep(five, workdir=tmp_path)
+    kept = json.loads((tmp_path / "sweep_sweep/trials.json").read_text())["trials"]
+    assert [row["state"] for row in kept] == ["waiting"] * 2 + ["failed"] * 3
+    assert "2 trials are still to be begun" in caplog.text
+    again = simsearch.sweep(five, workdir=tmp_path)
+    assert [row.state for row in again.rows] == ["finished"] * 2 + ["failed"] * 3
+
+
+def test_however_many_trials_diverge_the_others_are_tried(trained, tmp_path, monkeypatch):
+    train = training.train
+
+    def diverging(config, **options):
+        if config.optimizer.learning_rate == 10.0:
+            raise errors.NotFiniteError("the loss of step 3 is nan")
+        return train(config, **options)
+
+    monkeypatch.setattr(training, "train", diverging)
+    changes = {
+        "sweep__space__optimizer__learning_rate": [10.0, 1e-3],
+        "sweep__space__optimizer__weight_decay": [0.0, 1e-3, 1e-2],
+    }
+    result = simsearch.sweep(plan(**changes), workdir=tmp_path)
+    assert [row.state for row in result.rows] == ["finished"] * 3 + ["failed"] * 3
 
 
 def test_bad_trials_are_pruned_by_their_validations(trained, tmp_path):

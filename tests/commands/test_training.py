@@ -64,7 +64,7 @@ def test_a_training_that_runs_out_of_memory_says_what_to_lower(small, tmp_path, 
         raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes.")
 
     monkeypatch.setattr(wiring, "initial_variables", exhausted)
-    with pytest.raises(errors.OutOfMemoryError, match="allocating 9 bytes; lower train.batch_size"):
+    with pytest.raises(errors.OutOfMemoryError, match="9 bytes; lower eval.batch_size, with"):
         training.train(small[0], workdir=tmp_path)
     runs.create(tmp_path, small[0])
     monkeypatch.setattr(run, "fit_version", exhausted)

@@ -132,6 +132,21 @@ def test_the_protocol_is_described():
     assert class_splits.describe(single, "image").endswith("a single train image of 'a', 'd'")
 
 
+def test_a_class_whose_name_has_commas_can_be_named(monkeypatch):
+    names = ("tench, Tinca tinca", "tench", "goldfish", "a,b", "a,b,c", *NAMES[5:])
+    parts = {name: dataclasses.replace(split, class_names=names) for name, split in found().items()}
+    monkeypatch.setattr(sources, "load", lambda *_, **__: parts)
+    for text, expected in (
+        ("tench, Tinca tinca,goldfish", "tench, Tinca tinca;goldfish"),
+        ("goldfish, tench, f", "tench;goldfish;f"),
+        (", a,b,c , tench,", "tench;a,b,c"),
+        ("tench, a,b, a,b,c,", "tench;a,b;a,b,c"),
+    ):
+        fields = {"data.split": "class", "data.test_classes": text}
+        made = wiring_images.source_splits(config_files.load_config("demo", fields))
+        assert ";".join(class_splits.classes_of(made["test"])) == expected
+
+
 def test_the_configuration_splits_any_source_by_class(tmp_path):
     config = config_files.load_config(
         "demo",

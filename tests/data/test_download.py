@@ -126,28 +126,42 @@ def test_a_folder_of_something_else_is_refused(tmp_path):
 
 
 def test_rows_that_cannot_be_read_are_counted_and_named(tmp_path):
+    failures = {
+        1: images.CorruptImage("gone"),
+        2: OSError("Unexpected end of stream"),
+        3: OSError(errno.EIO, "Input/output error", "data.arrow"),
+    }
+
     def read(i):
-        if i == 1:
-            raise images.CorruptImage("gone")
+        if i in failures:
+            raise failures[i]
         return FOUR[i][2]
 
-    train = dataclasses.replace(make(FOUR), read=read)
+    rows = [(label, name + str(i), content) for i, (label, name, content) in enumerate(FOUR)]
+    train = dataclasses.replace(make(rows), read=read)
     log = corrupt.CorruptLog()
     counts = download.download({"train": train}, str(tmp_path), corrupt=log)
-    assert counts == {"written": 3, "kept": 0, "unreadable": 1}
-    assert log.reasons == {"train/y.png": "gone"}
+    assert counts == {"written": 1, "kept": 0, "unreadable": 3}
+    assert log.reasons == {
+        "train/y.png1": "gone",
+        "train/x.png2": "cannot be read: Unexpected end of stream",
+        "train/y.png3": "cannot be read: Input/output error",
+    }
 
 
-def test_a_full_disk_is_told_in_one_line_and_leaves_no_broken_file(tmp_path, monkeypatch):
+@pytest.mark.parametrize("names", [["x.png"], []])
+def test_a_full_disk_is_told_in_one_line_and_leaves_no_broken_file(tmp_path, monkeypatch, names):
     replace = os.replace
+    words = "".join(rf" \({name}\)" for name in names)
 
     def full(source, target):
         if target.endswith("hot dog/x.png"):
-            raise OSError(errno.ENOSPC, "No space left on device", target)
+            # A write, unlike what opens and renames, knows no name.
+            raise OSError(errno.ENOSPC, "No space left on device", *names)
         replace(source, target)
 
     monkeypatch.setattr("os.replace", full)
-    with pytest.raises(RunError, match="No space left on device .*: check the folder") as caught:
+    with pytest.raises(RunError, match=f"left on device{words}: check the") as caught:
         download.download(make_splits(FOUR), str(tmp_path))
     assert "\n" not in str(caught.value)
     assert [path.name for path in sorted(tmp_path.rglob("*.png"))] == ["x.png", "y.png"]

@@ -1,10 +1,13 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
-from simsearch import config_files
-from simsearch.sweeps import plan, space
+from simsearch import config_checks, config_files
+from simsearch.sweeps import space
 
-KINDS = {name: type(value) for name, value in plan.leaves(config_files.load_config("train"))}
+FIELDS = config_checks.flat(dataclasses.asdict(config_files.load_config("train")))
+KINDS = {name: type(value) for name, value in FIELDS.items()}
 
 
 def parse(**written):
