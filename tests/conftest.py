@@ -48,9 +48,8 @@ def compiled_elsewhere():
     """Forgets where a test kept its compiled programs: its folder goes with it."""
     before = jax.config.jax_compilation_cache_dir
     yield
-    if jax.config.jax_compilation_cache_dir != before:
-        jax.config.update("jax_compilation_cache_dir", before)
-        compilation_cache.reset_cache()
+    jax.config.update("jax_compilation_cache_dir", before)
+    compilation_cache.reset_cache()
 
 
 @pytest.fixture(scope="session")
