@@ -217,7 +217,7 @@ def get_config() -> config_dict.ConfigDict:
     serve.allowed_hosts = ""
     serve.max_upload_mb = 20.0  # megabytes > 0 of a request's body, and of a fetched query
     serve.max_pixels = 50_000_000  # pixels; a larger query is not decoded
-    serve.max_query_images = 16  # images >= 1 of one query: likes, dislikes and excluded ones
+    serve.max_query_images = 16  # images >= 1 of one query, likes and dislikes included
     serve.default_top_k = 8  # results >= 1 where a request does not say
     serve.max_top_k = 100  # results >= 1 that a request may ask for
     serve.max_batch = 16  # images >= 1 of one forward pass
