@@ -22,8 +22,8 @@ from simsearch import config as config_lib
 from simsearch import config_files, errors
 
 _CONFIG, _FACTS = "config.json", "facts.json"
-# Fields that may be others from machine to machine, or where memory or an image failed, since they
-# change nothing that is trained on (eval.batch_size: the last bit of a validation's cosines).
+# Fields that may change when a run goes on, elsewhere or after a failure, since they change nothing
+# that is trained on (eval.batch_size: the last bit of a validation's cosines).
 LOCAL_FIELDS = (
     *("data.path", "data.cache", "data.cache_dir", "data.num_threads", "data.prefetch_batches"),
     *("data.on_corrupt", "eval.batch_size"),

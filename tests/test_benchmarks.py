@@ -67,7 +67,7 @@ def test_the_exact_view_finds_what_numpy_finds(benchmark):
     search, rng = benchmark("search"), np.random.default_rng(0)
     vectors, queries = search.vectors_of(rng, 2000), search.vectors_of(rng, 20)
     view, expected = search.ours(vectors), search.numpys(vectors)(queries)
-    assert search.recall(view(queries), expected) == 1.0 == search.recall(view(queries), expected)
+    assert search.recall(view(queries), expected) == 1.0
     assert view(queries[:1]) == expected[:1]
 
 

@@ -23,7 +23,7 @@ def classes_by_samples(
     passes, each a new order of all of them, K at a time: an image is not seen again before the
     others of its class were, but for the up to K - 1 that a pass leaves over. With fewer classes
     than P a batch may begin a new pass with rows that it does not hold yet: those of a class are
-    seen about equally often only. No batch holds a row twice, but of a class that has too few.
+    then seen only about equally often. No batch holds a row twice, but of a class that has too few.
 
     Args:
         labels: Classes, int [N].

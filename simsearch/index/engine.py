@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from simsearch import errors
 from simsearch.index import filters
 from simsearch.index.record import Found, Record, Row
 
@@ -16,6 +17,16 @@ class Batch(NamedTuple):
 
     records: list[Record]
     vectors: np.ndarray | None
+
+
+class Closed:
+    """What is left of what was let go of."""
+
+    def close(self) -> None:
+        """Does nothing: closing twice is no mistake."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise errors.UsageError("this index is closed; Index.open opens it again")
 
 
 class Engine(Protocol):
@@ -109,7 +120,7 @@ class Engine(Protocol):
         """Joins what many small writes left in pieces."""
 
     def tidy(self) -> None:
-        """Does so where there were so many that it is due."""
+        """Joins pieces, as `optimize`, once enough writes have gathered."""
 
     def close(self) -> None:
         """Lets go of files and connections."""

@@ -13,7 +13,7 @@ import numpy as np
 
 from simsearch import cores, errors, progress
 from simsearch.index import filters, lance_lock, lance_rows, lance_sql
-from simsearch.index.engine import Batch
+from simsearch.index.engine import Batch, Closed
 from simsearch.index.record import FIELDS, Found, Row
 
 _ABOUT = "about"
@@ -44,7 +44,6 @@ class LanceEngine:
         self._lock = lance_lock.FolderLock(self._path if self._is_local else None)
         self._had_place = False  # Whether the note named this table when it was last read.
         self._own = (-1, -1)  # The versions before and after this process's last write.
-        self._before: int | None = None  # The version before the write that is under way.
         self._writes = 0
         if not self._is_local or os.path.isdir(self._path):
             self._connect()
@@ -65,6 +64,8 @@ class LanceEngine:
             else:
                 merge = table.merge_insert("key").when_matched_update_all()
                 merge.when_not_matched_insert_all().execute(rows)
+            if self._table is not None:
+                self._had_place = self._has_place()
 
     def open_table(self, name: str, *, embedding_size: int, create: bool) -> None:
         if create:
@@ -165,10 +166,7 @@ class LanceEngine:
         return counts
 
     def version(self) -> Hashable:
-        # Of a write of this process that is under way its view will be told, and nobody else
-        # writes meanwhile.
-        before = self._before
-        return self._table.version if before is None else before
+        return self._table.version
 
     def own_change(self, before: Hashable) -> Hashable:
         return self._own[1] if self._own[0] == before else before
@@ -219,7 +217,7 @@ class LanceEngine:
             yield
 
     def close(self) -> None:
-        self._table = self._database = None
+        self._table = self._database = Closed()
 
     def _connect(self) -> None:
         self._database = _library().connect(
@@ -254,12 +252,9 @@ class LanceEngine:
                     f"the index {self.url} is another model's by now; open it anew"
                 )
             self._had_place = has_place
-            before = self._before = self._table.version
-            try:
-                yield
-                self._own = (before, self._table.version)
-            finally:
-                self._before = None
+            before = self._table.version
+            yield
+            self._own = (before, self._table.version)
 
     def _has_place(self) -> bool:
         """Returns whether the note is of this table; another may grow beside it."""

@@ -22,7 +22,7 @@ class FolderLock:
         """
         self._path = path
         self._threads = threading.RLock()
-        self._depth = 0
+        self._is_held = False
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
@@ -32,10 +32,10 @@ class FolderLock:
             RunError: Where the folder cannot be written to, or its disk is full.
         """
         with self._threads:
-            if self._path is None or self._depth:
+            if self._path is None or self._is_held:
                 yield
                 return
-            self._depth += 1
+            self._is_held = True
             try:
                 os.makedirs(self._path, exist_ok=True)
                 with open(pathlib.Path(self._path, ".lock"), "w") as file:
@@ -54,4 +54,4 @@ class FolderLock:
                     "again"
                 ) from error
             finally:
-                self._depth -= 1
+                self._is_held = False

@@ -151,7 +151,8 @@ def embed_encoded(embedder: embed.Embedder, images: Sequence[Query]) -> np.ndarr
             raise images_lib.CorruptImage(f"{where}{error}") from error
     most = embedder.config.eval.batch_size
     found = embedder.embed(pixels, batch_size=nearest.bucket(len(images), at_most=most))
-    check(found, [f"image {i + 1} of {len(images)}" for i in range(len(images))])
+    names = [f"image {i + 1} of {len(images)}" for i in range(len(images))]
+    check(found, names if len(names) > 1 else ["this image"])
     return found
 
 

@@ -4,8 +4,8 @@ import operator
 import pathlib
 import threading
 from collections import Counter
-from collections.abc import Hashable, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -25,6 +25,8 @@ _SAMPLED_ROWS = 8_192
 # Fewer than these are compared one by one faster than through any index.
 _FEWEST_TO_INDEX = 1_000
 
+_Result = TypeVar("_Result")
+
 
 def checked_top_k(top_k: int) -> int:
     """Returns how many results are asked for; raises UsageError where that is no such number."""
@@ -35,16 +37,6 @@ def checked_top_k(top_k: int) -> int:
     if number < 1:
         raise errors.UsageError(f"top_k={number} must be at least 1")
     return number
-
-
-class _Closed:
-    """What is left of an engine that was let go of."""
-
-    def close(self) -> None:
-        """Does nothing: closing twice is no mistake."""
-
-    def __getattr__(self, name: str) -> Any:
-        raise errors.UsageError("this index is closed; Index.open opens it again")
 
 
 class Rows:
@@ -65,13 +57,14 @@ class Rows:
         self._writing = threading.Lock()  # Before the other, where both are held.
         self._lock = threading.RLock()  # Of the view.
         self._view: exact.ExactView | None = None
+        self._is_amid_write = False  # Of this process; the view answers as it was before.
         self.choose()
 
     def close(self) -> None:
         """Lets go of the engine and of the vectors in memory."""
         with self._writing, self._lock:
             self.engine.close()
-            self.engine, self._view = _Closed(), None
+            self.engine, self._view = engine_lib.Closed(), None
 
     @property
     def is_exact(self) -> bool:
@@ -120,60 +113,64 @@ class Rows:
         """Writes rows, in place of those with the same ids."""
         for start in range(0, len(rows), _WRITE_ROWS):
             part = rows[start : start + _WRITE_ROWS]
-            with self._writing:
-                before = self._version()
-                self.engine.upsert(part)
-                with self._lock:
-                    if self._is_still(before):
-                        vectors = np.stack([row.vector for row in part])
-                        self._view.upsert([row.record for row in part], vectors)
-                self._tidy()
+            records, vectors = [row.record for row in part], np.stack([row.vector for row in part])
+            self._change(
+                lambda part=part: self.engine.upsert(part),
+                lambda view, new=(records, vectors): view.upsert(*new),
+            )
+            self._change(self.engine.tidy, exact.ExactView.follow)
 
     def delete(self, ids: Sequence[str]) -> int:
         """Deletes rows by id and returns how many there were."""
         deleted = 0
         for start in range(0, len(ids), _WRITE_ROWS):
             part = ids[start : start + _WRITE_ROWS]
-            with self._writing:
-                before = self._version()
-                deleted += self.engine.delete(part)
-                with self._lock:
-                    if self._is_still(before):
-                        self._view.delete(part)
-                self._tidy()
+            deleted += self._change(
+                lambda part=part: self.engine.delete(part),
+                lambda view, part=part: view.delete(part),
+            )
+            self._change(self.engine.tidy, exact.ExactView.follow)
         return deleted
 
     def optimize(self) -> None:
         """Joins what many small writes left in pieces."""
-        with self._writing:
-            self.engine.optimize()
-            self._follow()
+        self._change(self.engine.optimize, exact.ExactView.follow)
 
-    def _version(self) -> Hashable:
-        """Returns what the view is of; None where there is none, or nobody knows."""
-        view = self._view
-        return None if view is None else view.version
+    def _change(
+        self, write: Callable[[], _Result], tell: Callable[[exact.ExactView], None]
+    ) -> _Result:
+        """Makes a change of the engine, and tells the view of it.
 
-    def _is_still(self, before: Hashable) -> bool:
-        """Returns whether the view is as it was before a write, of which it can then be told.
-
-        Otherwise it has looked meanwhile, perhaps at what others changed after the write, and must
-        look again.
+        In between the view answers as it was before: it would take the change for another
+        process's, and read every revision.
         """
-        if self._view is not None and self._view.version != before:
-            self._view.version = None
-        return self._version() is not None
+        with self._writing, self.engine.writing():
+            with self._lock:
+                self._is_amid_write = True
+            try:
+                result = write()
+            except BaseException:
+                with self._lock:
+                    self._is_amid_write = False
+                    if self._view is not None:
+                        self._view.version = None  # Who knows what was written: it must look.
+                raise
+            with self._lock:
+                self._is_amid_write = False
+                if self._view is not None:
+                    tell(self._view)
+                    if len(self._view) > self._config.index.exact_limit:
+                        self._let_go()
+            return result
 
-    def _tidy(self) -> None:
-        self.engine.tidy()
-        self._follow()
-
-    def _follow(self) -> None:
-        with self._lock:
-            if self._view is not None:
-                self._view.follow()
-                if len(self._view) > self._config.index.exact_limit:
-                    self._view = None
+    def _let_go(self) -> None:
+        self._view = None
+        if not self.engine.index_parts(self._config.index.ann):
+            progress.log.warning(
+                "there are more images than index.exact_limit=%d now: searches read the whole "
+                "table until `--mode=index` has built an index of it",
+                self._config.index.exact_limit,
+            )
 
     def nearest(
         self, vectors: np.ndarray, *, top_k: int, where: filters.Filter | None
@@ -193,13 +190,12 @@ class Rows:
 
         The lock must be held.
         """
-        view = self._view
-        if view is not None and view.is_stale():
+        if self._view is not None and not self._is_amid_write and self._view.is_stale():
             if self.engine.count() > self._config.index.exact_limit:
-                self._view = view = None
+                self._let_go()
             else:
-                view.refresh()
-        return view
+                self._view.refresh()
+        return self._view
 
     def vectors(self, ids: Sequence[str]) -> dict[str, np.ndarray]:
         """Returns the vectors of those ids that are there, float32 [D]."""

@@ -53,7 +53,8 @@ class Takeover(NamedTuple):
         Raises:
             UsageError: As `check`: others may have added images in the meantime.
         """
-        # Nobody adds to the old index between the last look at it and its end.
+        # Nobody adds to the old index between the last look at it and its end, where the engine
+        # has a lock to give.
         with engine.writing():
             self.check(engine, root)
             engine.write_about(dataclasses.asdict(self.new))

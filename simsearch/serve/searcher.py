@@ -161,6 +161,8 @@ class Searcher:
             *(self.decode(self._pixels, upload, request.crop) for upload in uploads)
         )
         embedded = await self._batched(self._embedding, pixels)
+        if not np.isfinite(embedded).all():
+            raise HTTPException(422, "the model makes no finite numbers of this image")
         stored = await asyncio.to_thread(self._stored_vectors, stored_ids)
         near = np.asarray([*embedded, *(stored[id_] for id_ in liked)])
         far = np.asarray([stored[id_] for id_ in request.unlike]).reshape(-1, near.shape[1])

@@ -118,6 +118,18 @@ def test_nothing_goes_into_an_index_that_a_kill_left_beside_its_successor(index,
         assert len(new.add([image])) == 1
 
 
+def test_nothing_goes_into_an_empty_index_that_has_a_successor(url, embedder, folder):
+    if not url.startswith("lance:"):
+        pytest.skip("a server has no lock to give")
+    image = (folder / "a" / "0.png").read_bytes()
+    with simsearch.Index.open(url, embedder=embedder, create=True) as old, open_new(url) as new:
+        about = model_lib.describe(new.embedder, version=None)
+        new._rows.engine.write_about(dataclasses.asdict(about))
+        with pytest.raises(errors.RunError, match="another model's by now"):
+            old.add([image])
+        assert len(new.add([image])) == 1
+
+
 def test_the_old_index_knows_what_took_its_place(index, url, folder):
     assert index.successor() is None
     with open_new(url) as new:

@@ -39,6 +39,16 @@ def test_a_mistyped_field_is_told_where_nothing_is_found(server, plum):
     assert server.search(plum).json["note"] is None
 
 
+def test_a_query_of_which_the_model_makes_no_numbers_is_refused(server, plum, monkeypatch):
+    embedder = server.index.embedder
+    real = embedder.embed
+    monkeypatch.setattr(
+        embedder, "embed", lambda *given, **options: real(*given, **options) * float("nan")
+    )
+    reply = server.search(plum)
+    assert reply.status == 422 and "no finite numbers" in reply.json["detail"], reply.body
+
+
 def test_a_region_of_no_numbers_is_refused(server, plum):
     for strange in ("nan", "inf", "-inf", "1e999"):
         reply = server.search(plum, crop=f"0,0,{strange},1")
