@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from simsearch import errors
+from simsearch import progress as progress_lib
 from simsearch.index import (
     answers,
     explanation,
@@ -182,7 +183,14 @@ class Index:
         """
         columns = {"labels": labels, "paths": paths, "metadata": metadata}
         rows = incoming.rows(queries.as_list(images), self.embedder, columns)
+        was_exact = self._rows.is_exact
         self._rows.upsert(list({row.record.id: row for row in rows}.values()))
+        if was_exact and not self._rows.is_exact:
+            progress_lib.log.warning(
+                "the index has more than index.exact_limit=%d images now: searches read all of its "
+                "table until --mode=index has built an index of it",
+                self.embedder.config.index.exact_limit,
+            )
         return [row.record.id for row in rows]
 
     def remove(self, ids: str | Sequence[str]) -> int:

@@ -119,8 +119,8 @@ class Engine(Protocol):
     def optimize(self) -> None:
         """Joins what many small writes left in pieces."""
 
-    def tidy(self) -> None:
-        """Joins pieces, as `optimize`, once enough writes have gathered."""
+    def is_untidy(self) -> bool:
+        """Returns whether so many writes of this process are in pieces that `optimize` is due."""
 
     def close(self) -> None:
         """Lets go of files and connections."""

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from simsearch import cores, errors, progress
+from simsearch import cores, errors
 from simsearch.index import filters, lance_lock, lance_rows, lance_sql
 from simsearch.index.engine import Batch, Closed
 from simsearch.index.record import FIELDS, Found, Row
@@ -192,22 +192,16 @@ class LanceEngine:
         return _INDEX_NAMES[kind]
 
     def optimize(self) -> None:
+        self._writes = 0  # Also where it fails, which it would again after the next write.
         with self._changing():
             if self.count() >= _ROWS_BEFORE_ID_INDEX and not self._has_id_index():
                 from lancedb import index
 
                 self._table.create_index("id", config=index.BTree())
             self._table.optimize(cleanup_older_than=_KEEP_VERSIONS)
-        self._writes = 0
 
-    def tidy(self) -> None:
-        if self._writes < _WRITES_BEFORE_COMPACTION:
-            return
-        self._writes = 0
-        try:
-            self.optimize()
-        except errors.RunError as error:  # What was written stays written.
-            progress.log.warning("the index could not be compacted: %s", error)
+    def is_untidy(self) -> bool:
+        return self._writes >= _WRITES_BEFORE_COMPACTION
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[None]:

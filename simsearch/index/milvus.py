@@ -179,8 +179,8 @@ class MilvusEngine:
     def optimize(self) -> None:
         self._server.call("flush", self._table, timeout=_TABLE_SECONDS)
 
-    def tidy(self) -> None:
-        """Does nothing: the server merges pieces by itself."""
+    def is_untidy(self) -> bool:
+        return False  # The server merges pieces by itself.
 
     def close(self) -> None:
         if self._num_writes:

@@ -118,7 +118,7 @@ class Rows:
                 lambda part=part: self.engine.upsert(part),
                 lambda view, new=(records, vectors): view.upsert(*new),
             )
-            self._change(self.engine.tidy, exact.ExactView.follow)
+            self._tidy()
 
     def delete(self, ids: Sequence[str]) -> int:
         """Deletes rows by id and returns how many there were."""
@@ -129,12 +129,19 @@ class Rows:
                 lambda part=part: self.engine.delete(part),
                 lambda view, part=part: view.delete(part),
             )
-            self._change(self.engine.tidy, exact.ExactView.follow)
+            self._tidy()
         return deleted
 
     def optimize(self) -> None:
         """Joins what many small writes left in pieces."""
         self._change(self.engine.optimize, exact.ExactView.follow)
+
+    def _tidy(self) -> None:
+        if self.engine.is_untidy():
+            try:
+                self.optimize()
+            except errors.RunError as error:  # What was written stays written.
+                progress.log.warning("the index could not be compacted: %s", error)
 
     def _change(
         self, write: Callable[[], _Result], tell: Callable[[exact.ExactView], None]
@@ -145,8 +152,7 @@ class Rows:
         process's, and read every revision.
         """
         with self._writing, self.engine.writing():
-            with self._lock:
-                self._is_amid_write = True
+            self._is_amid_write = True
             try:
                 result = write()
             except BaseException:
@@ -160,17 +166,8 @@ class Rows:
                 if self._view is not None:
                     tell(self._view)
                     if len(self._view) > self._config.index.exact_limit:
-                        self._let_go()
+                        self._view = None
             return result
-
-    def _let_go(self) -> None:
-        self._view = None
-        if not self.engine.index_parts(self._config.index.ann):
-            progress.log.warning(
-                "there are more images than index.exact_limit=%d now: searches read the whole "
-                "table until `--mode=index` has built an index of it",
-                self._config.index.exact_limit,
-            )
 
     def nearest(
         self, vectors: np.ndarray, *, top_k: int, where: filters.Filter | None
@@ -192,7 +189,7 @@ class Rows:
         """
         if self._view is not None and not self._is_amid_write and self._view.is_stale():
             if self.engine.count() > self._config.index.exact_limit:
-                self._let_go()
+                self._view = None
             else:
                 self._view.refresh()
         return self._view

@@ -341,3 +341,17 @@ def test_an_embedder_of_a_program_takes_nothing_from_what_is_remembered(url):
     simsearch.Index.open(url, embedder=embedder, create=True).close()
     with contextlib.closing(engines.connect(url)) as engine:
         assert engine.read_about() == known
+
+
+def test_additions_beyond_the_limit_of_exact_search_are_told(index, url, folder, caplog):
+    limited = index.embedder
+    limited.config = model.with_fields({"index.exact_limit": 13})
+    images = [(folder / "a" / f"{i}.png").read_bytes() for i in (0, 2)]
+    with simsearch.Index.open(url, embedder=limited) as opened:
+        opened.add(images[:1])
+        assert "exact_limit" not in caplog.text and opened.info.is_exact
+        opened.add(images[1:])
+        assert "more than index.exact_limit=13 images now: searches read all" in caplog.text
+        assert not opened.info.is_exact
+        opened.add(images)
+        assert caplog.text.count("exact_limit") == 1
