@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from simsearch import cores
 from simsearch.data import augment as augment_lib
 from simsearch.data import batch as batch_lib
 from simsearch.data import cache as cache_lib
@@ -86,10 +87,11 @@ def train_batches(
     dataset = (
         tf.data.Dataset.from_generator(steps, output_signature=_SIGNATURE)
         .unbatch()
-        .map(make, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        .map(make, num_parallel_calls=cores.count(), deterministic=True)
         .batch(len(next(steps())[0]))
-        .map(_finish, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        .map(_finish)
         .prefetch(prefetch)
+        .with_options(_options())
     )
     for rows in dataset.as_numpy_iterator():
         if failures:
@@ -146,6 +148,13 @@ def _mix(images: tf.Tensor, partners: tf.Tensor, shares: tf.Tensor) -> tf.Tensor
     shares = shares[:, None, None, None]
     own, others = tf.cast(images, tf.float32), tf.cast(tf.gather(images, partners), tf.float32)
     return image_ops.to_uint8(others + shares * (own - others))
+
+
+def _options() -> tf.data.Options:
+    """Returns options without autotuning, whose end is waited for up to a minute, idle."""
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return options
 
 
 def _hide_gpus() -> None:
