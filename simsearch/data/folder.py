@@ -212,7 +212,7 @@ def _scan(
         labels=np.asarray(labels, np.int32),
         class_names=class_names,
         names=names,
-        read=lambda i: _read(paths[i]),
+        read=lambda i: read_file(paths[i]),
         fingerprint=splits.digest(class_names, names, labels, stamps),
         num_bytes=np.asarray([size for size, _ in stamps], np.int64),
     )
@@ -255,7 +255,8 @@ def _may_be_image(entry: os.DirEntry) -> bool:
     return extension not in EXTENSIONS | _COMPANIONS and os.path.isfile(entry.path)
 
 
-def _read(path: str) -> bytes:
+def read_file(path: str) -> bytes:
+    """Returns the content of an image's file; raises UnreadFile where the disk does not give it."""
     try:
         with open(path, "rb") as file:
             return file.read()

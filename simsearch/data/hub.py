@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from simsearch import hub_access
-from simsearch.data import columns, images, splits, wording
+from simsearch.data import columns, folder, images, splits, wording
 from simsearch.errors import RunError, UsageError
 
 if TYPE_CHECKING:
@@ -264,10 +264,4 @@ def _num_bytes(table: datasets.Dataset, image_column: str) -> np.ndarray | None:
 
 def _file(path: str | None) -> bytes | None:
     """Returns the file that the client downloaded for a row that only has its path."""
-    if path is None:
-        return None
-    try:
-        with open(path, "rb") as file:
-            return file.read()
-    except OSError as error:
-        raise images.UnreadFile(f"cannot be read: {error.strerror}") from error
+    return None if path is None else folder.read_file(path)

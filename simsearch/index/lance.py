@@ -65,7 +65,7 @@ class LanceEngine:
                 merge = table.merge_insert("key").when_matched_update_all()
                 merge.when_not_matched_insert_all().execute(rows)
             if self._table is not None:
-                self._had_place = self._has_place()
+                self._had_place = about.get("table") == self._table.name
 
     def open_table(self, name: str, *, embedding_size: int, create: bool) -> None:
         if create:

@@ -1,6 +1,7 @@
 """Metadata of images: a CSV file with a row for each, types told from the values."""
 
 import csv
+import itertools
 import math
 import os
 import re
@@ -47,45 +48,42 @@ def read_csv(path: str | os.PathLike) -> dict[str, Labels]:
         # utf-8-sig: spreadsheets write a byte order mark.
         with open(path, newline="", encoding="utf-8-sig") as file:
             reader = csv.reader(file)
-            # A row may go over several lines of the file.
-            ends, lines = [], []
-            for line in reader:
-                ends.append(reader.line_num)
-                lines.append(line)
+            # With the line that each ends in: one may go over several.
+            lines = [(reader.line_num, line) for line in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         reason = getattr(error, "strerror", None) or error
         raise errors.UsageError(f"--labels={path} must be a CSV file in UTF-8: {reason}") from error
     if not lines:
         raise errors.UsageError(f"--labels={path} must have a header, and it is empty")
-    if unnamed := [i for i, name in enumerate(lines[0], 1) if not name.strip()]:
+    header = lines[0][1]
+    if unnamed := [i for i, name in enumerate(header, 1) if not name.strip()]:
         raise errors.UsageError(
             f"--labels={path}: column {unnamed[0]} has no name; name it, or leave it out (pandas: "
             "to_csv(index=False))"
         )
-    names = [_column_name(name) for name in lines[0]]
+    names = [_column_name(name) for name in header]
     key = next((name for name in _PATH_COLUMNS if name in names), None)
     if key is None:
-        is_other = len(names) == 1 and any(mark in lines[0][0] for mark in ";\t")
+        is_other = len(names) == 1 and any(mark in header[0] for mark in ";\t")
         raise errors.UsageError(
             f"--labels={path} must have a column named path (or {', '.join(_PATH_COLUMNS[1:])})"
             f"{', with commas between the columns' if is_other else ''}; its columns: "
-            f"{', '.join(lines[0])}"
+            f"{', '.join(header)}"
         )
     if twice := sorted({name for name in names if names.count(name) > 1}):
-        written = [lines[0][i] for i, name in enumerate(names) if name == twice[0]]
+        written = [header[i] for i, name in enumerate(names) if name == twice[0]]
         raise errors.UsageError(
             f"--labels={path} has the column {twice[0]} more than once: {wording.listed(written)}"
         )
     metadata = [name for name in names if name not in (key, _LABEL_COLUMN)]
     for name in metadata:
-        check_name(name, written=lines[0][names.index(name)], where=f"--labels={path}: ")
-    return _by_path(path, _rows(path, lines, ends, names, key), key, metadata)
+        check_name(name, written=header[names.index(name)], where=f"--labels={path}: ")
+    return _by_path(path, _rows(path, lines, names, key), key, metadata)
 
 
 def _rows(
     path: str | os.PathLike,
-    lines: Sequence[Sequence[str]],
-    ends: Sequence[int],
+    lines: Sequence[tuple[int, Sequence[str]]],
     names: Sequence[str],
     key: str,
 ) -> list[dict[str, str]]:
@@ -93,13 +91,12 @@ def _rows(
 
     Args:
         path: Of the file.
-        lines: Its rows, the header first.
-        ends: In which line of the file each of them ends.
+        lines: Its rows, the header first, each with the line of the file that it ends in.
         names: Of the columns.
         key: The column of the images' paths.
     """
     rows = []
-    for end, line in zip(ends, lines[1:], strict=False):
+    for (end, _), (_, line) in itertools.pairwise(lines):
         number = end + 1
         if len(line) not in (0, len(names)):
             raise errors.UsageError(

@@ -1,5 +1,6 @@
 """The rows of an index: one engine, with the exact view in front of it where they fit."""
 
+import functools
 import operator
 import pathlib
 import threading
@@ -115,8 +116,8 @@ class Rows:
             part = rows[start : start + _WRITE_ROWS]
             records, vectors = [row.record for row in part], np.stack([row.vector for row in part])
             self._change(
-                lambda part=part: self.engine.upsert(part),
-                lambda view, new=(records, vectors): view.upsert(*new),
+                functools.partial(self.engine.upsert, part),
+                operator.methodcaller("upsert", records, vectors),
             )
             self._tidy()
 
@@ -126,8 +127,7 @@ class Rows:
         for start in range(0, len(ids), _WRITE_ROWS):
             part = ids[start : start + _WRITE_ROWS]
             deleted += self._change(
-                lambda part=part: self.engine.delete(part),
-                lambda view, part=part: view.delete(part),
+                functools.partial(self.engine.delete, part), operator.methodcaller("delete", part)
             )
             self._tidy()
         return deleted
