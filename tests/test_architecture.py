@@ -36,7 +36,7 @@ RANKS = [
         "simsearch.config_history",
         "simsearch.monitors",
     },
-    {"simsearch.cores", "simsearch.errors", "simsearch.memory"},
+    {"simsearch.cores", "simsearch.errors", "simsearch.memory", "simsearch.whole_files"},
 ]
 DOORS = {
     "tensorflow": [

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
+from simsearch import whole_files
 from simsearch.data import corrupt as corrupt_lib
 from simsearch.data import folder, images, splits
 from simsearch.errors import RunError, UsageError, one_line
@@ -138,11 +139,8 @@ def _read(split: splits.Split, row: int) -> bytes:
 
 
 def _write_whole(path: str, content: bytes) -> None:
-    # The dot hides what an interrupted download leaves behind from the folder source.
-    temporary = os.path.join(os.path.dirname(path), f".{os.path.basename(path)}.part")
-    with open(temporary, "wb") as file:
+    with whole_files.writing(path, syncs=False) as file:
         file.write(content)
-    os.replace(temporary, path)
 
 
 def _ordered_names(names: Sequence[str]) -> list[str]:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import pathlib
 from typing import Any
 
-from simsearch import progress
+from simsearch import progress, whole_files
 
 
 def read(path: pathlib.Path) -> Any | None:
@@ -26,10 +25,9 @@ def write(path: pathlib.Path, content: Any, *, what: str) -> None:
         content: The value.
         what: What it is, for the warning.
     """
-    draft = path.with_suffix(f".{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        draft.write_text(json.dumps(content))
-        os.replace(draft, path)
+        with whole_files.writing(path) as file:
+            file.write(json.dumps(content).encode())
     except OSError as error:
         progress.log.warning("%s are looked for again next time: %s", what, error)

@@ -108,7 +108,7 @@ def test_an_interrupted_download_goes_on_where_it_stopped(tmp_path):
 
     with pytest.raises(KeyboardInterrupt):
         download.download(found, str(tmp_path), progress=stop)
-    Path(tmp_path, "train", "apple", ".x.png.part").write_bytes(b"half")
+    Path(tmp_path, "train", "apple", ".x.png.1234.tmp").write_bytes(b"half")
     counts = download.download(found, str(tmp_path))
     assert counts == {"written": 7, "kept": 5, "unreadable": 0}
     assert_same_rows(found, read_back(tmp_path))
@@ -155,7 +155,7 @@ def test_a_full_disk_is_told_in_one_line_and_leaves_no_broken_file(tmp_path, mon
     words = "".join(rf" \({name}\)" for name in names)
 
     def full(source, target):
-        if target.endswith("hot dog/x.png"):
+        if str(target).endswith("hot dog/x.png"):
             # A write, unlike what opens and renames, knows no name.
             raise OSError(errno.ENOSPC, "No space left on device", *names)
         replace(source, target)
@@ -165,6 +165,7 @@ def test_a_full_disk_is_told_in_one_line_and_leaves_no_broken_file(tmp_path, mon
         download.download(make_splits(FOUR), str(tmp_path))
     assert "\n" not in str(caught.value)
     assert [path.name for path in sorted(tmp_path.rglob("*.png"))] == ["x.png", "y.png"]
+    assert not list(tmp_path.rglob("*.tmp"))
     monkeypatch.undo()
     download.download(make_splits(FOUR), str(tmp_path))
     assert_same_rows(make_splits(FOUR), read_back(tmp_path))
