@@ -36,7 +36,13 @@ RANKS = [
         "simsearch.config_history",
         "simsearch.monitors",
     },
-    {"simsearch.cores", "simsearch.errors", "simsearch.memory", "simsearch.whole_files"},
+    {
+        "simsearch.cores",
+        "simsearch.errors",
+        "simsearch.memory",
+        "simsearch.tables",
+        "simsearch.whole_files",
+    },
 ]
 DOORS = {
     "tensorflow": [
