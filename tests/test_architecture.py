@@ -42,6 +42,7 @@ RANKS = [
         "simsearch.memory",
         "simsearch.tables",
         "simsearch.whole_files",
+        "simsearch.wording",
     },
 ]
 DOORS = {

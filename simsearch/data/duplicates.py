@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from simsearch import progress
+from simsearch import progress, wording
 from simsearch.data import corrupt as corrupt_lib
-from simsearch.data import images, kept, splits, wording
+from simsearch.data import images, kept, splits
 from simsearch.errors import RunError
 
 

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from simsearch import progress
-from simsearch.data import images, layout, splits, wording
+from simsearch import progress, wording
+from simsearch.data import images, layout, splits
 from simsearch.errors import RunError, UsageError
 
 EXTENSIONS = frozenset(

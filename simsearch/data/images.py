@@ -12,6 +12,7 @@ from typing import Literal, TypeVar
 import numpy as np
 from PIL import Image, PngImagePlugin
 
+from simsearch import errors
 from simsearch.data import containers
 
 ResizeMode = Literal["squash", "short_side"]
@@ -226,8 +227,7 @@ def opened(encoded: bytes, max_pixels: int, read: Callable[[Image.Image], Result
         raise CorruptImage(_unidentified(encoded)) from error
     # Parsers of hostile bytes raise nearly anything: OSError, SyntaxError, struct.error, KeyError.
     except Exception as error:
-        reason = " ".join(str(error).split())[:120]
-        raise CorruptImage(reason or type(error).__name__) from error
+        raise CorruptImage(errors.one_line(error, most=120)) from error
 
 
 def _check_speed(image: Image.Image, max_pixels: int) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from simsearch.data import columns, kept, splits, wording
+from simsearch.data import columns, kept, splits
 from simsearch.errors import RunError, UsageError, one_line
 
 if TYPE_CHECKING:
@@ -85,14 +85,15 @@ def _prepared(name: str, cache_dir: str, where: str) -> tfds.core.DatasetBuilder
                 f"{one_line(error, most=_MOST_INSTRUCTIONS)}; install or fetch it, or choose "
                 "another set"
             ) from error
+        said = one_line(str(error).partition("\n")[0])  # The other lines list all sets there are.
         raise UsageError(
             f"expected data.source tfds:NAME with a set of TensorFlow Datasets, got {where} "
-            f"({wording.first_line(error)}): look it up in the catalogue"
+            f"({said}): look it up in the catalogue"
         ) from error
     except (OSError, *_download_errors()) as error:
         raise RunError(
             f"expected to download {where} to {folder or 'the default folder'}, but: "
-            f"{wording.first_line(error)}; check the network, the free space and data.cache_dir"
+            f"{one_line(error)}; check the network, the free space and data.cache_dir"
         ) from error
     if builder.info.file_format.value not in _RANDOM_ACCESS:
         raise UsageError(
