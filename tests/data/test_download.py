@@ -99,15 +99,14 @@ def test_file_names_that_collide_or_change_their_order_are_numbered(tmp_path):
 def test_an_interrupted_download_goes_on_where_it_stopped(tmp_path):
     found = make_splits(FOUR)
 
-    def stop(items, *, total, description, unit):
-        assert (total, unit) == (12, "image")
-        for number, item in enumerate(items):
-            if number == 5:
-                raise KeyboardInterrupt
-            yield item
+    def stop(i):
+        if i == 1:
+            raise KeyboardInterrupt
+        return found["validation"].read(i)
 
+    stopping = found | {"validation": dataclasses.replace(found["validation"], read=stop)}
     with pytest.raises(KeyboardInterrupt):
-        download.download(found, str(tmp_path), progress=stop)
+        download.download(stopping, str(tmp_path))
     Path(tmp_path, "train", "apple", ".x.png.1234.tmp").write_bytes(b"half")
     counts = download.download(found, str(tmp_path))
     assert counts == {"written": 7, "kept": 5, "unreadable": 0}
