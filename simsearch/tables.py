@@ -7,7 +7,7 @@ def aligned(rows: Sequence[Sequence[str]]) -> str:
     """Returns rows, the header first, as lines: the first column to the left, others to the right.
 
     Args:
-        rows: Their cells; as many in each.
+        rows: The cells of each, as many in one as in another.
     """
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = []

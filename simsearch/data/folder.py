@@ -98,7 +98,7 @@ def warn_left_out(paths: Sequence[str], root: str, *, read: str) -> None:
     """Says how many files below a folder were left out, where there are any.
 
     Args:
-        paths: Of the files.
+        paths: The files that were left out.
         root: The folder.
         read: What is true of those that are read, up to the extension.
     """

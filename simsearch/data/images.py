@@ -103,7 +103,7 @@ def decode(
         resize_size: Side of the square, or the shorter side, in pixels.
         max_pixels: A larger image is refused from its header. PIL refuses by itself above
             179 million.
-        interpolation: Of the resizing.
+        interpolation: How the image is resized: "bilinear" or "bicubic".
 
     Returns:
         uint8 [H, W, 3]; H = W = resize_size for "squash", min(H, W) = resize_size otherwise.

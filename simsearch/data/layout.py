@@ -15,7 +15,7 @@ def split_folders(names: Iterable[str], *, has_folders: Callable[[str], bool]) -
     stands beside them.
 
     Args:
-        names: Of the folders at the top.
+        names: The folders at the top.
         has_folders: Whether one of them has folders of its own.
     """
     names = list(names)
@@ -30,7 +30,7 @@ def class_folders(paths: Iterable[str]) -> list[str]:
     It is the first folder, or the second where the first is a split.
 
     Args:
-        paths: Of all its images, below the folder, with slashes.
+        paths: All its images, below the folder, with slashes.
     """
     ways = [path.split("/")[:-1] for path in paths]
     deep = {way[0] for way in ways if len(way) > 1}
