@@ -224,9 +224,9 @@ class Store:
     def _failed(self, error: Exception) -> errors.RunError | KeyboardInterrupt:
         if interrupt := _interrupt_behind(error):
             return interrupt
+        reason = errors.one_line(error)
         # Where in a long message it stands is up to the library.
-        reason = " ".join(str(error).split())
-        if "No space left" in reason or "RESOURCE_EXHAUSTED" in reason:
+        if "No space left" in str(error) or "RESOURCE_EXHAUSTED" in str(error):
             reason = "no space left on the disk; free some and resume with --version"
         return errors.RunError(f"a checkpoint could not be written to {self._directory}: {reason}")
 

@@ -201,10 +201,8 @@ def _read(path: pathlib.Path) -> config_dict.ConfigDict:
         spec.loader.exec_module(module)
         values = module.get_config()
     except Exception as error:  # The file is the user's own code: whatever it raises is theirs.
-        reason = " ".join(str(error).split())
-        raise errors.UsageError(
-            f"--config {path} could not be read: {type(error).__name__}: {reason}"
-        ) from error
+        reason = f"{type(error).__name__}: {errors.one_line(error)}"
+        raise errors.UsageError(f"--config {path} could not be read: {reason}") from error
     if not isinstance(values, config_dict.ConfigDict):
         raise errors.UsageError(
             f"--config {path}: get_config() must return a ConfigDict, not {type(values).__name__}"

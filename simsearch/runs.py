@@ -14,12 +14,12 @@ import shutil
 import tempfile
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
 from simsearch import config as config_lib
-from simsearch import config_files, errors
+from simsearch import config_files, errors, whole_files
 
 _CONFIG, _FACTS = "config.json", "facts.json"
 # Fields that may change when a run goes on, elsewhere or after a failure, since they change nothing
@@ -205,7 +205,7 @@ def find_all(workdir: str | os.PathLike, numbers: Sequence[int]) -> list[Version
 
 def write_text(path: pathlib.Path, text: str) -> None:
     """Writes a file that is either whole or not there, whenever process or power end."""
-    with _whole(path) as file:
+    with whole_files.writing(path) as file:
         file.write(text.encode())
 
 
@@ -216,7 +216,7 @@ def write_json(path: pathlib.Path, content: Mapping[str, Any]) -> None:
 
 def write_arrays(path: pathlib.Path, **arrays: Any) -> None:
     """Writes an .npz file that is either whole or not there, whenever process or power end."""
-    with _whole(path) as file:
+    with whole_files.writing(path) as file:
         np.savez(file, **arrays)
 
 
@@ -248,20 +248,6 @@ def read_arrays(
     if not found.keys() >= set(names):
         raise errors.RunError(f"{path} is of another release of this program; {advice}")
     return found
-
-
-@contextlib.contextmanager
-def _whole(path: pathlib.Path) -> Iterator[IO[bytes]]:
-    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with open(draft, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(draft, path)
-    except BaseException:
-        draft.unlink(missing_ok=True)
-        raise
 
 
 def _numbers(root: pathlib.Path) -> list[int]:

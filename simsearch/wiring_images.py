@@ -13,7 +13,6 @@ from simsearch.data import (
     balanced,
     class_splits,
     duplicates,
-    evaluation,
     images,
     sampling,
     sources,
@@ -21,6 +20,7 @@ from simsearch.data import (
 from simsearch.data import batch as batch_lib
 from simsearch.data import confusion as confusion_lib
 from simsearch.data import corrupt as corrupt_lib
+from simsearch.data import eval_batches as eval_batches_lib
 
 # Batches whose images stand for all of a training.
 _NUM_FIRST = 16
@@ -235,7 +235,7 @@ def eval_batches(
 ) -> Iterator[batch_lib.Batch]:
     """Yields a split's images in row order, never augmented, the last batch padded."""
     data = preprocessing.resolve(config).data
-    return evaluation.eval_batches(
+    return eval_batches_lib.eval_batches(
         split,
         batch_size=config.eval.batch_size,
         image_size=data.image_size,

@@ -36,7 +36,14 @@ RANKS = [
         "simsearch.config_history",
         "simsearch.monitors",
     },
-    {"simsearch.cores", "simsearch.errors", "simsearch.memory"},
+    {
+        "simsearch.cores",
+        "simsearch.errors",
+        "simsearch.memory",
+        "simsearch.tables",
+        "simsearch.whole_files",
+        "simsearch.wording",
+    },
 ]
 DOORS = {
     "tensorflow": [
@@ -57,7 +64,7 @@ DOORS = {
         "simsearch/retrieval/metrics/clustering.py",
         "simsearch/retrieval/plots/",
     ],
-    "PIL": ["simsearch/data/images.py", "simsearch/data/views.py"],
+    "PIL": ["simsearch/data/images.py", "simsearch/data/smaller_images.py"],
     "lancedb": ["simsearch/index/lance.py"],
     "pymilvus": ["simsearch/index/milvus_server.py"],
     "tensorboardX": ["simsearch/training/records.py"],

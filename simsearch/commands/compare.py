@@ -11,7 +11,7 @@ from simsearch import config_files, errors, progress, runs, wiring_images
 from simsearch.commands import calibration, discriminant, measurable, shared, trained_images
 from simsearch.config import Config, differences
 from simsearch.data import corrupt as corrupt_lib
-from simsearch.data import sources, views
+from simsearch.data import smaller_images, sources
 from simsearch.retrieval import calibration as calibration_lib
 from simsearch.retrieval import embed
 from simsearch.retrieval import versus as versus_lib
@@ -209,7 +209,9 @@ def _draw(
     from simsearch.retrieval.plots import changed, neighbors
 
     def image(row: int) -> np.ndarray:
-        return views.display(lambda: images_of.read(row), max_pixels=config.data.max_pixels)
+        return smaller_images.display(
+            lambda: images_of.read(row), max_pixels=config.data.max_pixels
+        )
 
     def caption(row: int) -> str:
         return images_of.class_names[images_of.labels[row]]

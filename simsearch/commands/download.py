@@ -28,7 +28,7 @@ def download(config: Config, *, output: str | os.PathLike) -> dict[str, int]:
     """
     splits = wiring_images.source_splits(config)
     corrupt = corrupt_lib.CorruptLog()
-    counts = download_lib.download(splits, output, progress=progress.track, corrupt=corrupt)
+    counts = download_lib.download(splits, output, corrupt=corrupt)
     shared.log_corrupt(corrupt)
     progress.log.info(
         "%d images written, %d were there, in %s; train on them with "

@@ -156,8 +156,8 @@ def _remove_others(directory: pathlib.Path, context: Mapping[str, Any]) -> None:
     """Removes the pictures of single queries of other images or weights: a row means another now.
 
     Args:
-        directory: Of an earlier evaluation, perhaps.
-        context: Of the new one, as it is stored.
+        directory: Where an earlier evaluation may lie.
+        context: What the new one is stored with.
     """
 
     def identity(stored: Mapping[str, Any]) -> tuple[str, str]:
@@ -208,8 +208,8 @@ def _figures(
         embedded: The split and the train split, by name.
         splits: The images.
         split: Name of the one.
-        class_vectors: As of `evaluate_lib.measure`.
-        calibrated: Likewise.
+        class_vectors: L2-normalised, float32 [C, D], where the network was trained with some.
+        calibrated: Tells the probability of a cosine of this network, where that was fitted.
     """
     queries, gallery = embedded[split], embedded["train"]
     options = {name: getattr(config.eval, name) for name in evaluate_lib.Options._fields}

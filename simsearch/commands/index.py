@@ -3,9 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from simsearch import errors, hardware, progress, runs
+from simsearch import errors, hardware, progress, runs, wording
 from simsearch.commands import discriminant
-from simsearch.data import wording
 from simsearch.index import Index, SyncReport, files, model
 from simsearch.index import metadata as metadata_lib
 

@@ -73,7 +73,7 @@ def _query_problem(
 
     Args:
         split: The images.
-        name: Of the split.
+        name: What the split is called.
         valid: Which of them count, bool [N].
     """
     labels = split.labels[valid]
@@ -100,7 +100,7 @@ def check_readable(
     Args:
         valid: False for an image that could not be, bool [N].
         split: The images.
-        name: Of the split.
+        name: What the split is called.
         corrupt: The images that could not be read.
     """
     if problem := _query_problem(split, name, valid=valid):
@@ -113,13 +113,13 @@ def check_embedded(
     """Raises an error where the embeddings of a split cannot be measured.
 
     Args:
-        embedded: Of all its images.
+        embedded: All images of the split.
         split: The images.
-        name: Of the split.
+        name: What the split is called.
         corrupt: The images that could not be read.
 
     Raises:
-        RunError: As of `check_readable`.
+        RunError: Where those that could be read are too few, as `check_readable` tells.
         NotFiniteError: Where the network's weights are no numbers any more.
     """
     check_readable(embedded.valid, split, name, corrupt=corrupt)

@@ -9,7 +9,7 @@ from typing import Any
 
 from simsearch import errors, progress
 from simsearch.commands import shared
-from simsearch.data import fetch, views
+from simsearch.data import fetch, smaller_images
 from simsearch.data import images as images_lib
 from simsearch.index import Answer, Hit, Index, filters, queries
 
@@ -203,7 +203,7 @@ def _query_image(query: queries.Query, box: queries.Box | None, opened: Index) -
     if isinstance(query, str) and query.startswith("id:"):
         return _stored_image(query.removeprefix("id:"), opened)
     max_pixels = opened.embedder.config.data.max_pixels
-    return views.display(
+    return smaller_images.display(
         lambda: queries.read(query, crop=box, max_pixels=max_pixels), max_pixels=max_pixels
     )
 
@@ -211,4 +211,4 @@ def _query_image(query: queries.Query, box: queries.Box | None, opened: Index) -
 def _stored_image(id_: str, opened: Index) -> Any:
     # It may have been deleted since it was found.
     max_pixels = opened.embedder.config.data.max_pixels
-    return views.display(lambda: opened.thumbnail(id_) or b"", max_pixels=max_pixels)
+    return smaller_images.display(lambda: opened.thumbnail(id_) or b"", max_pixels=max_pixels)

@@ -24,7 +24,7 @@ class Origin(NamedTuple):
 
     Attributes:
         mode: The mode that made it.
-        numbers: Theirs.
+        numbers: Which versions they are.
     """
 
     mode: str

@@ -67,7 +67,8 @@ def train(
         on_splits: Gets the images before anything is made of them; what it raises ends the run.
         on_version: Gets the version when its folder is there, before the first step.
         after_validation: Gets each validation's record; what it raises ends the run there.
-        stop_request: Of a caller that listens to signals itself; None: this function does.
+        stop_request: How a caller that listens to signals itself ends the run; None: this function
+            listens.
 
     Raises:
         UsageError: Where the configuration does not fit the images, the devices or the weights.
@@ -110,12 +111,14 @@ def resume(
         version: Its number.
         workdir: Folder of the versions.
         config_name: The configuration that the caller has in mind, where it should be checked.
-        overrides: Fields of it, likewise. Those that say where the images lie on this machine, how
-            they are read and how many are embedded at a time (`runs.LOCAL_FIELDS`) may be others,
-            and are the version's from then on, where the images are the same.
-        on_splits: As of `train`.
+        overrides: Fields of that configuration, for the same check. Those that say where the
+            images lie on this machine, how they are read and how many are embedded at a time
+            (`runs.LOCAL_FIELDS`) may be others, and are the version's from then on, where the
+            images are the same.
+        on_splits: Gets the images before anything is made of them; what it raises ends the run.
         after_validation: Gets each validation's record; what it raises ends the run there.
-        stop_request: As of `train`.
+        stop_request: How a caller that listens to signals itself ends the run; None: this function
+            listens.
 
     Raises:
         UsageError: Where there is no such version, or its own configuration is another one.

@@ -18,7 +18,7 @@ def class_balanced(
 
     Args:
         labels: Classes, int [N].
-        seed: Of the choice.
+        seed: Decides, with the step, which images are drawn.
         batch_size: B, any.
 
     Raises:
@@ -56,11 +56,11 @@ def hard_classes(
 
     Args:
         labels: Classes, int [N].
-        seed: Of the choice.
+        seed: Decides, with the step, which images are drawn.
         batch_size: P * K.
         samples_per_class: K.
         hard_fraction: Share of the classes that are drawn by the confusion, [0, 1].
-        confusion: Of the last validation; None before the first.
+        confusion: What the last validation took for what; None before the first.
 
     Raises:
         UsageError: Where there is one class only.

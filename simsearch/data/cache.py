@@ -1,7 +1,6 @@
 """Decoded and resized images kept in memory or on disk, so that an epoch need not decode again."""
 
 import hashlib
-import os
 import pathlib
 import struct
 import threading
@@ -10,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from simsearch import progress
+from simsearch import progress, whole_files
 
 Load = Callable[[int], np.ndarray]
 
@@ -84,12 +83,6 @@ def _read(path: pathlib.Path) -> np.ndarray:
 
 def _write(path: pathlib.Path, image: np.ndarray) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_suffix(f".{os.getpid()}.{threading.get_ident()}.tmp")
-    try:
-        with open(draft, "wb") as file:
-            file.write(_HEADER.pack(*image.shape[:2]))
-            file.write(np.ascontiguousarray(image).data)
-        os.replace(draft, path)
-    except OSError:
-        draft.unlink(missing_ok=True)
-        raise
+    with whole_files.writing(path, syncs=False) as file:
+        file.write(_HEADER.pack(*image.shape[:2]))
+        file.write(np.ascontiguousarray(image).data)

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from simsearch.data import splits, wording
+from simsearch import wording
+from simsearch.data import splits
 from simsearch.errors import UsageError
 
 # A class alone is retrieved without a mistake, whatever the network does.

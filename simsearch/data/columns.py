@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from simsearch import progress
-from simsearch.data import splits, wording
+from simsearch import progress, wording
+from simsearch.data import splits
 from simsearch.errors import UsageError
 
 IMAGE_NAMES = ("image", "images", "img", "picture", "photo")

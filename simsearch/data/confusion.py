@@ -60,7 +60,7 @@ class Confusion:
     """The newest confusion of the training classes.
 
     Attributes:
-        counts: Of the last validation; None before the first.
+        counts: What the last validation took for what; None before the first.
     """
 
     def __init__(self) -> None:

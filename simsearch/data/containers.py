@@ -117,7 +117,7 @@ def _blocks_that_may_be_empty(encoded: bytes, place: int, *, is_first: bool) -> 
 
     Args:
         encoded: Content of a GIF.
-        place: Of the extension's first block.
+        place: Where the extension's first block begins.
         is_first: Whether it stands in front of the first image.
     """
     label = _byte(encoded, place - 1)

@@ -20,8 +20,8 @@ class CorruptLog:
         """Records that image `name` cannot be read; the first reason stays.
 
         Args:
-            name: Of the image.
-            reason: In a few words.
+            name: What the source calls the image.
+            reason: Why, in a few words.
             may_pass: Whether it lay with the disk or the network, and not with the image.
         """
         with self._lock:

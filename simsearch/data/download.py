@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Iterator, Mapping, Sequence
 
+from simsearch import progress, whole_files
 from simsearch.data import corrupt as corrupt_lib
 from simsearch.data import folder, images, splits
 from simsearch.errors import RunError, UsageError, one_line
@@ -19,24 +19,10 @@ _LONGEST_NAME = 80
 _UNKNOWN_EXTENSION = ".jpg"  # A file that is no image stays a row that turns out to be corrupt.
 
 
-class Progress(Protocol):
-    """Yields the items as they come, and shows how many of `total` are done."""
-
-    def __call__(
-        self, items: Iterable[Any], *, total: int, description: str, unit: str
-    ) -> Iterable[Any]:
-        """Returns the same items."""
-
-
-def _silent(items: Iterable[Any], *, total: int, description: str, unit: str) -> Iterable[Any]:
-    return items
-
-
 def download(
     found: Mapping[str, splits.Split],
     output: str,
     *,
-    progress: Progress = _silent,
     corrupt: corrupt_lib.CorruptLog | None = None,
 ) -> dict[str, int]:
     """Writes every image as OUTPUT/SPLIT/CLASS/NAME.EXTENSION, the bytes as they are.
@@ -47,7 +33,6 @@ def download(
     Args:
         found: The splits of a source.
         output: Folder to write to; new, empty, or of the same download.
-        progress: Shows how far it is, such as `simsearch.progress.track`.
         corrupt: Log for the images that the source cannot give.
 
     Returns:
@@ -63,7 +48,7 @@ def download(
     try:
         _claim(output, found)
         targets = _targets(found, output)
-        for split, row, path in progress(
+        for split, row, path in progress.track(
             targets, total=total, description="download", unit="image"
         ):
             try:
@@ -138,11 +123,8 @@ def _read(split: splits.Split, row: int) -> bytes:
 
 
 def _write_whole(path: str, content: bytes) -> None:
-    # The dot hides what an interrupted download leaves behind from the folder source.
-    temporary = os.path.join(os.path.dirname(path), f".{os.path.basename(path)}.part")
-    with open(temporary, "wb") as file:
+    with whole_files.writing(path, syncs=False) as file:
         file.write(content)
-    os.replace(temporary, path)
 
 
 def _ordered_names(names: Sequence[str]) -> list[str]:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import os
 import pathlib
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import numpy as np
 
-from simsearch import progress
+from simsearch import progress, wording
 from simsearch.data import corrupt as corrupt_lib
-from simsearch.data import images, splits, wording
+from simsearch.data import images, kept, splits
 from simsearch.errors import RunError
 
 
@@ -52,8 +50,8 @@ def drop_from_train(
         "images identical" if len(rows) > 1 else "image identical",
         names,
     )
-    kept = np.setdiff1d(np.arange(len(train.labels)), rows)
-    return {**found, "train": splits.pick(train, kept)}
+    others = np.setdiff1d(np.arange(len(train.labels)), rows)
+    return {**found, "train": splits.pick(train, others)}
 
 
 class Copies(NamedTuple):
@@ -113,18 +111,9 @@ def _digests(
 def _remembered(found: Mapping[str, splits.Split], folder: pathlib.Path) -> Copies:
     key = splits.digest([(name, found[name].fingerprint) for name in sorted(found)])
     path = folder / f"{key}.json"
-    try:
-        return Copies(np.asarray(json.loads(path.read_text()), np.int64), is_final=True)
-    except (OSError, ValueError):
-        pass  # Not looked for yet, or cut off when a process was killed.
+    if (rows := kept.read(path)) is not None:
+        return Copies(np.asarray(rows, np.int64), is_final=True)
     copies = copies_in_train(found)
-    if not copies.is_final:
-        return copies
-    draft = path.with_suffix(f".{os.getpid()}.tmp")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        draft.write_text(json.dumps(copies.rows.tolist()))
-        os.replace(draft, path)
-    except OSError as error:
-        progress.log.warning("the copies are looked for again next time: %s", error)
+    if copies.is_final:
+        kept.write(path, copies.rows.tolist(), what="the copies")
     return copies

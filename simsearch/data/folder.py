@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from simsearch import progress
-from simsearch.data import images, splits, wording
+from simsearch import progress, wording
+from simsearch.data import images, layout, splits
 from simsearch.errors import RunError, UsageError
 
 EXTENSIONS = frozenset(
@@ -44,13 +45,8 @@ def load(
     if not os.path.isdir(root):
         came = "is a file" if os.path.exists(root) else "does not exist"
         raise UsageError(f"{_LAYOUT}, but {root} {came}: check data.path")
-    try:
+    with listing(root):
         found = _find(root)
-    except OSError as error:
-        raise RunError(
-            f"expected to list the images below {root}, but {error.strerror}: {error.filename}; "
-            "check its permissions"
-        ) from error
     return splits.standardise(
         found,
         valid_fraction=valid_fraction,
@@ -59,6 +55,18 @@ def load(
         where=root,
         by_name=True,
     )
+
+
+@contextlib.contextmanager
+def listing(root: str) -> Iterator[None]:
+    """Raises RunError where the block cannot list what lies below a folder."""
+    try:
+        yield
+    except OSError as error:
+        raise RunError(
+            f"expected to list the images below {root}, but {error.strerror}: {error.filename}; "
+            "check its permissions"
+        ) from error
 
 
 def _find(root: str) -> dict[str, splits.Split]:
@@ -90,7 +98,7 @@ def warn_left_out(paths: Sequence[str], root: str, *, read: str) -> None:
     """Says how many files below a folder were left out, where there are any.
 
     Args:
-        paths: Of the files.
+        paths: The files that were left out.
         root: The folder.
         read: What is true of those that are read, up to the extension.
     """
@@ -142,17 +150,15 @@ def _check_no_splits(root: str, folders: dict[str, str]) -> None:
 def _split_folders(root: str) -> dict[str, str]:
     """Returns the folder of each split; the root itself is train where it holds the classes."""
     folders = _folders(root)
-    named = {name: splits.standard_name(name) for name in folders}
-    trains = [name for name, split in named.items() if split == "train"]
-    # "train" is also a thing to take pictures of: a class folder holds images, no folders.
-    if not any(_folders(folders[name]) for name in trains):
-        if folders and all(named.values()):
-            raise UsageError(
-                f"{_LAYOUT}; {root} has {wording.listed(folders)} but no train folder with "
-                "class folders: add one"
-            )
+    named = layout.split_folders(folders, has_folders=lambda name: bool(_folders(folders[name])))
+    if not named:
         _check_no_splits(root, folders)
         return {"train": root}
+    if "train" not in named.values():
+        raise UsageError(
+            f"{_LAYOUT}; {root} has {wording.listed(folders)} but no train folder with "
+            "class folders: add one"
+        )
     found: dict[str, str] = {}
     for name, split in named.items():
         if split in found:
@@ -160,9 +166,8 @@ def _split_folders(root: str) -> dict[str, str]:
                 f"expected one {split} folder in {root}, found "
                 f"{os.path.basename(found[split])!r} and {name!r}: rename or remove one"
             )
-        if split:
-            found[split] = folders[name]
-    beside = [name for name, split in named.items() if not split and _has_images(folders[name])]
+        found[split] = folders[name]
+    beside = [name for name in folders if name not in named and _has_images(folders[name])]
     if beside:
         progress.log.warning(
             "%s is taken for splits: the images in %s beside %s are not read",

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from simsearch import hub_access
-from simsearch.data import columns, folder, images, splits, wording
-from simsearch.errors import RunError, UsageError
+from simsearch import hub_access, wording
+from simsearch.data import columns, folder, images, splits
+from simsearch.errors import RunError, UsageError, one_line
 
 if TYPE_CHECKING:
     import datasets
@@ -97,7 +97,7 @@ def _tables(
     ) as error:
         raise UsageError(
             f"expected the image set {where}, found none that may be read "
-            f"({wording.first_line(error)}): check data.source, or log in with `hf auth login`"
+            f"({one_line(error)}): check data.source, or log in with `hf auth login`"
         ) from error
     # HTTPError is that of the HTTP client in use, which differs between the hub client's versions.
     except (ConnectionError, hub_errors.HTTPError) as error:
@@ -105,14 +105,14 @@ def _tables(
     except (datasets.exceptions.DatasetsError, OSError) as error:
         raise RunError(
             f"expected to store {where} in {cache_dir or datasets.config.HF_DATASETS_CACHE}, but: "
-            f"{wording.first_line(error.__cause__ or error)}; check the set and the free space, "
+            f"{one_line(error.__cause__ or error)}; check the set and the free space, "
             "or set data.cache_dir"
         ) from error
     except (ValueError, RuntimeError) as error:
         if _NOT_CACHED in str(error):
             raise _unreachable(where, error) from error
         raise UsageError(
-            f"expected one readable set in {where}, got: {wording.first_line(error)}; "
+            f"expected one readable set in {where}, got: {one_line(error)}; "
             "choose another set or revision"
         ) from error
 
@@ -120,8 +120,8 @@ def _tables(
 def _unreachable(where: str, error: Exception) -> RunError:
     from datasets import config
 
-    said = wording.first_line(error)
-    if _OFFLINE in said and not config.HF_HUB_OFFLINE:
+    said = one_line(error)
+    if _OFFLINE in str(error) and not config.HF_HUB_OFFLINE:
         said = f"{config.HF_ENDPOINT} does not answer"  # Offline by this file alone.
     return RunError(
         f"expected to download {where}, but the hub could not be reached ({said}): "

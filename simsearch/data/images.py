@@ -12,6 +12,7 @@ from typing import Literal, TypeVar
 import numpy as np
 from PIL import Image, PngImagePlugin
 
+from simsearch import errors
 from simsearch.data import containers
 
 ResizeMode = Literal["squash", "short_side"]
@@ -102,7 +103,7 @@ def decode(
         resize_size: Side of the square, or the shorter side, in pixels.
         max_pixels: A larger image is refused from its header. PIL refuses by itself above
             179 million.
-        interpolation: Of the resizing.
+        interpolation: How the image is resized: "bilinear" or "bicubic".
 
     Returns:
         uint8 [H, W, 3]; H = W = resize_size for "squash", min(H, W) = resize_size otherwise.
@@ -226,8 +227,7 @@ def opened(encoded: bytes, max_pixels: int, read: Callable[[Image.Image], Result
         raise CorruptImage(_unidentified(encoded)) from error
     # Parsers of hostile bytes raise nearly anything: OSError, SyntaxError, struct.error, KeyError.
     except Exception as error:
-        reason = " ".join(str(error).split())[:120]
-        raise CorruptImage(reason or type(error).__name__) from error
+        raise CorruptImage(errors.one_line(error, most=120)) from error
 
 
 def _check_speed(image: Image.Image, max_pixels: int) -> None:

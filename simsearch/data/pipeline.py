@@ -38,7 +38,7 @@ def train_batches(
     Args:
         split: The training images.
         sample_rows: From a step to the rows of its batch, as the makers in `sampling` return it.
-        seed: Of the augmentation.
+        seed: Decides, with the step, what the augmentation does.
         start_step: The first batch.
         num_steps: How many batches.
         image_size: Side S of the square that the network sees, in pixels.
@@ -46,8 +46,9 @@ def train_batches(
         load: From a row to its decoded and resized image, as `loader` returns it.
         on_corrupt: "skip" replaces an image that cannot be read by the first of its batch that
             can, with `valid` False, so that BatchNorm sees an image; "fail" stops.
-        corrupt: Collects the names of those.
-        mixup_alpha: Of the Beta distribution that images of a batch are mixed by; 0: not mixed.
+        corrupt: Collects the names of the images that cannot be read.
+        mixup_alpha: Both parameters of the Beta distribution that a batch's images are mixed by; 0:
+            they are not.
         prefetch: Batches made ahead.
 
     Raises:
@@ -182,7 +183,7 @@ def loader(
         max_pixels: A larger image is not decoded.
         cache: Where images are kept: "none", "ram" or "disk".
         cache_dir: Where the disk cache is.
-        interpolation: Of the resizing, "bilinear" or "bicubic".
+        interpolation: How the image is resized: "bilinear" or "bicubic".
     """
 
     def load(row: int) -> np.ndarray:

@@ -27,7 +27,7 @@ def classes_by_samples(
 
     Args:
         labels: Classes, int [N].
-        seed: Of the orders.
+        seed: Decides every order.
         batch_size: P * K.
         samples_per_class: K.
 
@@ -102,7 +102,7 @@ def _rounds(
     """Returns orders of all classes, such that slots that straddle two hold no class twice.
 
     Args:
-        rng: Of the orders.
+        rng: Draws the orders.
         num_rounds: R.
         num_classes: C.
         num_slots: How many consecutive ones, below C, make a batch.
@@ -128,7 +128,7 @@ def triplets(labels: np.ndarray, *, seed: int, batch_size: int) -> Callable[[int
 
     Args:
         labels: Classes, int [N].
-        seed: Of the choice.
+        seed: Decides, with the step, which images are drawn.
         batch_size: B, a multiple of 3.
 
     Raises:

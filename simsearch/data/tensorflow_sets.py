@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-from collections.abc import Callable, Iterator, Sequence
+import pathlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from simsearch.data import columns, splits, wording
+from simsearch.data import columns, kept, splits
 from simsearch.errors import RunError, UsageError, one_line
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def load(
     label_column = _label_column(features, label_column, where)
     columns.log_choice(where, image_column=image_column, label_column=label_column)
     tables = {key: _table(builder, own) for key, own in own_names.items()}
-    values = {key: _column(table, label_column) for key, table in tables.items()}
+    values = _labels(builder, own_names, tables, label_column)
     class_names = getattr(features[label_column], "names", None)
     labels, class_names = columns.number_labels(values, class_names)
     found = {}
@@ -84,14 +85,15 @@ def _prepared(name: str, cache_dir: str, where: str) -> tfds.core.DatasetBuilder
                 f"{one_line(error, most=_MOST_INSTRUCTIONS)}; install or fetch it, or choose "
                 "another set"
             ) from error
+        said = one_line(str(error).partition("\n")[0])  # The other lines list all sets there are.
         raise UsageError(
             f"expected data.source tfds:NAME with a set of TensorFlow Datasets, got {where} "
-            f"({wording.first_line(error)}): look it up in the catalogue"
+            f"({said}): look it up in the catalogue"
         ) from error
     except (OSError, *_download_errors()) as error:
         raise RunError(
             f"expected to download {where} to {folder or 'the default folder'}, but: "
-            f"{wording.first_line(error)}; check the network, the free space and data.cache_dir"
+            f"{one_line(error)}; check the network, the free space and data.cache_dir"
         ) from error
     if builder.info.file_format.value not in _RANDOM_ACCESS:
         raise UsageError(
@@ -174,6 +176,26 @@ def _table(builder: tfds.core.DatasetBuilder, split: str) -> Sequence[dict[str, 
 
     encoded = {key: tfds.decode.SkipDecoding() for key in _image_features(builder.info.features)}
     return builder.as_data_source(split=split, decoders=encoded)
+
+
+def _labels(
+    builder: tfds.core.DatasetBuilder,
+    own_names: Mapping[str, str],
+    tables: Mapping[str, Sequence[dict[str, Any]]],
+    column: str,
+) -> dict[str, list[int | str]]:
+    """Returns the labels of each split, which are kept beside the set's files.
+
+    TFDS stores a row as one piece in both formats: of a label alone the image is read as well.
+    """
+    files = [path for own in own_names.values() for path in builder.info.splits[own].filepaths]
+    stamps = [(path.name, os.stat(path).st_size, os.stat(path).st_mtime_ns) for path in files]
+    key = splits.digest(column, dict(own_names), stamps)
+    path = pathlib.Path(builder.data_dir) / f".labels_{key}.json"
+    if (found := kept.read(path)) is None:
+        found = {key: _column(table, column) for key, table in tables.items()}
+        kept.write(path, found, what="the labels")
+    return found
 
 
 def _column(table: Sequence[dict[str, Any]], name: str) -> list[int | str]:

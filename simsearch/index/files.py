@@ -2,12 +2,12 @@
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from simsearch import errors
 from simsearch.data import folder as folder_lib
-from simsearch.data import splits
+from simsearch.data import layout
 from simsearch.index.record import Record
 
 
@@ -79,38 +79,16 @@ def find(root: str) -> list[File]:
     return [
         File(file_id(root, name), name, size, modified_ns, path, label)
         for name, label, (path, (size, modified_ns)) in zip(
-            names, labels(names), found, strict=True
+            names, layout.class_folders(names), found, strict=True
         )
     ]
-
-
-def labels(paths: Iterable[str]) -> list[str]:
-    """Returns the class folder of each image of a folder; "" where it is in none.
-
-    It is the first folder, or the second where the first is a split. "train" is also a thing to
-    take pictures of: folders that are named as splits are classes where they hold images alone and
-    others stand beside them, as in `data.folder`.
-
-    Args:
-        paths: Of all its images, below the folder, with slashes.
-    """
-    folders = [path.split("/")[:-1] for path in paths]
-    depths = [0 if splits.standard_name(each[0]) is None else len(each) for each in folders if each]
-    if all(depths) or max(depths) > 1:
-        folders = [each[1:] if each and splits.standard_name(each[0]) else each for each in folders]
-    return [each[0] if each else "" for each in folders]
 
 
 def _images_below(
     root: str, left_out: list[str] | None = None
 ) -> Iterator[tuple[str, tuple[int, int]]]:
-    try:
+    with folder_lib.listing(root):
         yield from folder_lib.images_below(root, left_out=left_out)
-    except OSError as error:
-        raise errors.RunError(
-            f"expected to list the images below {root}, but {error.strerror}: {error.filename}; "
-            "check its permissions"
-        ) from error
 
 
 def _none_below(root: str) -> errors.UsageError:

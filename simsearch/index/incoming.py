@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from simsearch import errors
-from simsearch.data import views
+from simsearch.data import smaller_images
 from simsearch.index import files, queries
 from simsearch.index import metadata as metadata_lib
 from simsearch.index.record import Record, Row, Value, new_revision
@@ -112,7 +112,7 @@ def _row(
 
 def _thumbnail(encoded: bytes, embedder: embed.Embedder) -> bytes:
     config = embedder.config
-    return views.thumbnail(
+    return smaller_images.thumbnail(
         encoded,
         longest=config.index.thumbnail_size,
         max_pixels=config.data.max_pixels,

@@ -10,8 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from simsearch import errors
-from simsearch.data import wording
+from simsearch import errors, wording
 from simsearch.index import files, filter_tokens
 from simsearch.index.record import FIELDS, Value
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from simsearch import errors
 from simsearch.data import images as images_lib
-from simsearch.data import views
+from simsearch.data import smaller_images
 from simsearch.index import nearest
 from simsearch.retrieval import embed
 
@@ -116,14 +116,16 @@ def read(query: Query, *, crop: Box | None, max_pixels: int) -> bytes:
         raise errors.UsageError(f"--crop {REGION_FORM}")
     try:
         encoded = query if isinstance(query, bytes) else pathlib.Path(query).read_bytes()
-        return encoded if crop is None else views.crop(encoded, crop, max_pixels=max_pixels)
+        return (
+            encoded if crop is None else smaller_images.crop(encoded, crop, max_pixels=max_pixels)
+        )
     except OSError as error:
         name = os.fspath(query)
         hint = f"; for the stored image write {_STORED}{name}" if _ID.fullmatch(name) else ""
         raise errors.UsageError(
             f"the query {name} must be an image file, and it cannot be read: {error.strerror}{hint}"
         ) from error
-    except views.EmptyRegion as error:
+    except smaller_images.EmptyRegion as error:
         raise errors.UsageError(f"--crop: {error}") from error
 
 

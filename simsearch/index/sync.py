@@ -7,8 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from simsearch import cores, errors, progress
-from simsearch.data import wording
+from simsearch import cores, errors, progress, wording
 from simsearch.index import files, filters, incoming, queries, reading
 from simsearch.index.engine import Engine
 from simsearch.index.incoming import Loaded

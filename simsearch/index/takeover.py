@@ -6,8 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from simsearch import errors
-from simsearch.data import wording
+from simsearch import errors, wording
 from simsearch.index import engines, filters, model
 from simsearch.index.engine import Engine
 from simsearch.index.record import Record

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from simsearch import errors
-from simsearch.data import splits, views
+from simsearch.data import smaller_images, splits
 from simsearch.retrieval import calibration as calibration_lib
 from simsearch.retrieval import embed, neighbors
 from simsearch.retrieval import figures as figures_lib
@@ -128,7 +128,7 @@ class _Sheet:
 
     def image(self, row: int) -> np.ndarray:
         """Returns an image for the eye, uint8 [H, W, 3]."""
-        return views.display(lambda: self._split.read(row), max_pixels=self._max_pixels)
+        return smaller_images.display(lambda: self._split.read(row), max_pixels=self._max_pixels)
 
     def row(self, query: int, *, is_named: bool = False) -> Any:
         """Returns a query and its results, for the plots.

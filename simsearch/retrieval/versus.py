@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from simsearch import tables
 from simsearch.retrieval import compare, embed
 from simsearch.retrieval.metrics import ranking, triplets, voting
 
@@ -169,15 +170,8 @@ def table(
                 "*" if found.p_value < _SURE else "",
             )
         )
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    rows = [
-        "  ".join(
-            [line[0].ljust(widths[0])]
-            + [cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True)]
-        ).rstrip()
-        for line in lines
-    ]
-    return "\n".join(rows + _notes(figures.values(), confidence=confidence))
+    notes = _notes(figures.values(), confidence=confidence)
+    return "\n".join([tables.aligned(lines), *notes])
 
 
 def _signed(value: float) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 from starlette.exceptions import HTTPException
 
 from simsearch import config_serving, cores, errors, index, parallel, progress
-from simsearch.data import fetch, views
+from simsearch.data import fetch, smaller_images
 from simsearch.data import images as images_lib
 from simsearch.index import filters, queries
 from simsearch.serve import batching, intake
@@ -196,9 +196,9 @@ class Searcher:
         self.check(encoded)
         try:
             if crop:
-                encoded = views.crop(encoded, crop, max_pixels=self._config.max_pixels)
+                encoded = smaller_images.crop(encoded, crop, max_pixels=self._config.max_pixels)
             return self._index.embedder.preprocess(encoded)
-        except views.EmptyRegion as error:
+        except smaller_images.EmptyRegion as error:
             raise HTTPException(422, f"crop: {error}") from error
         except images_lib.CorruptImage as error:
             raise intake.unreadable(error) from error

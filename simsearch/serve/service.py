@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 
 from simsearch import config_serving, index
 from simsearch.data import images as images_lib
-from simsearch.data import views
+from simsearch.data import smaller_images
 from simsearch.index import model
 from simsearch.serve import intake, models
 from simsearch.serve import searcher as searcher_lib
@@ -180,7 +180,7 @@ class Service:
     def _shrunk(self, path: os.PathLike) -> bytes:
         with open(path, "rb") as file:
             encoded = file.read()
-        return views.thumbnail(
+        return smaller_images.thumbnail(
             encoded, longest=_LARGE, max_pixels=self._index.embedder.config.data.max_pixels
         )
 

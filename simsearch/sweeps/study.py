@@ -139,7 +139,7 @@ class Study:
         Empty where fewer than four trials went to their end, or all figures are the same.
 
         Args:
-            seed: Of the random forest.
+            seed: Decides how the random forest grows that the shares are read from.
 
         References:
             Hutter, Hoos and Leyton-Brown, An Efficient Approach for Assessing Hyperparameter

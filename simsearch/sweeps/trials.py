@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
+from simsearch import tables
 from simsearch.sweeps import plan as plan_lib
 
 State = Literal["finished", "pruned", "failed", "running", "waiting"]
@@ -53,7 +54,7 @@ def table(rows: Sequence[Row], *, monitor: str) -> str:
     """Returns the trials as aligned lines under a header.
 
     Args:
-        rows: As they shall stand.
+        rows: The trials, in the order of the lines.
         monitor: Name of the figure.
     """
     names = list(dict.fromkeys(name for row in rows for name in row.params))
@@ -70,11 +71,7 @@ def table(rows: Sequence[Row], *, monitor: str) -> str:
                 *(plan_lib.short(row.params.get(name, "-")) for name in names),
             )
         )
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join(
-        "  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True))
-        for line in lines
-    )
+    return tables.aligned(lines)
 
 
 def to_json(row: Row) -> dict[str, Any]:

@@ -6,8 +6,7 @@ So a run that was killed and resumed stops where one that never was does.
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from simsearch import monitors
-from simsearch.data import wording
+from simsearch import monitors, wording
 
 
 class Standing(NamedTuple):

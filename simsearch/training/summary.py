@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from simsearch import monitors, progress
+from simsearch import monitors, progress, tables
 from simsearch.models import parts as parts_lib
 
 _NOT_FIGURES = ("split", "step", "epoch", "learning_rate", "images_per_second", "num_skipped")
@@ -33,7 +33,7 @@ def best_and_last(records: Sequence[Mapping[str, Any]]) -> str:
                 found = (min if lower else max)(known, key=lambda record: record[name])
                 best = (f"{found[name]:.4f}", progress.epoch(found["epoch"]))
             rows.append((f"{split} {name}", *best, f"{known[-1][name]:.4f}"))
-    return _aligned(rows)
+    return tables.aligned(rows)
 
 
 def parameters(
@@ -61,14 +61,4 @@ def parameters(
         )
     trained, frozen = (sum(column) for column in zip(*(part[2:4] for part in parts), strict=True))
     rows.append(("all", f"{trained:,}", f"{frozen:,}", "", ""))
-    return _aligned(rows)
-
-
-def _aligned(rows: Sequence[tuple[str, ...]]) -> str:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = []
-    for first, *others in rows:
-        cells = [first.ljust(widths[0])]
-        cells += [text.rjust(width) for text, width in zip(others, widths[1:], strict=True)]
-        lines.append("  ".join(cells).rstrip())
-    return "\n".join(lines)
+    return tables.aligned(rows)

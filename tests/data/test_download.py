@@ -99,16 +99,15 @@ def test_file_names_that_collide_or_change_their_order_are_numbered(tmp_path):
 def test_an_interrupted_download_goes_on_where_it_stopped(tmp_path):
     found = make_splits(FOUR)
 
-    def stop(items, *, total, description, unit):
-        assert (total, unit) == (12, "image")
-        for number, item in enumerate(items):
-            if number == 5:
-                raise KeyboardInterrupt
-            yield item
+    def stop(i):
+        if i == 1:
+            raise KeyboardInterrupt
+        return found["validation"].read(i)
 
+    stopping = found | {"validation": dataclasses.replace(found["validation"], read=stop)}
     with pytest.raises(KeyboardInterrupt):
-        download.download(found, str(tmp_path), progress=stop)
-    Path(tmp_path, "train", "apple", ".x.png.part").write_bytes(b"half")
+        download.download(stopping, str(tmp_path))
+    Path(tmp_path, "train", "apple", ".x.png.1234.tmp").write_bytes(b"half")
     counts = download.download(found, str(tmp_path))
     assert counts == {"written": 7, "kept": 5, "unreadable": 0}
     assert_same_rows(found, read_back(tmp_path))
@@ -155,7 +154,7 @@ def test_a_full_disk_is_told_in_one_line_and_leaves_no_broken_file(tmp_path, mon
     words = "".join(rf" \({name}\)" for name in names)
 
     def full(source, target):
-        if target.endswith("hot dog/x.png"):
+        if str(target).endswith("hot dog/x.png"):
             # A write, unlike what opens and renames, knows no name.
             raise OSError(errno.ENOSPC, "No space left on device", *names)
         replace(source, target)
@@ -165,6 +164,7 @@ def test_a_full_disk_is_told_in_one_line_and_leaves_no_broken_file(tmp_path, mon
         download.download(make_splits(FOUR), str(tmp_path))
     assert "\n" not in str(caught.value)
     assert [path.name for path in sorted(tmp_path.rglob("*.png"))] == ["x.png", "y.png"]
+    assert not list(tmp_path.rglob("*.tmp"))
     monkeypatch.undo()
     download.download(make_splits(FOUR), str(tmp_path))
     assert_same_rows(make_splits(FOUR), read_back(tmp_path))

@@ -217,7 +217,7 @@ def test_the_fingerprint_follows_files_and_split(tmp_path):
 
 WRONG_FOLDERS = {
     "no class folders": ({".": 3}, "has no class folders: sort its images"),
-    "no class folders in train": ({"train": 3, "test": 1}, "no train folder with class folders"),
+    "no class folders in train": ({"train": 3, "test": 1}, "test has no class folders: sort"),
     "no train folder": ({"val/a": 3, "test/a": 3}, "has 'test', 'val' but no train folder"),
     "no class folders in val": ({"train/a": 2, "train/b": 2, "val": 2}, "val has no class folders"),
     "no images in val": ({"train/a": 2, "train/b": 2, "val/a": 0}, "val, found none"),

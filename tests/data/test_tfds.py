@@ -1,3 +1,5 @@
+import os
+import pathlib
 import threading
 
 import numpy as np
@@ -82,6 +84,22 @@ def test_rows_and_fingerprints_are_the_same_each_time(cache_dir):
         assert list(split.names) == list(second[name].names)
 
 
+def test_labels_are_read_once_and_anew_where_the_set_is_another(cache_dir, monkeypatch):
+    from tensorflow_datasets.core.data_sources import base
+
+    first, reads = sources.load("tfds:tiny_fruit", cache_dir=cache_dir), []
+    real = base.BaseDataSource.__getitem__
+    monkeypatch.setattr(
+        base.BaseDataSource, "__getitem__", lambda self, i: reads.append(i) or real(self, i)
+    )
+    again = sources.load("tfds:tiny_fruit", cache_dir=cache_dir)
+    assert not reads and again["train"].fingerprint == first["train"].fingerprint
+    assert again["test"].labels.tolist() == first["test"].labels.tolist()
+    [shard] = pathlib.Path(cache_dir).rglob("*test*array_record*")
+    os.utime(shard, ns=(1, 1))
+    assert sources.load("tfds:tiny_fruit", cache_dir=cache_dir) and len(reads) == 18
+
+
 def test_rows_can_be_read_by_many_threads(cache_dir):
     train = sources.load("tfds:tiny_fruit", cache_dir=cache_dir)["train"]
     expected, results = [train.read(i) for i in range(len(train.labels))], []
@@ -107,7 +125,7 @@ def test_a_set_without_random_access_is_refused(tiny, tmp_path):
 def test_an_unknown_set_is_told_in_one_line(tiny, tmp_path):
     with pytest.raises(UsageError, match="got tfds:no_such_set") as caught:
         sources.load("tfds:no_such_set", cache_dir=str(tmp_path))
-    assert "\n" not in str(caught.value)
+    assert "\n" not in str(caught.value) and "Available" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

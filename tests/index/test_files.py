@@ -4,33 +4,32 @@ import numpy as np
 import pytest
 
 from simsearch import errors
+from simsearch.data import sources
 from simsearch.index import files, metadata, sync
 from tests.index import stores
 
 
-def test_labels_are_class_folders_also_below_split_folders():
-    def label(path):
-        return files.labels([path])[0]
-
-    assert label("cat/1.jpg") == "cat" == label("cat/deep/1.jpg") == label("test/cat/1.jpg")
-    assert label("1.jpg") == "" and label("val/dog/more/1.jpg") == "dog"
-
-
-@pytest.mark.parametrize("name", ["train", "Training", "val", "valid", "validation", "dev", "test"])
-def test_an_image_in_a_split_and_no_class_folder_has_no_label(name):
-    below = [f"{name}/1.jpg", f"{name}/cat/2.jpg", "train/cat/3.jpg", "4.jpg"]
-    assert files.labels(below) == ["", "cat", "cat", ""]
-    assert files.labels([f"{name}/1.jpg"]) == [""]
-    assert files.labels([f"{name}/1.jpg", "test/2.jpg", "3.jpg"]) == ["", "", ""]
-
-
-def test_a_thing_that_is_called_as_a_split_is_a_class():
-    assert files.labels(["bus/1.jpg", "train/2.jpg", "3.jpg"]) == ["bus", "train", ""]
-
-
-def test_labels_of_many_images_take_no_time_of_their_square():
-    paths = [f"train/cat/{i}.jpg" for i in range(200_000)]
-    assert set(files.labels(paths)) == {"cat"}
+@pytest.mark.parametrize(
+    "paths",
+    [
+        ("dog/1.png", "dog/2.png", "val/catA/1.png"),
+        ("dog/1.png", "Test/catA/1.png", "Test/2.png", "loose.png"),
+        ("bus/1.png", "train/1.png", "val/front/1.png"),
+        ("train/dog/1.png", "train/cat/front/1.png", "train/2.png", "val/cat/1.png"),
+    ],
+)
+def test_an_image_has_the_class_that_it_is_trained_as(tmp_path, paths):
+    for path in paths:
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).touch()
+    trained = sources.load("folder", path=str(tmp_path), valid_fraction=0, test_fraction=0)
+    classes = {
+        name: split.class_names[label]
+        for split in trained.values()
+        for name, label in zip(split.names, split.labels, strict=True)
+    }
+    labels = {file.path: file.label for file in files.find(str(tmp_path)) if file.label}
+    assert labels == classes
 
 
 def test_rows_of_no_image_are_named(caplog):

@@ -6,7 +6,6 @@ import logging
 import os
 import pathlib
 import unicodedata
-import uuid
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -16,6 +15,8 @@ import matplotlib.figure
 import matplotlib.font_manager
 import matplotlib.ft2font
 import numpy as np
+
+from simsearch import whole_files
 
 # Okabe and Ito's colours stay apart for the colour-blind; the signs ✓ and ✗ say the same again.
 RIGHT, WRONG, QUERY, NEUTRAL = "#009E73", "#D55E00", "#0072B2", "#8A8A8A"
@@ -75,15 +76,10 @@ class Canvas:
         """Writes a PNG that is either whole or not there, and returns its path."""
         path = pathlib.Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        draft = path.with_name(f".{path.stem}.{uuid.uuid4().hex}.png")
         # No date and no version inside: the same input gives the same bytes.
-        try:
-            self.figure.savefig(
-                draft, metadata={"Software": None}, bbox_inches="tight", pad_inches=0.15
-            )
-            os.replace(draft, path)
-        finally:
-            draft.unlink(missing_ok=True)
+        options = {"metadata": {"Software": None}, "bbox_inches": "tight", "pad_inches": 0.15}
+        with whole_files.writing(path) as file:
+            self.figure.savefig(file, format="png", **options)
         return path
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from simsearch import errors
 from simsearch.data import corrupt as corrupt_lib
-from simsearch.data import evaluation
+from simsearch.data import eval_batches
 from tests.data import sets
 
 OPTIONS = {
@@ -21,7 +21,7 @@ OPTIONS = {
 def batches(split, batch_size=5, on_corrupt="skip"):
     log = corrupt_lib.CorruptLog()
     found = list(
-        evaluation.eval_batches(
+        eval_batches.eval_batches(
             split, batch_size=batch_size, on_corrupt=on_corrupt, corrupt=log, **OPTIONS
         )
     )
@@ -79,7 +79,7 @@ def test_no_more_than_two_batches_are_read_ahead():
         return sets.png(row)
 
     log = corrupt_lib.CorruptLog()
-    stream = evaluation.eval_batches(
+    stream = eval_batches.eval_batches(
         sets.make_split(100, read=read), batch_size=4, on_corrupt="skip", corrupt=log, **OPTIONS
     )
     next(stream)
@@ -89,7 +89,7 @@ def test_no_more_than_two_batches_are_read_ahead():
 
 def test_what_search_needs_does_not_import_tensorflow():
     code = (
-        "import sys, simsearch, simsearch.data.evaluation, simsearch.data.sampling\n"
+        "import sys, simsearch, simsearch.data.eval_batches, simsearch.data.sampling\n"
         "import simsearch.data.batch, simsearch.retrieval.embed, simsearch.commands.evaluation\n"
         "names = 'tensorflow', 'tensorflow_datasets', 'datasets', 'matplotlib', 'torch'\n"
         "print([name for name in names if name in sys.modules])"

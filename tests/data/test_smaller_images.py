@@ -5,14 +5,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from simsearch.data import images, views
+from simsearch.data import images, smaller_images
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (20, 40, 3), np.uint8)
 ENCODED = images.encode_png(PIXELS)
 
 
 def region(*box):
-    with Image.open(io.BytesIO(views.crop(ENCODED, box, max_pixels=10**6))) as image:
+    with Image.open(io.BytesIO(smaller_images.crop(ENCODED, box, max_pixels=10**6))) as image:
         return np.asarray(image)
 
 
@@ -36,13 +36,13 @@ def test_a_region_that_is_no_number_holds_no_pixel(strange):
     for place in range(4):
         box = [0.0, 0.0, 1.0, 1.0]
         box[place] = strange
-        with pytest.raises(views.EmptyRegion, match="holds no pixel of the image"):
+        with pytest.raises(smaller_images.EmptyRegion, match="holds no pixel of the image"):
             region(*box)
 
 
 def test_a_region_beyond_every_edge_holds_no_pixel():
     for box in ((40, 0, 5, 5), (1e308, 0, 1e308, 5), (0, 0, 0, 5), (0, -9, 5, 5)):
-        with pytest.raises(views.EmptyRegion):
+        with pytest.raises(smaller_images.EmptyRegion):
             region(*box)
 
 
@@ -71,25 +71,26 @@ def turned():
 )
 def test_a_region_has_the_pixels_that_a_viewer_shows(encoded):
     whole = images.opened(encoded, 10**6, images.upright)
-    cut = views.crop(encoded, (3, 2, 13, 11), max_pixels=10**6)  # Rows of no whole four bytes.
+    box = (3, 2, 13, 11)  # Rows of no whole four bytes.
+    cut = smaller_images.crop(encoded, box, max_pixels=10**6)
     seen = images.opened(cut, 10**6, images.upright)
     np.testing.assert_array_equal(seen, np.asarray(whole)[2:13, 3:16])
 
 
 def test_a_region_is_not_compressed_only_to_be_read_again():
     plain = images.encode_png(np.zeros((50, 60, 3), np.uint8))
-    assert len(views.crop(plain, (0, 0, 1, 1), max_pixels=10**6)) >= 50 * 60 * 3
+    assert len(smaller_images.crop(plain, (0, 0, 1, 1), max_pixels=10**6)) >= 50 * 60 * 3
 
 
 def test_what_is_shown_of_an_image_that_cannot_be_read_is_grey():
     def fails(error):
         raise error
 
-    assert views.display(lambda: ENCODED, max_pixels=10**6).shape == (160, 320, 3)
+    assert smaller_images.display(lambda: ENCODED, max_pixels=10**6).shape == (160, 320, 3)
     for read in (
         lambda: b"no image",
         lambda: fails(images.UnreadFile("gone")),
         lambda: fails(OSError("gone")),
     ):
-        shown = views.display(read, max_pixels=10**6)
+        shown = smaller_images.display(read, max_pixels=10**6)
         assert shown.shape == (160, 160, 3) and shown.dtype == np.uint8 and np.ptp(shown) == 0

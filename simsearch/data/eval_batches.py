@@ -34,9 +34,9 @@ def eval_batches(
         resize_size: Side, or shorter side, before the crop.
         max_pixels: A larger image is not decoded.
         on_corrupt: "skip" leaves `valid` False for an image that cannot be read; "fail" stops.
-        corrupt: Collects the names of those.
+        corrupt: Collects the names of the images that cannot be read.
         num_threads: Threads that read and decode, a batch ahead of the one that is asked for.
-        interpolation: Of the resizing, "bilinear" or "bicubic".
+        interpolation: How the image is resized: "bilinear" or "bicubic".
 
     Raises:
         RunError: Where an image cannot be read and `on_corrupt` is "fail".

@@ -1,4 +1,4 @@
-"""Names and causes as they are put into one-line messages."""
+"""Names and numbers as they are put into one-line messages."""
 
 from __future__ import annotations
 
@@ -10,12 +10,6 @@ def listed(names: Iterable[str], *, most: int = 5) -> str:
     names = list(names)
     text = ", ".join(repr(name) for name in names[:most]) or "none"
     return text + (f" and {len(names) - most} more" if len(names) > most else "")
-
-
-def first_line(error: BaseException) -> str:
-    """Returns the first line of an error's message, or its type where it has none."""
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
 
 
 def counted(number: int, noun: str) -> str:
