@@ -41,6 +41,17 @@ def noise():
     return np.random.default_rng(0).integers(0, 256, (96, 128, 3), dtype=np.uint8)
 
 
+@pytest.mark.parametrize("kind", ["bilinear", "bicubic"])
+def test_an_image_is_resized_in_the_way_that_is_asked_for(kind):
+    expected = Image.fromarray(noise()).resize((32, 32), Image.Resampling[kind.upper()])
+    options = {"resize_size": 32, "max_pixels": MAX_PIXELS, "interpolation": kind}
+    encoded = images.encode_png(noise())
+    found = images.decode(encoded, resize_mode="squash", **options)
+    np.testing.assert_array_equal(found, expected)
+    found = images.load_for_eval(encoded, resize_mode="squash", image_size=32, **options)
+    np.testing.assert_array_equal(found, expected)
+
+
 def corners(image):
     height, width = image.shape[:2]
     return [
