@@ -5,10 +5,11 @@ import numpy as np
 import optax
 import pytest
 
-from simsearch import config_files, errors, wiring, wiring_images
-from simsearch.data import corrupt
-from simsearch.models import resnet
+from simsearch import config_files, errors, models, wiring, wiring_images, wiring_losses
+from simsearch.data import class_splits, corrupt, duplicates, evaluation, pipeline, sources
+from simsearch.models import heads, resnet
 from simsearch.training import loop, run
+from tests.data import sets
 
 OVERRIDES = {
     "optimizer.learning_rate": 0.0123,
@@ -34,6 +35,34 @@ def test_learning_rate_and_weight_decay_reach_the_optimizer():
     assert float(used["weight_decay"]) == pytest.approx(0.0456)
 
 
+def test_every_field_of_the_optimizer_reaches_it(monkeypatch):
+    fields = {
+        "learning_rate": 0.1,
+        "weight_decay": 0.2,
+        "beta1": 0.3,
+        "beta2": 0.4,
+        "epsilon": 0.5,
+        "clip_norm": 0.6,
+        "backbone_multiplier": 0.7,
+        "proxy_multiplier": 0.8,
+        "final_fraction": 0.9,
+        "warmup_epochs": 2.0,
+    }
+    overrides = {f"optimizer.{name}": value for name, value in fields.items()}
+    overrides |= {"train.accumulate_steps": 2, "train.batch_size": 64, "train.num_epochs": 5}
+    config = config_files.load_config("train", overrides)
+    assert {*fields} == {*vars(config.optimizer)}
+    seen = {}
+    monkeypatch.setattr(run.optimizer_lib, "create_optimizer", lambda _, **k: seen.update(k))
+    monkeypatch.setattr(run.optimizer_lib, "create_schedule", lambda **k: seen.update(k))
+    # 640 images are 10 steps, and 5 updates, an epoch.
+    run.create_optimizer(config, run.create_schedule(config, loop.plan(config, 640)))
+    assert (seen.pop("num_steps"), seen.pop("num_warmup_steps")) == (25, 10)
+    assert (seen.pop("peak_learning_rate"), seen.pop("accumulate_steps")) == (0.1, 2)
+    del seen["trainable"], fields["learning_rate"], fields["warmup_epochs"]
+    assert seen == fields
+
+
 def test_backbone_and_embedding_size_reach_the_network():
     config = config_files.load_config("train", OVERRIDES)
     network = wiring.create_network(config)
@@ -46,15 +75,76 @@ def test_backbone_and_embedding_size_reach_the_network():
     assert shapes["params"]["backbone"]["stage1_block0"]["conv2"]["kernel"].shape[-1] == 128
 
 
+def test_every_choice_of_the_model_reaches_the_network():
+    config = config_files.load_config(
+        "train",
+        {
+            "model.backbone": "mobilenet_v3_small",
+            "model.head": "mlp",
+            "model.pooling": "gem",
+            "model.dtype": "bfloat16",
+            "model.padding": "tensorflow",
+            "model.freeze": "2",
+            "model.freeze_batch_norm": True,
+            "model.num_backbones": 3,
+            "data.image_mean": (0.1, 0.2, 0.3),
+            "data.image_std": (0.4, 0.5, 0.6),
+        },
+    )
+    network = wiring.create_network(config, axis_name="devices")
+    assert (network.pooling, network.dtype, network.num_backbones) == ("gem", "bfloat16", 3)
+    assert (network.image_mean, network.image_std) == ((0.1, 0.2, 0.3), (0.4, 0.5, 0.6))
+    trunk, head = network.make_backbone(), network.make_head()
+    assert (trunk.dtype, trunk.num_frozen) == ("bfloat16", 3)
+    assert trunk.freeze_batch_norm and trunk.same_padding and isinstance(head, heads.Mlp)
+    assert trunk.axis_name == head.norm().axis_name == "devices"
+
+
+@pytest.mark.parametrize(
+    ("field", "kept"),
+    [({}, False), ({"model.freeze_batch_norm": True}, True), ({"model.freeze": "all"}, True)],
+)
+def test_what_is_frozen_keeps_the_statistics(field, kept):
+    assert wiring.keeps_batch_norm(config_files.load_config("train", field)) == kept
+
+
+def test_first_weights_and_class_vectors_follow_the_seed_and_are_of_each_loss():
+    terms = {"loss.terms.normalised_softmax": 1.0, "loss.terms.arcface": 1.0}
+    terms |= {"model.backbone": "resnet18", "model.embedding_size": 5, "data.image_size": 32}
+    config, other = (config_files.load_config("train", terms | {"train.seed": s}) for s in (0, 1))
+    vectors = wiring_losses.initial_proxies(config, 4)
+    assert {name: array.shape for name, array in vectors.items()} == {
+        "arcface": (4, 5),
+        "normalised_softmax": (4, 5),
+    }
+    again = wiring_losses.initial_proxies(other, 4)["arcface"]
+    assert len({np.asarray(array).tobytes() for array in (*vectors.values(), again)}) == 3
+    assert wiring_losses.empty_memory(config) is None
+    remembering = config_files.load_config("train", terms | {"loss.memory_size": 7})
+    assert wiring_losses.empty_memory(remembering).embeddings.shape == (7, 5)
+
+
+def test_the_seed_reaches_the_first_weights(monkeypatch):
+    seeds = []
+    monkeypatch.setattr(models, "initialise", lambda network, *, seed, **_: seeds.append(seed))
+    wiring.random_variables(config_files.load_config("train", {"train.seed": 7}))
+    assert seeds == [7]
+
+
 def test_the_margin_reaches_the_step(monkeypatch):
     seen = {}
     monkeypatch.setattr(run.step_lib, "create_train_step", lambda *_, **k: seen.update(k))
     monkeypatch.setattr(run.parallel, "replicate_step", lambda step, devices: step)
-    config = config_files.load_config("train", OVERRIDES)
-    run.create_train_step(config, None, jax.local_devices())
+    more = {"train.ema_decay": 0.97, "train.accumulate_steps": 3}
+    more |= {"loss.memory_size": 8, "loss.memory_start_step": 11}
+    config = config_files.load_config("train", OVERRIDES | more)
+    trained_classes = np.arange(3)
+    run.create_train_step(config, None, jax.local_devices(), trained_classes=trained_classes)
     (term,) = seen["terms"]
     assert (term.name, term.weight) == ("triplet", 0.75)
     assert term.options["margin"] == 0.789 and term.options["miner"] == "batch_all"
+    assert (seen["ema_decay"], seen["accumulate_steps"]) == (0.97, 3)
+    assert seen["memory_start_step"] == 11 and seen["trained_classes"] is trained_classes
 
 
 def test_frozen_parts_are_not_trained():
@@ -63,6 +153,175 @@ def test_frozen_parts_are_not_trained():
     flags = wiring.trainable(config, params)
     assert not any(jax.tree.leaves(flags["backbone"]["stage2_block0"]))
     assert all(jax.tree.leaves(flags["backbone"]["stage3_block0"]))
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """Returns the function that has a function of a module keep what it is asked for."""
+
+    def keep(module, name):
+        seen = {}
+        monkeypatch.setattr(module, name, lambda *_, **options: seen.update(options))
+        return seen
+
+    return keep
+
+
+def test_every_field_of_the_images_reaches_their_source(asked, monkeypatch, tmp_path):
+    config = config_files.load_config(
+        "train",
+        {
+            "data.source": "folder",
+            "data.path": "somewhere",
+            "data.cache_dir": str(tmp_path),
+            "data.split": "class",
+            "data.valid_fraction": 0.11,
+            "data.test_fraction": 0.12,
+            "data.valid_class_fraction": 0.13,
+            "data.test_class_fraction": 0.14,
+            "data.valid_classes": "a, b",
+            "data.test_classes": "c",
+            "data.split_seed": 5,
+            "data.image_column": "photo",
+            "data.label_column": "sort",
+        },
+    )
+    seen = []
+    found = {"train": sets.make_split()}
+    monkeypatch.setattr(sources, "load", lambda *given, **o: seen.append((given, o)) or found)
+    by_class = asked(class_splits, "by_class")
+    wiring_images.source_splits(config)
+    assert seen == [
+        (
+            ("folder",),
+            {
+                "path": "somewhere",
+                "valid_fraction": 0.11,
+                "test_fraction": 0.12,
+                "split_seed": 5,
+                "image_column": "photo",
+                "label_column": "sort",
+                "cache_dir": str(tmp_path / "datasets"),
+            },
+        )
+    ]
+    assert by_class == {
+        "valid_class_fraction": 0.13,
+        "test_class_fraction": 0.14,
+        "valid_classes": ["a", "b"],
+        "test_classes": ["c"],
+        "split_seed": 5,
+    }
+
+
+@pytest.mark.parametrize("drops", [True, False])
+@pytest.mark.parametrize("for_training", [True, False])
+def test_copies_are_dropped_where_that_is_asked_for(asked, monkeypatch, drops, for_training):
+    monkeypatch.setattr(wiring_images, "source_splits", lambda config: {})
+    dropping = asked(duplicates, "drop_from_train")
+    config = config_files.load_config("train", {"data.drop_duplicates": drops})
+    wiring_images.load_splits(config, for_training=for_training)
+    assert dropping.get("must_be_final") == (for_training if drops else None)
+
+
+def test_every_field_of_the_images_reaches_the_batches(asked, tmp_path):
+    strengths = {
+        "crop_scale_min": 0.21,
+        "crop_ratio_max": 1.22,
+        "horizontal_flip": 0.23,
+        "rotation_degrees": 24.0,
+        "brightness": 0.25,
+        "contrast": 0.26,
+        "saturation": 0.27,
+        "hue": 0.28,
+        "policy": "rand",
+        "policy_num_ops": 3,
+        "policy_magnitude": 13,
+        "policy_shear": 0.31,
+        "policy_translate": 0.32,
+        "policy_degrees": 33.0,
+        "policy_enhance": 0.34,
+        "policy_posterize_bits": 5,
+        "erase_probability": 0.36,
+        "erase_area_min": 0.037,
+        "erase_area_max": 0.38,
+        "erase_ratio_max": 3.9,
+        "mixup_alpha": 0.4,
+    }
+    fields = {
+        "data.cache_dir": str(tmp_path),
+        "data.image_size": 24,
+        "data.resize_size": 29,
+        "data.resize_mode": "squash",
+        "data.interpolation": "bicubic",
+        "data.max_pixels": 1234,
+        "data.cache": "disk",
+        "data.on_corrupt": "fail",
+        "data.num_threads": 3,
+        "data.prefetch_batches": 7,
+        "eval.batch_size": 17,
+        "sampling.seed": 6,
+    }
+    fields |= {f"augment.{name}": value for name, value in strengths.items()}
+    config = config_files.load_config("train", fields)
+    assert {*strengths, "preset"} == {*vars(config.augment)}
+    trained, loaded = asked(pipeline, "train_batches"), asked(pipeline, "loader")
+    evaluated = asked(evaluation, "eval_batches")
+    way = {"resize_mode": "squash", "resize_size": 29, "max_pixels": 1234}
+    way |= {"interpolation": "bicubic"}
+    split, log = sets.make_split(), corrupt.CorruptLog()
+    wiring_images.image_loader(config, split)
+    assert loaded == way | {"cache": "disk", "cache_dir": str(tmp_path / "images")}
+    wiring_images.eval_batches(config, split, corrupt=log)
+    assert evaluated == way | {
+        "batch_size": 17,
+        "image_size": 24,
+        "on_corrupt": "fail",
+        "corrupt": log,
+        "num_threads": 3,
+    }
+    periods = {"rows_of_step": len, "start_step": 4, "end_step": 9, "image_size": 20, "load": len}
+    wiring_images.train_batches(config, split, **periods, corrupt=log)
+    changes = trained.pop("augmentation")
+    for name, value in strengths.items():
+        owner = changes
+        if name.startswith("policy"):
+            owner, name = changes.policy, name.removeprefix("policy").removeprefix("_") or "name"
+        elif name.startswith("erase_"):
+            owner, name = changes.erasing, name.removeprefix("erase_")
+        assert value == (trained[name] if name == "mixup_alpha" else getattr(owner, name)), name
+    assert trained == {
+        "sample_rows": len,
+        "seed": 6,
+        "start_step": 4,
+        "num_steps": 5,
+        "image_size": 20,
+        "load": len,
+        "on_corrupt": "fail",
+        "corrupt": log,
+        "mixup_alpha": 0.4,
+        "prefetch": 7,
+    }
+
+
+@pytest.mark.parametrize(("sampling_seed", "expected"), [(-1, 8), (6, 6)])
+def test_batches_follow_their_own_seed_and_without_one_that_of_the_training(
+    sampling_seed, expected
+):
+    seeds = {"train.seed": 8, "sampling.seed": sampling_seed}
+    assert wiring_images.sampling_seed(config_files.load_config("train", seeds)) == expected
+
+
+def test_the_first_images_are_the_same_whatever_the_order_of_the_batches(monkeypatch):
+    monkeypatch.setattr(wiring_images, "image_loader", lambda *_: len)
+    made = []
+    monkeypatch.setattr(pipeline, "train_batches", lambda *_, **o: made.append(o) or [])
+    for seed in (-1, 6):
+        config = config_files.load_config("train", {"train.seed": 8, "sampling.seed": seed})
+        wiring_images.first_images(config, sets.make_split(), corrupt=corrupt.CorruptLog())
+    one, other = made
+    assert one["seed"] == other["seed"] == 8
+    np.testing.assert_array_equal(one["sample_rows"](3), other["sample_rows"](3))
 
 
 @pytest.mark.parametrize("train_image_size, expected", [(0, 24), (16, 16)])
