@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from simsearch import errors
-from simsearch.data import sampling
+from simsearch.data import sampling, streams
 
 LABELS = np.array([0] * 10 + [1] * 7 + [2] * 3 + [3] * 9)
 
@@ -178,6 +178,11 @@ def test_mixup_shares_follow_the_folded_beta_distribution():
     quantiles = np.linspace(0.05, 0.95, 19)
     expected = np.quantile(np.maximum(drawn, 1 - drawn), quantiles)
     np.testing.assert_allclose(np.quantile(shares, quantiles), expected, atol=0.015)
+
+
+def test_no_two_purposes_share_a_stream():
+    numbers = [number for name, number in vars(streams).items() if name.isupper()]
+    assert len(set(numbers)) == len(numbers) == 8
 
 
 def test_mixup_partners_are_a_permutation_and_alpha_0_mixes_nothing():
