@@ -365,3 +365,17 @@ def test_what_a_phone_appends_to_a_photo_are_no_scans():
 
 def test_sniff_of_something_else_is_empty():
     assert images.sniff(b"hello") == images.sniff(b"") == ""
+
+
+def test_a_small_image_keeps_its_shape_where_it_is_enlarged():
+    image = np.zeros((4, 8, 3), np.uint8)
+    image[:, [0, -1]] = 255  # Outside of the middle square.
+    assert not images.center_crop(image, 8).any()
+    assert not images.center_crop(image.swapaxes(0, 1), 8).any()
+
+
+def test_numbers_that_are_written_out_may_be_an_eighth_of_the_pixels():
+    encoded = b"P3\n20 20\n255\n" + b"1 2 3 " * 400
+    assert decode(encoded, max_pixels=8 * 1200).shape == (32, 32, 3)
+    with pytest.raises(images.CorruptImage, match="too many for its way of storing them"):
+        decode(encoded, max_pixels=8 * 1199)
