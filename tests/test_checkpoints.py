@@ -38,6 +38,22 @@ def test_the_newest_and_the_best_are_kept(tmp_path):
     store.close()
 
 
+def test_what_a_killed_process_left_half_written_goes_where_training_goes_on(tmp_path):
+    store = checkpoints.Store(tmp_path, monitor="map_at_r")
+    save(store, 1)
+    store.close()
+    half = tmp_path / "2.orbax-checkpoint-tmp"
+    shutil.copytree(tmp_path / "1", half)
+    store = checkpoints.open_to_read(tmp_path, monitor="map_at_r")
+    assert store.newest_step() == 1 and half.exists()
+    store.close()
+    store = checkpoints.Store(tmp_path, monitor="map_at_r")
+    assert store.newest_step() == 1
+    save(store, 3)
+    store.close()
+    assert [path.name for path in tmp_path.iterdir()] == ["3"]
+
+
 def test_of_equal_ones_the_first_is_the_best(tmp_path):
     store = checkpoints.Store(tmp_path, monitor="map_at_r")
     for step, score in ((1, 0.5), (2, 0.9), (3, 0.9), (4, float("nan")), (5, 0.9)):

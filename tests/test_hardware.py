@@ -48,6 +48,19 @@ def test_a_gpu_in_use_is_no_warning(told, monkeypatch):
     assert told() == [("INFO", f"jax {jax.__version__} on 1 x NVIDIA H100 (gpu)")]
 
 
+def test_a_program_that_took_a_second_to_compile_is_kept(tmp_path):
+    names = ("min_compile_time_secs", "min_entry_size_bytes")
+    before = [getattr(jax.config, f"jax_persistent_cache_{name}") for name in names]
+    try:
+        hardware.enable_compilation_cache(str(tmp_path))
+        assert jax.config.jax_compilation_cache_dir == str(tmp_path)
+        assert jax.config.jax_persistent_cache_min_compile_time_secs < 1
+        assert jax.config.jax_persistent_cache_min_entry_size_bytes < 1
+    finally:
+        for name, value in zip(names, before, strict=True):
+            jax.config.update(f"jax_persistent_cache_{name}", value)
+
+
 def test_cards_are_asked_of_nvidia_smi(tmp_path, monkeypatch):
     tool = tmp_path / "nvidia-smi"
     monkeypatch.setenv("PATH", str(tmp_path))

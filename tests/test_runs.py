@@ -115,6 +115,16 @@ def test_others_may_read_a_version(tmp_path):
     assert mode & stat.S_IROTH
 
 
+def test_other_local_fields_are_stored_and_numbers_that_are_none_are_not(tmp_path):
+    version = runs.create(tmp_path, CONFIG)
+    moved = config_files.override(CONFIG, {"data.num_threads": CONFIG.data.num_threads + 3})
+    version.move(moved)
+    assert version.config == moved != CONFIG
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        runs.write_json(tmp_path / "a.json", {"a": float("nan")})
+    assert not (tmp_path / "a.json").exists()
+
+
 def test_facts_are_kept(tmp_path):
     assert runs.create(tmp_path, CONFIG).read_facts() == {}
     facts = {"class_names": ["a"]}
@@ -145,6 +155,12 @@ def test_a_version_from_before_a_field_has_its_default(tmp_path):
     assert weights == {"triplet": 1.0}
     assert (loss.triplet.miner, loss.triplet.margin) == ("semi_hard", 0.3)
     assert version.config.train.ema_decay == version.config.augment.erase_probability == 0.0
+    del stored["data"]["drop_duplicates"], stored["train"]["patience"]
+    del stored["model"]["discriminant"], stored["model"]["padding"]
+    path.write_text(json.dumps(stored))
+    found = version.config
+    assert (found.data.drop_duplicates, found.train.patience) == (False, 0)
+    assert (found.model.discriminant, found.model.padding) == (False, "torch")
     path.write_text("[]")
     with pytest.raises(errors.UsageError, match="must be a group"):
         _ = version.config

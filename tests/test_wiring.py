@@ -5,9 +5,9 @@ import numpy as np
 import optax
 import pytest
 
-from simsearch import config_files, errors, wiring, wiring_images
+from simsearch import config_files, errors, models, wiring, wiring_images, wiring_losses
 from simsearch.data import corrupt
-from simsearch.models import resnet
+from simsearch.models import heads, resnet
 from simsearch.training import loop, run
 
 OVERRIDES = {
@@ -34,6 +34,34 @@ def test_learning_rate_and_weight_decay_reach_the_optimizer():
     assert float(used["weight_decay"]) == pytest.approx(0.0456)
 
 
+def test_every_field_of_the_optimizer_reaches_it(monkeypatch):
+    fields = {
+        "learning_rate": 0.1,
+        "weight_decay": 0.2,
+        "beta1": 0.3,
+        "beta2": 0.4,
+        "epsilon": 0.5,
+        "clip_norm": 0.6,
+        "backbone_multiplier": 0.7,
+        "proxy_multiplier": 0.8,
+        "final_fraction": 0.9,
+        "warmup_epochs": 2.0,
+    }
+    overrides = {f"optimizer.{name}": value for name, value in fields.items()}
+    overrides |= {"train.accumulate_steps": 2, "train.batch_size": 64, "train.num_epochs": 5}
+    config = config_files.load_config("train", overrides)
+    assert {*fields} == {*vars(config.optimizer)}
+    seen = {}
+    monkeypatch.setattr(run.optimizer_lib, "create_optimizer", lambda _, **k: seen.update(k))
+    monkeypatch.setattr(run.optimizer_lib, "create_schedule", lambda **k: seen.update(k))
+    # 640 images are 10 steps, and 5 updates, an epoch.
+    run.create_optimizer(config, run.create_schedule(config, loop.plan(config, 640)))
+    assert (seen.pop("num_steps"), seen.pop("num_warmup_steps")) == (25, 10)
+    assert (seen.pop("peak_learning_rate"), seen.pop("accumulate_steps")) == (0.1, 2)
+    del seen["trainable"], fields["learning_rate"], fields["warmup_epochs"]
+    assert seen == fields
+
+
 def test_backbone_and_embedding_size_reach_the_network():
     config = config_files.load_config("train", OVERRIDES)
     network = wiring.create_network(config)
@@ -46,15 +74,76 @@ def test_backbone_and_embedding_size_reach_the_network():
     assert shapes["params"]["backbone"]["stage1_block0"]["conv2"]["kernel"].shape[-1] == 128
 
 
+def test_every_choice_of_the_model_reaches_the_network():
+    config = config_files.load_config(
+        "train",
+        {
+            "model.backbone": "mobilenet_v3_small",
+            "model.head": "mlp",
+            "model.pooling": "gem",
+            "model.dtype": "bfloat16",
+            "model.padding": "tensorflow",
+            "model.freeze": "2",
+            "model.freeze_batch_norm": True,
+            "model.num_backbones": 3,
+            "data.image_mean": (0.1, 0.2, 0.3),
+            "data.image_std": (0.4, 0.5, 0.6),
+        },
+    )
+    network = wiring.create_network(config, axis_name="devices")
+    assert (network.pooling, network.dtype, network.num_backbones) == ("gem", "bfloat16", 3)
+    assert (network.image_mean, network.image_std) == ((0.1, 0.2, 0.3), (0.4, 0.5, 0.6))
+    trunk, head = network.make_backbone(), network.make_head()
+    assert (trunk.dtype, trunk.num_frozen) == ("bfloat16", 3)
+    assert trunk.freeze_batch_norm and trunk.same_padding and isinstance(head, heads.Mlp)
+    assert trunk.axis_name == head.norm().axis_name == "devices"
+
+
+@pytest.mark.parametrize(
+    ("field", "kept"),
+    [({}, False), ({"model.freeze_batch_norm": True}, True), ({"model.freeze": "all"}, True)],
+)
+def test_what_is_frozen_keeps_the_statistics(field, kept):
+    assert wiring.keeps_batch_norm(config_files.load_config("train", field)) == kept
+
+
+def test_first_weights_and_class_vectors_follow_the_seed_and_are_of_each_loss():
+    terms = {"loss.terms.normalised_softmax": 1.0, "loss.terms.arcface": 1.0}
+    terms |= {"model.backbone": "resnet18", "model.embedding_size": 5, "data.image_size": 32}
+    config, other = (config_files.load_config("train", terms | {"train.seed": s}) for s in (0, 1))
+    vectors = wiring_losses.initial_proxies(config, 4)
+    assert {name: array.shape for name, array in vectors.items()} == {
+        "arcface": (4, 5),
+        "normalised_softmax": (4, 5),
+    }
+    again = wiring_losses.initial_proxies(other, 4)["arcface"]
+    assert len({np.asarray(array).tobytes() for array in (*vectors.values(), again)}) == 3
+    assert wiring_losses.empty_memory(config) is None
+    remembering = config_files.load_config("train", terms | {"loss.memory_size": 7})
+    assert wiring_losses.empty_memory(remembering).embeddings.shape == (7, 5)
+
+
+def test_the_seed_reaches_the_first_weights(monkeypatch):
+    seeds = []
+    monkeypatch.setattr(models, "initialise", lambda network, *, seed, **_: seeds.append(seed))
+    wiring.random_variables(config_files.load_config("train", {"train.seed": 7}))
+    assert seeds == [7]
+
+
 def test_the_margin_reaches_the_step(monkeypatch):
     seen = {}
     monkeypatch.setattr(run.step_lib, "create_train_step", lambda *_, **k: seen.update(k))
     monkeypatch.setattr(run.parallel, "replicate_step", lambda step, devices: step)
-    config = config_files.load_config("train", OVERRIDES)
-    run.create_train_step(config, None, jax.local_devices())
+    more = {"train.ema_decay": 0.97, "train.accumulate_steps": 3}
+    more |= {"loss.memory_size": 8, "loss.memory_start_step": 11}
+    config = config_files.load_config("train", OVERRIDES | more)
+    trained_classes = np.arange(3)
+    run.create_train_step(config, None, jax.local_devices(), trained_classes=trained_classes)
     (term,) = seen["terms"]
     assert (term.name, term.weight) == ("triplet", 0.75)
     assert term.options["margin"] == 0.789 and term.options["miner"] == "batch_all"
+    assert (seen["ema_decay"], seen["accumulate_steps"]) == (0.97, 3)
+    assert seen["memory_start_step"] == 11 and seen["trained_classes"] is trained_classes
 
 
 def test_frozen_parts_are_not_trained():

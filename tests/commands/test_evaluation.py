@@ -9,7 +9,9 @@ import main
 import simsearch
 from simsearch import errors, runs
 from simsearch.commands import evaluation, shared
+from simsearch.data import splits as splits_lib
 from simsearch.retrieval import embed, figures, pictures
+from tests.data import sets
 
 
 @pytest.fixture
@@ -142,3 +144,34 @@ def test_too_many_similar_images_are_refused_before_work(tmp_path):
 def test_images_that_are_no_queries_are_told(num_left_out, words):
     found = figures.Figures({}, {}, None, None, 8, num_left_out, {})
     assert evaluation._queries(found) == words
+
+
+def test_images_that_could_not_be_read_are_neither_queries_nor_found():
+    fields = {"eval.num_bootstrap": 5, "eval.num_triplets": 50}
+    config = simsearch.load_config("train", fields)
+    splits = {"test": sets.make_split(18), "train": sets.make_split(24)}
+
+    def figures(splits, valid):
+        embedded = {}
+        for name, split in splits.items():
+            rows = np.array([int(each.removeprefix("image ")) for each in split.names])
+            vectors = np.random.default_rng(len(name)).normal(size=(24, 4))[rows]
+            vectors += 2 * np.eye(4)[split.labels]
+            vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+            embedded[name] = embed.Embedded(vectors.astype(np.float32), valid(name, rows))
+        return [
+            evaluation._figures(config, embedded, splits=splits, split=name).metrics
+            for name in splits
+        ]
+
+    def is_read(name, rows):
+        return ~np.isin(rows, (1, 7, 13) if name == "test" else (0, 9))
+
+    read = {
+        name: splits_lib.pick(split, np.flatnonzero(is_read(name, np.arange(len(split.labels)))))
+        for name, split in splits.items()
+    }
+    found = figures(splits, is_read)
+    assert found == figures(read, lambda name, rows: np.ones(len(rows), bool))
+    # Of the train images themselves none finds itself.
+    assert all(metrics["knn_accuracy"].value < 1 for metrics in found)

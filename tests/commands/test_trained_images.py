@@ -2,6 +2,7 @@
 
 import shutil
 
+import numpy as np
 import pytest
 
 import simsearch
@@ -62,6 +63,17 @@ def test_other_classes_have_no_class_vectors(trained, tmp_path, caplog):
     assert "of other classes than version 0 was trained on" in caplog.text
     assert "classifier_accuracy" not in found.figures.metrics
     assert "knn_accuracy" in found.figures.metrics
+
+
+def test_what_is_made_of_others_knows_the_images_of_all(tmp_path):
+    config = config_files.load_config("demo")
+    known = ([5, 1], [9, 1], None)
+    versions = [runs.create(tmp_path, config) for _ in (*known, "made")]
+    for version, images in zip(versions, known, strict=False):
+        if images:
+            runs.write_arrays(version.trained_images_file, images=np.array(images, np.uint64))
+    trained_images.remember_all(versions[-1], versions[:-1])
+    assert trained_images._load(versions[-1])["images"].tolist() == [1, 5, 9]
 
 
 def test_a_run_does_not_go_on_with_other_images(trained, tmp_path):

@@ -20,8 +20,11 @@ from simsearch import (
 from simsearch.commands import training, validation
 from simsearch.data import confusion as confusion_lib
 from simsearch.data import corrupt as corrupt_lib
+from simsearch.data import splits as splits_lib
+from simsearch.retrieval import embed
 from simsearch.training import run
 from tests.commands import tiny
+from tests.data import sets
 
 
 @pytest.mark.parametrize("split", ["image", "class"])
@@ -113,3 +116,22 @@ def test_weights_without_statistics_take_those_of_the_first_batches(
     np.testing.assert_allclose(after, before, atol=0.02)
     means = (tree["batch_stats"]["backbone"]["stem_norm"]["mean"] for tree in (variables, trained))
     assert (abs(np.subtract(*means)).max() < 1e-6) == frozen
+
+
+def test_validation_images_that_could_not_be_read_are_not_measured(monkeypatch):
+    config = config_files.load_config("demo", {"train.num_devices": 1})
+    split = sets.make_split(12)
+    valid = ~np.isin(np.arange(12), (0, 5))
+    vectors = np.random.default_rng(0).normal(size=(12, 4)) + 2 * np.eye(4)[split.labels]
+    vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    monkeypatch.setattr(validation.embed, "create_embed_function", lambda config: None)
+
+    def figures(split, vectors, valid):
+        embedded = embed.Embedded(vectors, valid)
+        monkeypatch.setattr(validation.embed, "embed_batches", lambda *_, **__: embedded)
+        return validated(config, dict.fromkeys(("train", "validation"), split), {}, None)
+
+    found = figures(split, vectors, valid)
+    read = splits_lib.pick(split, np.flatnonzero(valid))
+    assert found == figures(read, vectors[valid], valid[valid])
+    assert 0 < found["map_at_r"] < 1

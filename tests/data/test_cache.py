@@ -1,4 +1,6 @@
 import errno
+import os
+import threading
 from concurrent import futures
 
 import numpy as np
@@ -64,6 +66,31 @@ def test_many_threads_read_the_disk_cache(tmp_path):
         for i, image in enumerate(pool.map(again, [i % 8 for i in range(2000)])):
             np.testing.assert_array_equal(image, sets.picture(i % 8))
     assert load.rows == []
+
+
+def test_threads_that_make_the_same_image_do_not_disturb_each_other(tmp_path, monkeypatch, caplog):
+    both, replace = threading.Barrier(2, timeout=60), os.replace
+
+    def replace_together(*paths):
+        both.wait()
+        replace(*paths)
+
+    monkeypatch.setattr(os, "replace", replace_together)
+    cached = cache.cached(Counter(), "disk", directory=str(tmp_path), key="a")
+    with futures.ThreadPoolExecutor(2) as pool:
+        for image in pool.map(cached, [1, 1]):
+            np.testing.assert_array_equal(image, sets.picture(1))
+    assert not caplog.records
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["1.rgb"]
+
+
+def test_a_write_that_fails_leaves_no_draft(tmp_path, monkeypatch):
+    def full(*paths):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", full)
+    cache.cached(Counter(), "disk", directory=str(tmp_path), key="a")(1)
+    assert not any(path.is_file() for path in tmp_path.rglob("*"))
 
 
 def test_a_full_disk_is_told_once_and_training_goes_on(tmp_path, monkeypatch, caplog):

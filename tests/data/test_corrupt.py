@@ -13,6 +13,14 @@ def test_each_name_counts_once_with_its_first_reason():
     assert log.summary() == "skipped 2 unreadable images: a.jpg (empty), b.jpg (truncated)"
 
 
+def test_one_image_that_may_be_readable_the_next_time_is_remembered():
+    log = corrupt.CorruptLog()
+    assert not log.may_pass
+    for name, may_pass in (("a.jpg", False), ("b.jpg", True), ("c.jpg", False)):
+        log.add(name, "gone", may_pass=may_pass)
+    assert log.may_pass
+
+
 def test_the_summary_stays_one_short_line():
     log = corrupt.CorruptLog()
     assert log.summary() == "no unreadable images"

@@ -168,3 +168,11 @@ def test_a_full_disk_is_told_in_one_line_and_leaves_no_broken_file(tmp_path, mon
     monkeypatch.undo()
     download.download(make_splits(FOUR), str(tmp_path))
     assert_same_rows(make_splits(FOUR), read_back(tmp_path))
+
+
+def test_names_that_differ_in_case_alone_are_two_files_everywhere(tmp_path):
+    rows = [(0, "A.png", png(1)), (0, "a.png", png(2)), (1, "x.png", png(3)), (1, "y.png", png(4))]
+    found = make_splits(rows)
+    download.download(found, str(tmp_path))
+    assert len({path.name.casefold() for path in (tmp_path / "train/apple").glob("*.png")}) == 2
+    assert_same_rows(found, read_back(tmp_path))

@@ -70,6 +70,9 @@ def test_what_was_found_is_remembered_for_the_same_images_alone(tmp_path):
     assert not reads and list(again["train"].names) == list(first["train"].names)
     changed = found | {"test": make([b"seven"], name="test", reads=reads)}
     assert len(duplicates.drop_from_train(changed, cache_dir=str(tmp_path))["train"].labels) == 6
+    grown = found | {"train": make([b"new", *TRAIN])}
+    again = duplicates.drop_from_train(grown, cache_dir=str(tmp_path))["train"]
+    assert [again.read(i) for i in range(4)] == [b"new", b"two", b"three", b"four"]
 
 
 def test_a_folder_that_cannot_be_written_is_told_and_nothing_is_lost(tmp_path, caplog):

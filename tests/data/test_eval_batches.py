@@ -1,12 +1,14 @@
 import subprocess
 import sys
+import threading
+from concurrent import futures
 
 import numpy as np
 import pytest
 
 from simsearch import errors
 from simsearch.data import corrupt as corrupt_lib
-from simsearch.data import eval_batches
+from simsearch.data import eval_batches, images
 from tests.data import sets
 
 OPTIONS = {
@@ -54,6 +56,15 @@ def test_two_views_of_an_image_are_two_times_three_channels(monkeypatch):
         np.testing.assert_array_equal(found[1].images[0, ..., view], sets.picture(5))
 
 
+def test_images_are_resized_in_the_way_that_is_asked_for(monkeypatch):
+    for name, value in {"resize_size": 9, "image_size": 8, "interpolation": "bicubic"}.items():
+        monkeypatch.setitem(OPTIONS, name, value)
+    (batch,), _ = batches(sets.make_split(5))
+    options = {name: value for name, value in OPTIONS.items() if name != "num_threads"}
+    for row, image in enumerate(batch.images):
+        np.testing.assert_array_equal(image, images.load_for_eval(sets.png(row), **options))
+
+
 def test_unreadable_rows_are_marked_and_named():
     def read(row):
         if row == 4:
@@ -85,6 +96,31 @@ def test_no_more_than_two_batches_are_read_ahead():
     next(stream)
     stream.close()
     assert len(started) <= 8
+
+
+def test_what_was_read_ahead_is_dropped_where_nobody_asks_for_it(monkeypatch):
+    started, is_closed = [], threading.Event()
+
+    class Pool(futures.ThreadPoolExecutor):
+        def shutdown(self, wait=True, *, cancel_futures=False):
+            super().shutdown(wait=False, cancel_futures=cancel_futures)
+            is_closed.set()
+            super().shutdown(wait=wait)
+
+    def read(row):
+        started.append(row)
+        assert row < 4 or is_closed.wait(60)
+        return sets.png(row)
+
+    monkeypatch.setattr(eval_batches, "ThreadPoolExecutor", Pool)
+    log = corrupt_lib.CorruptLog()
+    stream = eval_batches.eval_batches(
+        sets.make_split(100, read=read), batch_size=4, on_corrupt="skip", corrupt=log, **OPTIONS
+    )
+    next(stream)
+    stream.close()
+    # Beside the first batch, what the two threads were at.
+    assert len(started) <= 6
 
 
 def test_what_search_needs_does_not_import_tensorflow():

@@ -207,3 +207,11 @@ def test_a_name_with_one_private_address_is_refused(monkeypatch):
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: answers("8.8.8.8", "10.0.0.1"))
     with pytest.raises(fetch.RefusedUrl, match="private network"):
         fetch.read_url("http://mixed.test/", max_bytes=10, timeout=1.0)
+
+
+def test_an_address_that_does_not_answer_is_passed_by():
+    with socket.create_server(("127.0.0.2", 0)) as server:
+        addresses = ["127.0.0.1", "127.0.0.2"]
+        port = server.getsockname()[1]
+        with fetch._connect(addresses, port, deadline=time.monotonic() + 60) as connected:
+            assert connected.getpeername() == ("127.0.0.2", port)

@@ -41,6 +41,17 @@ def noise():
     return np.random.default_rng(0).integers(0, 256, (96, 128, 3), dtype=np.uint8)
 
 
+@pytest.mark.parametrize("kind", ["bilinear", "bicubic"])
+def test_an_image_is_resized_in_the_way_that_is_asked_for(kind):
+    expected = Image.fromarray(noise()).resize((32, 32), Image.Resampling[kind.upper()])
+    options = {"resize_size": 32, "max_pixels": MAX_PIXELS, "interpolation": kind}
+    encoded = images.encode_png(noise())
+    found = images.decode(encoded, resize_mode="squash", **options)
+    np.testing.assert_array_equal(found, expected)
+    found = images.load_for_eval(encoded, resize_mode="squash", image_size=32, **options)
+    np.testing.assert_array_equal(found, expected)
+
+
 def corners(image):
     height, width = image.shape[:2]
     return [
@@ -354,3 +365,17 @@ def test_what_a_phone_appends_to_a_photo_are_no_scans():
 
 def test_sniff_of_something_else_is_empty():
     assert images.sniff(b"hello") == images.sniff(b"") == ""
+
+
+def test_a_small_image_keeps_its_shape_where_it_is_enlarged():
+    image = np.zeros((4, 8, 3), np.uint8)
+    image[:, [0, -1]] = 255  # Outside of the middle square.
+    assert not images.center_crop(image, 8).any()
+    assert not images.center_crop(image.swapaxes(0, 1), 8).any()
+
+
+def test_numbers_that_are_written_out_may_be_an_eighth_of_the_pixels():
+    encoded = b"P3\n20 20\n255\n" + b"1 2 3 " * 400
+    assert decode(encoded, max_pixels=8 * 1200).shape == (32, 32, 3)
+    with pytest.raises(images.CorruptImage, match="too many for its way of storing them"):
+        decode(encoded, max_pixels=8 * 1199)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from simsearch import errors
-from simsearch.data import augment, erasing, pipeline, policies, sampling
+from simsearch.data import augment, erasing, images, pipeline, policies, sampling
 from simsearch.data import corrupt as corrupt_lib
 from tests.data import sets
 
@@ -65,6 +65,27 @@ def test_a_batch_depends_on_seed_and_step_alone(tmp_path, cache):
     assert_equal(resumed, straight[2:])
     other = list(batches(split, seed=4))
     assert not np.array_equal(other[0].images, straight[0].images)
+
+
+def test_an_image_made_in_another_way_is_not_taken_from_the_disk_cache(tmp_path):
+    split = sets.make_split(read=lambda row: images.encode_png(sets.picture(row, 18)[:12]))
+
+    def load(**changes):
+        options = {"resize_mode": "squash", "resize_size": 8, "max_pixels": 1000}
+        options |= {"cache": "disk", "cache_dir": str(tmp_path)}
+        return pipeline.loader(split, **options | changes)(0)
+
+    first = load()
+    np.testing.assert_array_equal(load(), first)
+    for change in ({"resize_mode": "short_side"}, {"resize_size": 9}, {"interpolation": "bicubic"}):
+        expected = images.decode(
+            split.read(0),
+            **{"resize_mode": "squash", "resize_size": 8, "max_pixels": 1000} | change,
+        )
+        np.testing.assert_array_equal(load(**change), expected)
+        assert not np.array_equal(expected, first)
+    with pytest.raises(images.CorruptImage):
+        load(max_pixels=100)
 
 
 def test_an_unreadable_image_is_marked_named_and_replaced_by_one_of_its_batch():

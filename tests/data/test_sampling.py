@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from simsearch import errors
-from simsearch.data import sampling
+from simsearch.data import sampling, streams
 
 LABELS = np.array([0] * 10 + [1] * 7 + [2] * 3 + [3] * 9)
 
@@ -86,6 +86,25 @@ def test_a_pass_shows_every_image_before_any_comes_again():
         assert sorted(rows.tolist()) == list(range(24))
 
 
+def test_the_images_of_a_class_come_in_another_order_in_each_pass_and_for_each_seed():
+    labels = np.repeat([0, 1], 16)
+    orders = set()
+    for seed in (0, 1):
+        sample = classes_by_samples(labels, seed=seed, batch_size=8)
+        rows = np.concatenate([sample(step) for step in range(12)])
+        orders |= {tuple(order) for order in rows[labels[rows] == 0].reshape(3, 16).tolist()}
+    assert len(orders) == 6
+
+
+@pytest.mark.parametrize("num_slots", [8, 20])
+def test_classes_come_in_another_order_in_each_batch_and_for_each_seed(num_slots):
+    orders = set()
+    for seed in (0, 1):
+        visits = sampling._class_visits(20, num_slots, seed=seed)
+        orders |= {tuple(number for number, _ in visits(step)) for step in range(40)}
+    assert len(orders) == 80
+
+
 def test_fewer_classes_than_slots_come_again():
     sample = classes_by_samples(np.repeat([0, 1], 20), batch_size=16)
     counts = np.bincount(np.repeat([0, 1], 20)[sample(0)])
@@ -159,6 +178,11 @@ def test_mixup_shares_follow_the_folded_beta_distribution():
     quantiles = np.linspace(0.05, 0.95, 19)
     expected = np.quantile(np.maximum(drawn, 1 - drawn), quantiles)
     np.testing.assert_allclose(np.quantile(shares, quantiles), expected, atol=0.015)
+
+
+def test_no_two_purposes_share_a_stream():
+    numbers = [number for name, number in vars(streams).items() if name.isupper()]
+    assert len(set(numbers)) == len(numbers) == 8
 
 
 def test_mixup_partners_are_a_permutation_and_alpha_0_mixes_nothing():

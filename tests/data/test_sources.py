@@ -5,8 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from simsearch.data import download, images, sources, splits
+from simsearch.data import download, hub, images, sources, splits
 from simsearch.errors import UsageError
+from tests.data import sets
 
 SNACKS = Path(__file__).parents[3] / "shared" / "data" / "snacks"
 
@@ -254,6 +255,25 @@ def test_an_unknown_source_is_refused_with_the_choices(source):
         sources.load(source)
 
 
+def test_a_set_without_splits_is_split_as_it_is_asked_for(monkeypatch):
+    asked = []
+
+    def load(name, **options):
+        asked.append((name, options))
+        return {"train": sets.make_split(60)}
+
+    monkeypatch.setattr(hub, "load", load)
+    columns = {"image_column": "photo", "label_column": "sort", "cache_dir": "here"}
+    shares = {"valid_fraction": 0.1, "test_fraction": 0.3}
+    one, other = (
+        sources.load("hf:org/set:some@old", split_seed=seed, **shares, **columns) for seed in (0, 1)
+    )
+    assert asked == [("org/set:some@old", columns)] * 2
+    for found in (one, other):
+        assert [len(split.labels) for split in found.values()] == [36, 6, 18]
+    assert {*one["test"].names} != {*other["test"].names}
+
+
 def test_listing_opens_no_file(tmp_path, monkeypatch):
     write_images(tmp_path, {"a": 2, "b": 2})
     monkeypatch.setattr("builtins.open", lambda *args: pytest.fail(f"opened {args}"))
@@ -267,6 +287,8 @@ def test_digits_hold_out_a_fifth_of_every_class_for_test():
     names = [name for split in found.values() for name in split.names]
     assert len(set(names)) == 1797 and "digits/17" in names
     assert all(np.bincount(split.labels, minlength=10).min() > 10 for split in found.values())
+    other = sources.load("digits", valid_fraction=0.1, split_seed=1)
+    assert not {*other["test"].names} <= {*found["test"].names}
 
 
 def test_digits_are_png_of_the_whole_range():
@@ -294,6 +316,13 @@ def test_arrays_become_splits_with_classes_in_alphabetical_order():
             row = int(name.removeprefix("array/"))
             assert pixel(split, i) == row
             assert split.labels[i] == [1, 0, 2][row % 3]
+
+
+def test_arrays_of_other_pixels_are_other_images():
+    pixels, labels = np.zeros((12, 2, 2), np.uint8), np.arange(12) % 3
+    before = sources.from_arrays(pixels, labels)["train"].fingerprint
+    assert sources.from_arrays(pixels.copy(), labels)["train"].fingerprint == before
+    assert sources.from_arrays(pixels + 1, labels)["train"].fingerprint != before
 
 
 def test_integer_labels_without_names_keep_their_numeric_order():

@@ -61,6 +61,21 @@ def test_the_rows_of_each_class_come_in_order(labels):
     ]
 
 
+def test_picked_rows_keep_what_is_known_of_each():
+    split = splits.Split(
+        labels=np.array([0, 0, 1, 1], np.int32),
+        class_names=("a", "b"),
+        names=["a/0", "a/1", "b/0", "b/1"],
+        read=lambda row: b"x" * (row + 1),
+        fingerprint="some",
+        num_bytes=np.arange(1, 5),
+    )
+    picked = splits.pick(split, np.array([3, 0]))
+    assert picked.labels.tolist() == [1, 0] and list(picked.names) == ["b/1", "a/0"]
+    assert [len(picked.read(i)) for i in range(2)] == picked.num_bytes.tolist() == [4, 1]
+    assert picked.fingerprint != splits.pick(split, np.array([0, 3])).fingerprint
+
+
 def test_a_summary_tells_other_images_and_not_where_they_lie(shapes, tmp_path):
     before = splits.summary(sources.load("folder", path=str(shapes)))
     assert before["train images"][0] == 30 and before["classes"][0] == 3

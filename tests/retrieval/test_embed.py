@@ -15,6 +15,7 @@ CONFIG = preprocessing.resolve(
         {
             "data.image_size": 16,
             "data.resize_size": 16,
+            "data.interpolation": "bicubic",
             "eval.batch_size": 6,
             "model.freeze": "stem",
         },

@@ -1,6 +1,8 @@
 import os
 import signal
+import types
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from simsearch.training import loop, stop
 from simsearch.training import records as records_lib
 from simsearch.training import state as state_lib
 from simsearch.training import step as step_lib
+from simsearch.training import window as window_lib
 
 OVERRIDES = {"train.batch_size": 8, "train.log_every_steps": 2, "train.num_epochs": 3}
 
@@ -22,7 +25,14 @@ def counting_step(state, batch, key):
 
 
 def run(
-    tmp_path, *, num_images=16, until=None, scores=None, watch=lambda record: None, **overrides
+    tmp_path,
+    *,
+    num_images=16,
+    until=None,
+    scores=None,
+    watch=lambda record: None,
+    train_step=counting_step,
+    **overrides,
 ):
     """Returns what a run left: final state, store, records and the states that were validated."""
     config = config_files.load_config("train", OVERRIDES | overrides)
@@ -57,11 +67,11 @@ def run(
                 batches(),
                 config=config,
                 plan=plan,
-                train_step=counting_step,
-                learning_rate=lambda step: 0.1,
+                train_step=train_step,
+                learning_rate=lambda step: step / 10,
                 evaluate=evaluate,
                 store=store,
-                about=dict,
+                about=lambda: {"validations": len(validated)},
                 records=records,
                 stop_request=request,
                 after_validation=watch,
@@ -96,6 +106,52 @@ def test_every_epoch_is_validated_and_the_best_and_newest_are_kept(tmp_path):
         for split in ("train", "validation")
     }
     assert steps == {"train": [1, 2, 4, 6], "validation": [2, 4, 6]}
+
+
+def test_a_record_tells_the_learning_rate_of_its_last_step_and_its_epoch(tmp_path):
+    _, _, records, _ = run(tmp_path / "runs")
+    found = [(r["epoch"], r["learning_rate"]) for r in records if r["split"] == "train"]
+    assert found == [(0.5, 0.0), (1.0, 0.1), (2.0, 0.3), (3.0, 0.5)]
+
+
+def test_a_checkpoint_carries_what_is_said_of_it_when_it_is_made(tmp_path):
+    run(tmp_path / "runs")
+    store = checkpoints.open_to_read(runs.find(tmp_path / "runs").checkpoint_dir, monitor="mrr")
+    assert [store.about(step)["validations"] for step in (2, 6)] == [1, 3]
+
+
+def test_each_step_has_a_key_of_its_own_that_follows_the_seed(tmp_path):
+    seen = []
+
+    def step(state, batch, key):
+        seen.append(np.asarray(jax.random.key_data(key)).tobytes())
+        return counting_step(state, batch, key)
+
+    run(tmp_path / "straight", train_step=step)
+    straight = list(seen)
+    with pytest.raises(stop.Stopped):
+        run(tmp_path / "stopped", train_step=step, until=3)
+    run(tmp_path / "stopped", train_step=step)
+    assert seen[6:] == straight
+    run(tmp_path / "other", train_step=step, **{"train.seed": 1})
+    assert len(set(straight)) == 6 and not {*straight} & {*seen[12:]}
+
+
+def test_a_validation_takes_nothing_from_the_rate(tmp_path, monkeypatch):
+    now = [0.0]
+    clock = types.SimpleNamespace(monotonic=lambda: now[0])
+    monkeypatch.setattr(window_lib, "time", clock)
+
+    def step(state, batch, key):
+        now[0] += 2
+        return counting_step(state, batch, key)
+
+    def watch(record):
+        now[0] += 1000
+
+    _, _, records, _ = run(tmp_path / "runs", train_step=step, watch=watch)
+    rates = [r["images_per_second"] for r in records if r["split"] == "train" and r["step"] > 1]
+    assert rates == [4.0] * 3
 
 
 def test_a_last_part_of_an_epoch_is_validated_too(tmp_path):

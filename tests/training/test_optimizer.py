@@ -40,6 +40,10 @@ def test_a_step_is_adamw_on_kernels_adam_on_biases_and_nothing_on_frozen():
     np.testing.assert_allclose(updates["kernel"], -0.1 * (1 + 0.3), rtol=1e-5)
     np.testing.assert_allclose(updates["bias"], -0.1, rtol=1e-5)
     np.testing.assert_array_equal(updates["frozen"], 0.0)
+    # A gradient of 2 over itself and the epsilon.
+    optimizer = create(epsilon=1.0)
+    updates, _ = optimizer.update(gradients, optimizer.init(PARAMS), PARAMS)
+    np.testing.assert_allclose(updates["bias"], -0.1 * 2 / 3, rtol=1e-5)
 
 
 def test_the_backbone_moves_by_its_multiplier_and_its_decay_with_it():
@@ -95,13 +99,13 @@ def test_a_schedule_shorter_than_its_warm_up_is_positive_after_its_start_and_rea
     num_steps, num_warmup_steps, expected
 ):
     schedule = optimizer_lib.create_schedule(
-        peak_learning_rate=1.0,
+        peak_learning_rate=0.2,
         num_steps=num_steps,
         num_warmup_steps=num_warmup_steps,
         final_fraction=0.01,
     )
     rates = [float(schedule(step)) for step in range(num_steps + 1)]
-    np.testing.assert_allclose(rates, expected, rtol=1e-6)
+    np.testing.assert_allclose(rates, 0.2 * np.array(expected), rtol=1e-6)
 
 
 def test_the_schedule_counts_updates_where_gradients_are_accumulated():

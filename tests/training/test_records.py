@@ -1,9 +1,18 @@
+import itertools
 import json
 
+import pytest
 from tensorboard.backend.event_processing import event_accumulator
 
 from simsearch import config_files, runs
 from simsearch.training import records as records_lib
+
+
+@pytest.fixture
+def fast_clock(monkeypatch):
+    """Has two runs start in different seconds, which TensorBoard's files are named after."""
+    ticks = itertools.count(2_000_000_000)
+    monkeypatch.setattr("time.time", lambda: float(next(ticks)))
 
 
 def make_version(tmp_path):
@@ -27,12 +36,25 @@ def test_records_come_back_in_order_with_split_step_and_epoch(tmp_path):
     ]
 
 
-def test_a_resumed_run_drops_what_came_after_its_checkpoint(tmp_path):
+def test_a_resumed_run_drops_what_came_after_its_checkpoint(tmp_path, fast_clock):
     version = make_version(tmp_path)
     write(version, range(1, 6))
     write(version, range(4, 7), start=3, offset=0.5)
     found = [r["loss"] for r in records_lib.read(version.metrics_file) if r["split"] == "train"]
     assert found == [1.0, 2.0, 3.0, 4.5, 5.5, 6.5]
+    board = event_accumulator.EventAccumulator(str(version.path / "tensorboard" / "train"))
+    board.Reload()
+    assert [(event.step, event.value) for event in board.Scalars("loss")] == list(
+        zip(range(1, 7), found, strict=True)
+    )
+
+
+def test_what_was_reported_is_there_for_whoever_is_killed_next(tmp_path):
+    version = make_version(tmp_path)
+    records = records_lib.Records(version, step=0)
+    records.write("validation", 3, {"map_at_r": 0.5}, epoch=1)
+    assert records_lib.read(version.metrics_file) == records.validations
+    records.close()
 
 
 def test_a_line_cut_off_by_a_kill_is_left_out(tmp_path):
@@ -71,7 +93,9 @@ def test_tensorboard_shows_the_curves_of_both_splits(tmp_path):
         assert [round(event.value, 4) for event in scalars] == values
 
 
-def test_tensorboard_forgets_a_run_that_was_killed_before_it_had_saved_anything(tmp_path):
+def test_tensorboard_forgets_a_run_that_was_killed_before_it_had_saved_anything(
+    tmp_path, fast_clock
+):
     version = make_version(tmp_path)
     write(version, [1, 2, 3])
     write(version, [1, 2])

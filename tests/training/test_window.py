@@ -47,6 +47,35 @@ def test_means_are_over_the_window_and_the_compiling_step_has_no_rate():
     assert means["images_per_second"] > 0
 
 
+def test_the_rate_is_that_of_all_steps_of_the_window_since_the_clock_was_started(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    window = window_lib.Window(CONFIG)
+    window.add(metrics())
+    window.close(1)
+    now[0] = 100  # A validation's.
+    window.restart_clock()
+    for _ in range(3):
+        window.add(metrics())
+    now[0] = 102
+    assert window.close(4)["images_per_second"] == pytest.approx(3 * 8 / 2)
+
+
+def test_the_figures_of_several_losses_and_of_the_class_vectors_are_told_by_name():
+    window = window_lib.Window(CONFIG)
+    softmax = step_lib.TermFigures(np.float32(0.7), np.float32(1.0))
+    row = metrics(loss=0.4)
+    assert not {"loss_triplet", "classifier_accuracy"} & {*closed(row)}
+    terms = row.terms | {"normalised_softmax": softmax}
+    window.add(row._replace(terms=terms, accuracy=np.float32(0.9)))
+    found = window.close(1)
+    assert {name: found[name] for name in found if name.startswith(("loss_", "class"))} == {
+        "loss_triplet": pytest.approx(0.4),
+        "loss_normalised_softmax": pytest.approx(0.7),
+        "classifier_accuracy": pytest.approx(0.9),
+    }
+
+
 @pytest.mark.parametrize("loss", [math.nan, math.inf])
 def test_a_loss_that_is_not_finite_stops_with_its_step(loss):
     window = window_lib.Window(CONFIG)
