@@ -181,7 +181,8 @@ def searched(service, **query):
     """Returns the answer to a query, or the status and the words of its refusal."""
     request = models.SearchRequest(**query)
     try:
-        return asyncio.run(service.searcher.search(intake.Query([], request)))
+        found = service.searcher.search(intake.Query([], request))
+        return asyncio.run(asyncio.wait_for(found, 20))
     except HTTPException as error:
         return error.status_code, error.detail
 
@@ -205,8 +206,9 @@ def test_a_search_has_the_usual_number_of_results_and_its_time(server, monkeypat
         await asyncio.Event().wait()
 
     id_ = server.index.ids()[0]
-    with service_over(server, default_top_k=3, search_timeout=0.05) as service:
+    with service_over(server, default_top_k=3) as service:
         assert len(searched(service, id=id_).hits) == 3
+    with service_over(server, search_timeout=0.05) as service:
         monkeypatch.setattr(service.searcher, "_answer", never)
         assert searched(service, id=id_) == (503, "the server is busy; try again in a second")
 
