@@ -224,7 +224,47 @@ def test_adds_and_removals_are_seen_at_once_and_by_other_processes(index, folder
 def test_one_image_that_is_given_twice_is_there_once(index, folder):
     image = (folder / "a" / "0.png").read_bytes()
     first, second = index.add([image, image], labels=["x", "y"])
-    assert first == second and len(index) == 13 and index.get(first).label == "y"
+    assert first == second and index.get(first).label == "y"
+    assert len(index) == index._rows.engine.count() == 13
+
+
+def test_each_of_several_images_has_what_was_said_of_it(index, tmp_path):
+    names = ["x", "y", "z"]
+    for seed, name in enumerate(names, start=70):
+        write_image(tmp_path / f"{name}.png", seed)
+    images = [tmp_path / f"{name}.png" for name in names]
+    metadata = [{"price": 1}, None, {"price": 3}]
+    ids = index.add(images, labels=names, paths=["far/x", None, "far/z"], metadata=metadata)
+    for id_, image, name, path, said in zip(
+        ids, images, names, ["far/x", "y.png", "far/z"], metadata, strict=True
+    ):
+        (hit,) = index.search(image, top_k=1).hits
+        assert (hit.id, hit.score) == (id_, pytest.approx(1, abs=1e-5))
+        assert (hit.label, hit.path, hit.metadata) == (name, path, said or {})
+
+
+def test_a_folder_is_the_same_by_another_name(index, folder, tmp_path):
+    (tmp_path / "link").symlink_to(folder)
+    assert index.sync(tmp_path / "link")[:4] == (0, 0, 0, 12) and len(index) == 12
+
+
+def test_another_way_to_take_an_image_is_another_model(index, url, folder):
+    other = model.CornerEmbedder(model.with_fields({"data.interpolation": "bicubic"}))
+    with pytest.raises(errors.UsageError, match="cannot search it"):
+        simsearch.Index.open(url, embedder=other)
+    with simsearch.Index.open(url, embedder=other, create=True) as new:
+        assert len(new) == 0 and len(index) == 12
+        assert new.sync(folder).added == 12
+
+
+def test_an_index_that_shrinks_under_the_limit_is_searched_exactly_again(url, folder):
+    embedder = model.CornerEmbedder(model.with_fields({"index.exact_limit": 11}))
+    with simsearch.Index.open(url, embedder=embedder, create=True) as index:
+        index.sync(folder)
+        assert not index.info.is_exact
+        (folder / "a" / "0.png").unlink()
+        index.sync(folder)
+        assert index.info.is_exact and len(index) == 11
 
 
 def test_one_image_needs_no_list(index, folder, tmp_path):
@@ -360,6 +400,7 @@ def test_mistakes_are_told_in_one_line(index, folder, tmp_path):
         (lambda: index.search(f"id:{index.ids()[0]}", top_k=0), "top_k=0 must be at least 1"),
         (lambda: index.search(folder / "a" / "0.png", crop=(0, 0, 1)), "x,y,width,height"),
         (lambda: simsearch.Index.open("pickle:x"), "names no engine"),
+        (lambda: simsearch.Index.open("lance:"), "names no engine"),
     ]
     for act, message in mistakes:
         with pytest.raises(ValueError, match=message) as caught:
@@ -411,12 +452,12 @@ def test_thumbnails_are_small_jpegs(index):
 
 
 def test_a_thumbnail_is_as_large_as_is_asked_for_in_few_bytes(url):
-    config = model.with_fields({"index.thumbnail_size": 400})
-    noise = np.random.default_rng(0).integers(0, 256, (300, 600, 3), np.uint8)
+    config = model.with_fields({"index.thumbnail_size": 500})
+    noise = np.random.default_rng(0).integers(0, 256, (600, 750, 3), np.uint8)
     with simsearch.Index.open(url, embedder=model.CornerEmbedder(config), create=True) as index:
         (id_,) = index.add(noise)
         thumbnail = index.thumbnail(id_)
-    assert images_lib.Image.open(io.BytesIO(thumbnail)).size == (400, 200)
+    assert images_lib.Image.open(io.BytesIO(thumbnail)).size == (500, 400)
     assert len(thumbnail) <= 48_000, "in base64 a text field of 64 KiB"
 
 

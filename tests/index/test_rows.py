@@ -181,6 +181,15 @@ def test_what_is_in_memory_is_not_asked_for(opened, tmp_path, monkeypatch):
     assert found.file_of(model.hex_id(0)) == path and found.file_of(model.hex_id(1)) is None
 
 
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_vectors_are_held_in_the_precision_that_is_asked_for(opened, dtype):
+    found = opened(exact_dtype=dtype)
+    (row,) = numbered(1)
+    found.upsert([row])
+    error = np.abs(found.vectors([row.record.id])[row.record.id] - row.vector).max()
+    assert (error == 0) == (dtype == "float32") and error < 0.01
+
+
 def test_a_link_out_of_the_folder_shows_nothing(opened, tmp_path):
     found = opened()
     (tmp_path / "0").write_bytes(b"a secret")

@@ -144,7 +144,7 @@ class Counted:
 def test_what_another_model_or_way_embedded_is_not_read_back(tmp_path):
     split = sets.make_split(2)
     for i, other in enumerate(
-        ({}, {"fingerprint": "e"}, {"interpolation": "nearest"}, {"max_pixels": 9})
+        ({}, {"fingerprint": "e"}, {"interpolation": "bicubic"}, {"max_pixels": 9})
     ):
         for num_embedded in (1, 0):
             model = Counted(**other)
@@ -205,7 +205,10 @@ def test_raw_pixels_are_unit_vectors_of_the_image():
     assert found.embeddings.shape == (3, 16 * 16 * 3)
     np.testing.assert_allclose(np.linalg.norm(found.embeddings, axis=1), 1, rtol=1e-5)
     same = found.embeddings @ found.embeddings.T
-    assert np.argmax(same, axis=1).tolist() == [0, 1, 2]
+    assert np.argmax(same, axis=1).tolist() == [0, 1, 2] and found.valid.all()
+    broken = sets.make_split(3, broken=(1,))
+    found = embed.embed_pixels(CONFIG, broken, corrupt=corrupt_lib.CorruptLog())
+    assert found.valid.tolist() == [True, False, True]
 
 
 def test_batches_are_spread_over_the_devices(embedder):

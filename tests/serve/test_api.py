@@ -214,6 +214,18 @@ def test_images_are_added_found_and_deleted_with_the_key(server):
     assert server.ask(f"/images/{id_}", method="DELETE", headers=WITH_KEY).status == 404
 
 
+def test_each_of_several_images_has_its_own_label_and_path(server):
+    images = [conftest.encoded(conftest.draw((10, 20 * i, 30), 80 + i)) for i in range(3)]
+    said = [("day", "far/a.png"), ("night", "b" * 400), ("dawn", "c.png")]
+    form = [("image", ("x.png", image)) for image in images]
+    form += [pair for label, path in said for pair in (("label", label), ("path", path))]
+    added = server.ask("/images", form=form, headers=WITH_KEY).json["ids"]
+    for id_, image, (label, path) in zip(added, images, said, strict=True):
+        (hit,) = server.search(image, top_k=1).json["hits"]
+        assert (hit["id"], hit["label"], hit["path"]) == (id_, label, path[:300])
+        assert server.ask(f"/images/{id_}", method="DELETE", headers=WITH_KEY).status == 200
+
+
 def test_of_several_images_with_one_broken_none_is_added(server, cherry):
     form = [("image", ("a.png", cherry + b"x")), ("image", ("b.png", cherry[:300]))]
     reply = server.ask("/images", form=form, headers=WITH_KEY)
