@@ -7,6 +7,7 @@ import http.client
 import json
 import signal
 import socket
+import threading
 import time
 
 import pytest
@@ -94,8 +95,10 @@ def test_the_model_is_warm_before_the_port_opens(server, monkeypatch):
     monkeypatch.setattr(server.index.embedder, "embed", noting)
     monkeypatch.setattr(server_lib, "create", lambda *_, **__: Web())
     handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    threads = set(threading.enumerate())
     with server_lib.take_address(live.HOST, 0) as address:
         server_lib.serve(server.index, address, host=live.HOST)
+    assert set(threading.enumerate()) <= threads
     assert handlers == [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     assert events == [("embed", 2), ("embed", 4), ("open", False)]
 
