@@ -1,6 +1,7 @@
 import contextlib
 import dataclasses
 import errno
+import io
 import os
 import pathlib
 
@@ -13,6 +14,7 @@ from simsearch.data import images as images_lib
 from simsearch.index import answers, engines, opening
 from simsearch.index import model as model_lib
 from simsearch.index.record import Found
+from simsearch.retrieval import calibration
 from tests.index import model
 from tests.index.conftest import write_image
 
@@ -68,7 +70,7 @@ def test_a_closed_index_says_that_it_is_closed(index, folder):
             use()
 
 
-def test_a_sync_touches_only_what_changed(index, folder, embedder):
+def test_a_sync_touches_only_what_changed(index, folder, embedder, monkeypatch):
     embedder.decoded = 0
     assert index.sync(folder)[:4] == (0, 0, 0, 12) and embedder.decoded == 0
     write_image(folder / "b" / "new.png", 50)
@@ -77,8 +79,10 @@ def test_a_sync_touches_only_what_changed(index, folder, embedder):
     os.utime(folder / "a" / "2.png", (1, 1))
     (folder / "b" / "3.png").write_bytes(b"<svg>")
     (folder / "a" / "broken.jpg").write_bytes(b"\xff\xd8\xff")
+    changed = []
+    monkeypatch.setattr(index._rows, "index", changed.append)
     report = index.sync(folder)
-    assert report[:4] == (1, 1, 2, 9)
+    assert report[:4] == (1, 1, 2, 9) and changed == [4]
     assert [name for name, _ in report.unreadable] == ["a/broken.jpg", "b/3.png"]
     assert embedder.decoded == 4, "two good and two bad; what only looks older is not decoded"
     answer = index.search(folder / "a" / "0.png", top_k=20)
@@ -106,6 +110,24 @@ def test_a_csv_file_gives_metadata_without_embedding_again(index, folder, embedd
     assert index.labels() == {"a": 5, "b": 6, "c": 1}, "no label said: that of the folder"
     assert index.sync(folder)[:4] == (0, 0, 0, 12), "without the file, what it said stays"
     assert index.count("sold = true") == 1
+
+
+def test_a_table_of_more_images_than_are_read_at_a_time(index, folder, tmp_path, monkeypatch):
+    monkeypatch.setattr("simsearch.index.sync._READ_ROWS", 5)
+    table = tmp_path / "labels.csv"
+    lines = [f"{'ab'[i % 2]}/{i}.png,{i}" for i in range(12)]
+    table.write_text("\n".join(["path,price", *lines]))
+    assert index.sync(folder, labels_csv=table).replaced == 12
+    hits = map(index.get, index.ids())
+    assert {f"{hit.path},{hit.metadata['price']}" for hit in hits} == set(lines)
+
+
+def test_what_is_embedded_is_written_now_and_then(url, embedder, folder, monkeypatch):
+    monkeypatch.setattr("simsearch.index.sync._WRITE_SECONDS", -1)
+    seen = []
+    with simsearch.Index.open(url, embedder=embedder, create=True) as index:
+        index.sync(folder, progress=lambda *done: seen.append((*done, index.count())))
+    assert seen == [(8, 12, 8), (12, 12, 12)]
 
 
 def test_an_image_that_vanishes_amid_a_sync_is_passed_over(index, folder, tmp_path, monkeypatch):
@@ -199,6 +221,52 @@ def test_adds_and_removals_are_seen_at_once_and_by_other_processes(index, folder
             assert id_ not in [hit.id for hit in one.search(tmp_path / "x.png", top_k=20).hits]
 
 
+def test_one_image_that_is_given_twice_is_there_once(index, folder):
+    image = (folder / "a" / "0.png").read_bytes()
+    first, second = index.add([image, image], labels=["x", "y"])
+    assert first == second and index.get(first).label == "y"
+    assert len(index) == index._rows.engine.count() == 13
+
+
+def test_each_of_several_images_has_what_was_said_of_it(index, tmp_path):
+    names = ["x", "y", "z"]
+    for seed, name in enumerate(names, start=70):
+        write_image(tmp_path / f"{name}.png", seed)
+    images = [tmp_path / f"{name}.png" for name in names]
+    metadata = [{"price": 1}, None, {"price": 3}]
+    ids = index.add(images, labels=names, paths=["far/x", None, "far/z"], metadata=metadata)
+    for id_, image, name, path, said in zip(
+        ids, images, names, ["far/x", "y.png", "far/z"], metadata, strict=True
+    ):
+        (hit,) = index.search(image, top_k=1).hits
+        assert (hit.id, hit.score) == (id_, pytest.approx(1, abs=1e-5))
+        assert (hit.label, hit.path, hit.metadata) == (name, path, said or {})
+
+
+def test_a_folder_is_the_same_by_another_name(index, folder, tmp_path):
+    (tmp_path / "link").symlink_to(folder)
+    assert index.sync(tmp_path / "link")[:4] == (0, 0, 0, 12) and len(index) == 12
+
+
+def test_another_way_to_take_an_image_is_another_model(index, url, folder):
+    other = model.CornerEmbedder(model.with_fields({"data.interpolation": "bicubic"}))
+    with pytest.raises(errors.UsageError, match="cannot search it"):
+        simsearch.Index.open(url, embedder=other)
+    with simsearch.Index.open(url, embedder=other, create=True) as new:
+        assert len(new) == 0 and len(index) == 12
+        assert new.sync(folder).added == 12
+
+
+def test_an_index_that_shrinks_under_the_limit_is_searched_exactly_again(url, folder):
+    embedder = model.CornerEmbedder(model.with_fields({"index.exact_limit": 11}))
+    with simsearch.Index.open(url, embedder=embedder, create=True) as index:
+        index.sync(folder)
+        assert not index.info.is_exact
+        (folder / "a" / "0.png").unlink()
+        index.sync(folder)
+        assert index.info.is_exact and len(index) == 11
+
+
 def test_one_image_needs_no_list(index, folder, tmp_path):
     (id_,) = index.add(str(folder / "a" / "0.png"), labels=["x"])
     assert index.count("label = 'x'") == 1 and len(index) == 13
@@ -259,6 +327,56 @@ def test_a_score_rounded_beyond_is_a_cosine(index):
     assert scores == [1.0, 0.5, -1.0]
 
 
+def calibrated(**fields):
+    """Returns a calibration of very few pairs, of which a half reach a cosine of 0.5."""
+    values = {
+        "method": "isotonic",
+        "weights": "",
+        "num_same": 1,
+        "num_different": 1,
+        "cosines": np.array([-1.0, 1.0]),
+        "probabilities": np.array([0.0, 1.0]),
+        "false_match_rates": np.array([0.0, 0.5, 1.0]),
+        "thresholds": np.array([0.9, 0.5, -1.0]),
+    }
+    return calibration.Calibration(**values | fields)
+
+
+@pytest.mark.parametrize(("score", "is_match"), [(0.51, True), (0.5, True), (0.49, False)])
+def test_what_reaches_the_threshold_is_a_match(index, score, is_match):
+    record = next(iter(index._rows.engine.scan())).records[0]
+    judge = answers.Judge(calibrated(), 0.5, "a doubt")
+    answer = judge.answer([Found(record, score), Found(record, -1.0)])
+    assert (answer.is_match, answer.threshold, answer.doubt) == (is_match, 0.5, "a doubt")
+    assert [hit.probability for hit in answer.hits] == pytest.approx([(1 + score) / 2, 0])
+    assert not judge.answer([]).is_match
+
+
+def test_scores_are_judged_by_the_calibration_that_an_index_remembers(index, url, folder):
+    with contextlib.closing(engines.connect(url)) as engine:
+        engine.write_about(engine.read_about() | {"calibration": calibrated().to_json()})
+    for rate, threshold in ((0.5, 0.5), (0.1, 0.9)):
+        embedder = model.CornerEmbedder(model.with_fields({"eval.false_match_rate": rate}))
+        with simsearch.Index.open(url, embedder=embedder) as opened:
+            answer = opened.search(folder / "a" / "0.png", top_k=1)
+        assert (answer.threshold, answer.hits[0].probability) == (threshold, pytest.approx(1))
+        assert answer.doubt.startswith("do not trust the threshold and the probabilities")
+
+
+def test_an_index_of_a_later_simsearch_is_not_read(index, url):
+    with contextlib.closing(engines.connect(url)) as engine:
+        engine.write_about(engine.read_about() | {"format": model_lib.FORMAT + 1})
+    with pytest.raises(errors.UsageError, match="has format 2 and this simsearch reads 1; update"):
+        simsearch.Index.open(url, embedder=model.CornerEmbedder())
+
+
+def test_a_place_may_be_below_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    simsearch.Index.open("lance:~/store", embedder=model.CornerEmbedder(), create=True).close()
+    assert [path.name for path in tmp_path.iterdir()] == ["store"]
+
+
 def test_mistakes_are_told_in_one_line(index, folder, tmp_path):
     with pytest.raises(errors.UsageError, match="there is no index at lance:.*--mode=index"):
         simsearch.Index.open(f"lance:{tmp_path / 'none'}", embedder=model.CornerEmbedder())
@@ -282,6 +400,7 @@ def test_mistakes_are_told_in_one_line(index, folder, tmp_path):
         (lambda: index.search(f"id:{index.ids()[0]}", top_k=0), "top_k=0 must be at least 1"),
         (lambda: index.search(folder / "a" / "0.png", crop=(0, 0, 1)), "x,y,width,height"),
         (lambda: simsearch.Index.open("pickle:x"), "names no engine"),
+        (lambda: simsearch.Index.open("lance:"), "names no engine"),
     ]
     for act, message in mistakes:
         with pytest.raises(ValueError, match=message) as caught:
@@ -330,6 +449,16 @@ def test_thumbnails_are_small_jpegs(index):
             thumbnail, resize_mode="short_side", resize_size=16, max_pixels=10**6
         )
         assert image.shape == (16, 16, 3)
+
+
+def test_a_thumbnail_is_as_large_as_is_asked_for_in_few_bytes(url):
+    config = model.with_fields({"index.thumbnail_size": 500})
+    noise = np.random.default_rng(0).integers(0, 256, (600, 750, 3), np.uint8)
+    with simsearch.Index.open(url, embedder=model.CornerEmbedder(config), create=True) as index:
+        (id_,) = index.add(noise)
+        thumbnail = index.thumbnail(id_)
+    assert images_lib.Image.open(io.BytesIO(thumbnail)).size == (500, 400)
+    assert len(thumbnail) <= 48_000, "in base64 a text field of 64 KiB"
 
 
 def test_an_embedder_of_a_program_takes_nothing_from_what_is_remembered(url):

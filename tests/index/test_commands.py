@@ -14,8 +14,12 @@ from simsearch.commands import index as index_command
 from simsearch.commands import search as search_command
 from simsearch.data import images as images_lib
 from simsearch.index import Answer, Hit, Index, answers
+from simsearch.index import model as model_lib
+from simsearch.retrieval import embed
 from simsearch.retrieval.plots import neighbors
 from tests import cli
+from tests.index import model
+from tests.index.test_collection import calibrated
 
 
 @pytest.fixture(scope="module")
@@ -216,6 +220,18 @@ def test_the_picture_shows_what_is_under_the_threshold(
         results, title = drawn.pop()
         assert [result.is_weak for result in results] == weak
         assert title.endswith(words)
+
+
+@pytest.mark.parametrize("weights", ["f", "e"])
+def test_a_calibration_is_of_the_network_that_embeds(workdir, monkeypatch, weights):
+    version = runs.find(workdir, 0)
+    stored = calibrated(weights=weights * 64).to_json()
+    monkeypatch.setattr(runs.Version, "calibration_file", workdir / "calibration.json")
+    version.calibration_file.write_text(stored)
+    embedder = model.CornerEmbedder()
+    monkeypatch.setattr(embed.Embedder, "from_version", lambda *_, **__: embedder)
+    found = model_lib.load(None, workdir, None)
+    assert found == (embedder, 0, stored if weights == "f" else "")
 
 
 def test_standard_input_that_is_too_long_is_not_cut(workdir, indexed, monkeypatch):

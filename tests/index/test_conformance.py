@@ -1,5 +1,7 @@
 """What every engine must do alike; Milvus's turn comes where a server answers."""
 
+import datetime
+
 import numpy as np
 import pytest
 
@@ -211,6 +213,19 @@ def test_what_lancedb_cannot_plan_is_told_in_one_line(tmp_path, monkeypatch):
         with pytest.raises(errors.UsageError, match="--filter: LanceDB cannot read it") as caught:
             act()
         assert "\n" not in str(caught.value)
+    engine.close()
+
+
+def test_what_is_compacted_keeps_no_old_versions_and_has_an_index_of_ids(tmp_path, monkeypatch):
+    monkeypatch.setattr("simsearch.index.lance._KEEP_VERSIONS", datetime.timedelta(milliseconds=1))
+    monkeypatch.setattr("simsearch.index.lance._ROWS_BEFORE_ID_INDEX", 3)
+    engine = stores.connect(f"lance:{tmp_path / 'store'}")
+    for i, has_index in enumerate((False, False, True)):
+        engine.upsert([stores.row(i)])
+        engine.optimize()
+        assert engine._has_id_index() == has_index
+    assert len(engine._table.list_versions()) < 5, "of twice as many"
+    assert [record.path for record in engine.get([model.hex_id(2)]).records] == ["2"]
     engine.close()
 
 

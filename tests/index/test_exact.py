@@ -126,6 +126,43 @@ def test_a_view_follows_adds_changes_deletes_and_growth(tmp_path, num_devices):
     np.testing.assert_array_equal(np.stack(list(stored.values())), [rows[i].vector for i in few])
 
 
+@pytest.mark.parametrize("num_changed", [1100, 3000], ids=["in parts", "as a whole"])
+def test_much_that_another_process_wrote_is_seen(tmp_path, num_changed):
+    rng = np.random.default_rng(4)
+    engine = stores.connect(f"lance:{tmp_path}")
+    rows = {row.record.id: row for row in numbered(list(range(4500)), 0)}
+    engine.upsert(list(rows.values()))
+    view = view_of(engine)
+    check(view, rows, rng)  # With masks that are out of date then.
+    changed = [
+        row._replace(record=row.record._replace(label="even", size=1))
+        for row in numbered(list(range(num_changed)), 1)
+    ]
+    stores.connect(f"lance:{tmp_path}", create=False).upsert(changed)
+    view.refresh()
+    check(view, rows | {row.record.id: row for row in changed}, rng)
+
+
+def test_more_queries_than_are_compared_at_a_time(tmp_path):
+    engine = stores.connect(f"lance:{tmp_path}")
+    rows = numbered(list(range(nearest.MAX_QUERIES + 2)), 0)
+    engine.upsert(rows)
+    queries = np.stack([row.vector for row in rows])
+    found = view_of(engine).search(queries, top_k=1, where=None)
+    assert [hits[0].record.id for hits in found] == [row.record.id for row in rows]
+
+
+def test_filters_without_end_take_no_memory(tmp_path):
+    engine = stores.connect(f"lance:{tmp_path}")
+    engine.upsert(numbered(list(range(20)), 0))
+    view = view_of(engine)
+    for size in [*range(20), 3]:
+        where = filters.Compare("size", "=", size)
+        (found,) = view.search(np.zeros((1, model.SIZE), np.float32), top_k=5, where=where)
+        assert [each.record.size for each in found] == [size]
+    assert len(view._masks) <= 8 and len(view._placed_masks) <= 8
+
+
 class Twice:
     """An engine with rows that two processes added at once."""
 

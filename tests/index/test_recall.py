@@ -88,7 +88,8 @@ def test_a_sample_of_a_table_that_is_not_in_memory_is_from_all_over_it(url, monk
     monkeypatch.setattr("simsearch.index.rows._SAMPLED_ROWS", 40)
     engine = stores.connect(url)
     try:
-        engine.upsert([stores.row(f"{i:03}.png", label="ab"[i % 2]) for i in range(400)])
+        numbers = np.random.default_rng(0).permutation(400)
+        engine.upsert([stores.row(f"{i:03}.png", label="ab"[i % 2]) for i in numbers])
         config = model.with_fields({"index.exact_limit": 100})
         opened = rows_lib.Rows(engine, embedding_size=model.SIZE, config=config)
         assert not opened.is_exact

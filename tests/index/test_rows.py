@@ -181,6 +181,53 @@ def test_what_is_in_memory_is_not_asked_for(opened, tmp_path, monkeypatch):
     assert found.file_of(model.hex_id(0)) == path and found.file_of(model.hex_id(1)) is None
 
 
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_vectors_are_held_in_the_precision_that_is_asked_for(opened, dtype):
+    found = opened(exact_dtype=dtype)
+    (row,) = numbered(1)
+    found.upsert([row])
+    error = np.abs(found.vectors([row.record.id])[row.record.id] - row.vector).max()
+    assert (error == 0) == (dtype == "float32") and error < 0.01
+
+
+def test_a_link_out_of_the_folder_shows_nothing(opened, tmp_path):
+    found = opened()
+    (tmp_path / "0").write_bytes(b"a secret")
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "1").write_bytes(b"an image")
+    for number, place in ((2, tmp_path / "0"), (3, tmp_path / "in" / "1")):
+        (tmp_path / "in" / str(number)).symlink_to(place)
+    found.upsert(numbered(1, 2, 3, source=str(tmp_path / "in")))
+    shown = [found.file_of(model.hex_id(number)) is not None for number in (1, 2, 3)]
+    assert shown == [True, False, True]
+
+
+@pytest.mark.parametrize("limit", [0, 100])
+def test_more_rows_than_are_written_at_a_time(opened, limit, monkeypatch):
+    monkeypatch.setattr(rows, "_WRITE_ROWS", 2)
+    found = opened(exact_limit=limit)
+    found.upsert(numbered(1, 2, 3, 4, 5))
+    assert paths(found) == [1, 2, 3, 4, 5]
+    assert found.delete([model.hex_id(number) for number in (1, 2, 3, 9, 5)]) == 4
+    assert paths(found) == [4]
+
+
+@pytest.mark.parametrize(
+    ("num_changed", "parts", "is_built"),
+    [(400, 1, False), (401, 1, True), (0, 10, False), (0, 11, True), (0, 0, True)],
+)
+def test_an_index_is_built_anew_where_it_is_worn(opened, monkeypatch, num_changed, parts, is_built):
+    found, built = opened(exact_limit=0), []
+    found.upsert(numbered(1))
+    found.choose()
+    monkeypatch.setattr(found.engine, "count", lambda: 2000)
+    monkeypatch.setattr(found.engine, "index_parts", lambda kind: parts)
+    monkeypatch.setattr(found.engine, "build_index", built.append)
+    monkeypatch.setattr("simsearch.index.recall.measure", lambda engine: 1.0)
+    found.index(num_changed)
+    assert built == ["hnsw"] * is_built
+
+
 @pytest.mark.parametrize("limit", [0, 100])
 def test_labels_are_counted(opened, limit):
     found = opened(exact_limit=limit)

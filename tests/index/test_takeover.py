@@ -48,6 +48,7 @@ def test_images_of_other_folders_are_not_left_behind(index, url, tmp_path, folde
         old.remove([id_, *old.ids(f"source = '{other.resolve()}'")])
     with open_new(url) as new:
         assert new.sync(folder).added == 12
+        assert new.info.replaces is None and new.sync(folder).untouched == 12
 
 
 def test_what_a_table_said_of_the_images_is_kept(index, url, folder, tmp_path):

@@ -6,7 +6,7 @@ import pytest
 from simsearch import checkpoints, config_files, errors, parallel, preprocessing, runs, wiring
 from simsearch.data import corrupt as corrupt_lib
 from simsearch.data import images
-from simsearch.retrieval import embed
+from simsearch.retrieval import discriminant, embed
 from tests.data import sets
 
 CONFIG = preprocessing.resolve(
@@ -44,6 +44,20 @@ def test_embeddings_are_those_of_the_network_whatever_the_batch(embedder):
         # Another batch shape sums in another order.
         np.testing.assert_allclose(found, expected[:count], atol=1e-5)
     assert embedder.embed(images[:0]).shape == (0, embedder.embedding_size) == (0, 64)
+
+
+def test_as_many_images_at_a_time_as_is_said_or_configured(embedder, monkeypatch):
+    shapes = []
+
+    def start(embed, variables, images, devices):
+        shapes.append(images.shape)
+        return lambda: np.zeros((len(images), 64), np.float32)
+
+    monkeypatch.setattr(parallel, "start", start)
+    for batch_size, size in ((4, 4), (2, 2), (None, 6)):
+        assert embedder.embed(np.zeros((7, 16, 16, 3), np.uint8), batch_size=batch_size).any() == 0
+        assert {len(shape) for shape in shapes} == {4} and {s[0] for s in shapes} == {size}
+        shapes.clear()
 
 
 def test_the_fingerprint_is_that_of_the_variables_as_they_were_stored(embedder):
@@ -115,6 +129,40 @@ def test_an_image_that_could_not_be_read_once_is_embedded_the_next_time(embedder
     assert found.valid.all() and not len(logs[1])
 
 
+class Counted:
+    """Takes an `Embedder`'s place, and counts how often it is asked to embed a split."""
+
+    def __init__(self, fingerprint="f", **data):
+        self.fingerprint, self.num_embedded = fingerprint, 0
+        self.config = dataclasses.replace(CONFIG, data=dataclasses.replace(CONFIG.data, **data))
+
+    def embed_split(self, split, *, corrupt):
+        self.num_embedded += 1
+        corrupt.add("image 1", "not an image")
+        return embed.Embedded(np.zeros((2, 3), np.float32), np.array([True, False]))
+
+
+def test_what_another_model_or_way_embedded_is_not_read_back(tmp_path):
+    split = sets.make_split(2)
+    for i, other in enumerate(
+        ({}, {"fingerprint": "e"}, {"interpolation": "bicubic"}, {"max_pixels": 9})
+    ):
+        for num_embedded in (1, 0):
+            model = Counted(**other)
+            embed.embed_cached(model, split, tmp_path, corrupt=corrupt_lib.CorruptLog())
+            assert model.num_embedded == num_embedded
+        assert len(list(tmp_path.iterdir())) == i + 1
+
+
+def test_what_is_read_back_may_not_have_been_skipped_where_that_is_a_failure(tmp_path):
+    split = sets.make_split(2)
+    embed.embed_cached(Counted(), split, tmp_path, corrupt=corrupt_lib.CorruptLog())
+    strict = Counted(on_corrupt="fail")
+    with pytest.raises(errors.RunError, match=r"image 1 \(not an image\)"):
+        embed.embed_cached(strict, split, tmp_path, corrupt=corrupt_lib.CorruptLog())
+    assert not strict.num_embedded
+
+
 @pytest.mark.parametrize("left", [0, 100])
 def test_embeddings_that_were_cut_off_are_computed_anew(embedder, tmp_path, left):
     split, log = sets.make_split(3), corrupt_lib.CorruptLog()
@@ -139,6 +187,12 @@ def test_a_version_comes_back_as_its_best_checkpoint(tmp_path, embedder):
     found = embed.Embedder.from_version(0, workdir=tmp_path)
     assert found.fingerprint == embedder.fingerprint != embed.fingerprint(worse, pooling="average")
     assert found.class_names == CLASSES and found.config == CONFIG
+    layer = np.ones_like(VARIABLES["params"]["head"]["projection"]["kernel"])
+    fitted = discriminant.Discriminant(layer, np.zeros((3, 64), np.float32), 1)
+    discriminant.save(version, fitted)
+    mapped = discriminant.into_head(VARIABLES, fitted)
+    found = embed.Embedder.from_version(0, workdir=tmp_path)
+    assert found.fingerprint == embed.fingerprint(mapped, pooling="average")
 
 
 def zeroed_head():
@@ -152,7 +206,10 @@ def test_raw_pixels_are_unit_vectors_of_the_image():
     assert found.embeddings.shape == (3, 16 * 16 * 3)
     np.testing.assert_allclose(np.linalg.norm(found.embeddings, axis=1), 1, rtol=1e-5)
     same = found.embeddings @ found.embeddings.T
-    assert np.argmax(same, axis=1).tolist() == [0, 1, 2]
+    assert np.argmax(same, axis=1).tolist() == [0, 1, 2] and found.valid.all()
+    broken = sets.make_split(3, broken=(1,))
+    found = embed.embed_pixels(CONFIG, broken, corrupt=corrupt_lib.CorruptLog())
+    assert found.valid.tolist() == [True, False, True]
 
 
 def test_batches_are_spread_over_the_devices(embedder):

@@ -1,9 +1,10 @@
+import dataclasses
 import json
 
 import numpy as np
 import pytest
 
-from simsearch.retrieval import calibration, evaluate, figures, report
+from simsearch.retrieval import bootstrap, calibration, evaluate, figures, report
 from simsearch.retrieval.metrics import bins, pairs, ranking
 from tests.retrieval.metrics import sets
 
@@ -72,6 +73,23 @@ def test_values_of_single_queries_stay_in_the_images_order():
         assert np.nanmean(column) == pytest.approx(found.metrics[name].value)
 
 
+def test_an_image_does_not_vote_for_itself_and_intervals_are_of_the_confidence_asked_for():
+    options = OPTIONS._replace(num_neighbors=1, confidence=0.5)
+    found = measure(options=options, own_rows=np.arange(60)).metrics
+    narrow, wide = (each["recall_at_1"] for each in (found, measure().metrics))
+    assert wide.low < narrow.low < narrow.high < wide.high
+    right = 59 * narrow.value  # The one that is alone in its class is no query.
+    assert found["knn_accuracy"].value == pytest.approx(right / 60) and right < 55
+
+
+def test_why_a_threshold_is_not_to_be_trusted_is_noted():
+    rough = dataclasses.replace(fitted(), num_different=3)
+    found = measure(calibration=rough)
+    assert found.notes == (rough.doubt(0.05),)
+    assert report.table(found).endswith(f"\n  {found.notes[0]}")
+    assert figures.to_json(found)["notes"] == list(found.notes)
+
+
 def test_classes_that_were_not_trained_on_have_no_votes_and_it_is_said():
     found = measure(gallery_labels=np.full(60, 9), class_vectors=VECTORS)
     for name in report.GROUPS["classification"]:
@@ -122,17 +140,31 @@ def test_the_stored_form_holds_every_figure():
     assert set(stored["metrics"]) == set(found.metrics)
     assert set(stored["metrics"]["recall_at_1"]) == {"value", "low", "high"}
     assert stored["metrics"]["nmi"]["low"] is None
-    assert stored["calibration"]["threshold"] == found.calibrated.threshold
+    assert stored["calibration"] == {
+        "method": "isotonic",
+        "num_same": found.calibrated.calibration.num_same,
+        "num_different": found.calibrated.calibration.num_different,
+        "false_match_rate": 0.05,
+        "threshold": found.calibrated.threshold,
+    }
     assert len(stored["reliability"]["told"]) == 15
 
 
 def test_the_table_shows_every_figure_once_in_its_group():
     found = measure(calibration=fitted(), class_vectors=VECTORS)
-    lines = report.table(found, found.metrics).splitlines()
+    beside = {name: bootstrap.Interval(i / 100) for i, name in enumerate(found.metrics)}
+    lines = report.table(found, beside).splitlines()
     groups = [line.strip() for line in lines if not line.startswith("    ")]
     assert groups == list(report.GROUPS)
     names = [line.split()[0] for line in lines if line.startswith("    ")]
     assert sorted(names) == sorted(found.metrics)
-    assert all("raw pixels" in line for line in lines if line.startswith("    "))
+    for line in lines:
+        if line.startswith("    "):
+            name, value, *interval, beside_it = line.replace("lower is better", "").split()
+            shown = found.metrics[name]
+            assert (value, beside_it) == (f"{shown.value:.4f}", f"{beside[name].value:.4f}")
+            bounds = [] if shown.low is None else [f"[{shown.low:.4f},", f"{shown.high:.4f}]"]
+            assert interval == [*bounds, "raw", "pixels"]
+            assert ("lower is better" in line) == (name in report.LOWER_IS_BETTER)
     assert names.index("eer") > names.index("classifier_accuracy")
     assert not set(report.LOWER_IS_BETTER) - set(found.metrics)

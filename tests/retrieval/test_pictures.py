@@ -170,6 +170,7 @@ def test_a_seed_chooses_the_same_queries(drawn, tmp_path):
         return query, [int(row.image[0, 0, 0]) for row in drawn["random_queries.png"]]
 
     assert chosen(5) == chosen(5) != chosen(6)
+    assert len(chosen(5)[1]) == 8
 
 
 def test_importing_the_commands_brings_no_matplotlib():

@@ -85,6 +85,22 @@ def test_the_changed_queries_are_those_of_a_search_by_hand():
     assert found.rows.tolist() == kept
     assert set(found.won.tolist()) == won and won
     assert set(found.lost.tolist()) == lost and lost
+    first, second = (
+        ranking.leave_one_out(one.queries.embeddings[kept], LABELS[kept]).per_query()["map_at_r"]
+        for one in sides
+    )
+    gains = second - first
+    for changed, falling in ((gains[found.won], 1), (-gains[found.lost], 1)):
+        assert len(set(changed.tolist())) > 1 and (np.diff(changed) * falling <= 0).all()
+
+
+def test_an_image_alone_in_its_class_votes_and_is_no_query():
+    labels = LABELS.copy()
+    labels[3] = 8
+    found = versus.versus(side(0.9, seed=1), side(0.2, seed=2), labels=labels, **OPTIONS)
+    assert found.rows.tolist() == [row for row in range(40) if row != 3]
+    groups = {name: one.num_groups for name, one in found.figures.items()}
+    assert groups.pop("knn_accuracy") == 9 and set(groups.values()) == {8}
 
 
 def test_the_table_has_a_line_for_each_figure_and_marks_what_is_sure():

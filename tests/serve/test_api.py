@@ -52,6 +52,20 @@ def test_stored_images_are_searched_by_id_averaged_and_turned_away_from(server, 
     expected = index.search([cherry, f"id:{b}"], unlike=[f"id:{c}"], top_k=4)
     same(server.search(cherry, ids=[b], unlike=[c], top_k=4), expected)
     assert not {a, b} & set(ids(server.search(ids=[a, b], top_k=30)))
+    assert c not in ids(server.search(id=a, unlike=[c], top_k=30))
+
+
+def test_a_match_is_one_of_the_images_that_are_shown(server, cherry, monkeypatch):
+    id_ = id_of(server, "cherry/00.jpg")
+    reply = server.search(id=id_, filter="path = 'cherry/00.jpg'").json
+    assert (reply["hits"], reply["is_match"]) == ([], False)
+    best = server.search(id=id_).json["hits"][0]["score"]
+    judge = answers.Judge(conftest.CALIBRATION, (1 + best) / 2)
+    monkeypatch.setattr(server.index, "_judge", judge)
+    assert server.search(cherry).json["is_match"] is True
+    assert server.search(id=id_).json["is_match"] is False
+    monkeypatch.setattr(server.index, "_judge", judge._replace(threshold=best))
+    assert server.search(id=id_).json["is_match"] is True
 
 
 def test_stored_images_of_a_query_are_read_together(server, monkeypatch):
@@ -85,6 +99,9 @@ def test_a_region_is_cut_out_of_the_upload(server, cherry):
         reply = server.search(cherry, crop=wrong)
         assert reply.status == 422 and reply.json["detail"].startswith("crop"), reply.body
     assert server.search(id=id_of(server, "cherry/00.jpg"), crop=box).status == 422
+    two = [("image", ("a.jpg", cherry)), ("image", ("b.jpg", cherry)), ("crop", "0,0,1,1")]
+    reply = server.ask("/search", form=two)
+    assert reply.status == 422 and "exactly one image" in reply.json["detail"]
 
 
 def test_a_filter_decides_what_may_be_found(server, cherry):
@@ -127,9 +144,11 @@ def test_other_content_and_other_fields_are_refused(server):
     assert plain.status == 415 and "multipart/form-data" in plain.json["detail"]
     assert server.ask("/search", form=[("picture", "x")]).status == 422
     assert server.ask("/search", form=[("image", "not a file")]).status == 422
+    for part in ("ids", "x"), ("image", ("a.png", b"x")):
+        assert server.ask("/search", form=[part] * 301).status == 400
     broken = {"Content-Type": "multipart/form-data"}
     assert server.ask("/search", method="POST", headers=broken).status in (400, 422)
-    assert server.ask("/images?limit=0").status == 422
+    assert [server.ask(f"/images?limit={limit}").status for limit in (0, 101)] == [422, 422]
 
 
 def test_some_images_are_those_that_pass_a_filter(server):
@@ -164,6 +183,7 @@ def test_pictures_are_jpegs_that_a_browser_may_keep(server, cherry):
     for name in ("thumbnail", "large"):
         reply = server.ask(f"/images/{id_}/{name}")
         assert reply.status == 200 and reply.headers["content-type"] == "image/jpeg"
+        assert reply.headers["cache-control"] == "private, no-cache"
         assert reply.body[:3] == b"\xff\xd8\xff"
         again = server.ask(
             f"/images/{id_}/{name}", headers={"If-None-Match": reply.headers["etag"]}
@@ -194,12 +214,27 @@ def test_images_are_added_found_and_deleted_with_the_key(server):
     assert server.ask(f"/images/{id_}", method="DELETE", headers=WITH_KEY).status == 404
 
 
+def test_each_of_several_images_has_its_own_label_and_path(server):
+    images = [conftest.encoded(conftest.draw((10, 20 * i, 30), 80 + i)) for i in range(3)]
+    said = [("day", "far/a.png"), ("night", "b" * 400), ("dawn", "c.png")]
+    form = [("image", ("x.png", image)) for image in images]
+    form += [pair for label, path in said for pair in (("label", label), ("path", path))]
+    added = server.ask("/images", form=form, headers=WITH_KEY).json["ids"]
+    for id_, image, (label, path) in zip(added, images, said, strict=True):
+        (hit,) = server.search(image, top_k=1).json["hits"]
+        assert (hit["id"], hit["label"], hit["path"]) == (id_, label, path[:300])
+        assert server.ask(f"/images/{id_}", method="DELETE", headers=WITH_KEY).status == 200
+
+
 def test_of_several_images_with_one_broken_none_is_added(server, cherry):
     form = [("image", ("a.png", cherry + b"x")), ("image", ("b.png", cherry[:300]))]
     reply = server.ask("/images", form=form, headers=WITH_KEY)
     assert reply.status == 422 and server.index.count() == 24
     form = [("image", ("a.png", cherry)), ("label", "a"), ("label", "b")]
     assert server.ask("/images", form=form, headers=WITH_KEY).status == 422
+    form = [("image", ("a.png", cherry)), ("image", ("b.png", cherry)), ("path", "one for both")]
+    assert server.ask("/images", form=form, headers=WITH_KEY).status == 422
+    assert server.index.count() == 24
 
 
 @pytest.mark.parametrize(

@@ -133,6 +133,7 @@ def raw(server, head, body=b"", *, wait=0.0):
             connection.sendall(head.replace("\n", "\r\n").encode() + body)
         answer = http.client.HTTPResponse(connection)
         answer.begin()
+        assert answer.will_close, "what still comes of the request is no other one"
         content = answer.read()
         return answer.status, json.loads(content)["detail"], time.monotonic() - started
 

@@ -15,7 +15,7 @@ expect = browsing.expect
 def test_the_page_says_what_answers_and_offers_a_start(page, screenshots):
     expect(page.locator("#facts")).to_contain_text("24 images")
     expect(page.locator("#facts")).to_contain_text("LanceDB index “fruits”")
-    expect(page.locator("#facts")).to_contain_text("resnet18")
+    expect(page.locator("#facts span").last).to_have_text("resnet18")
     expect(page.get_by_role("heading", name="Or start from one of these")).to_be_visible()
     page.screenshot(path=screenshots / "welcome.png")
 
@@ -95,8 +95,48 @@ def test_what_cannot_be_read_is_said_in_one_line(page, tmp_path, cherry):
     (tmp_path / "large.png").write_bytes(bytes(1_100_000))
     page.set_input_files("#file", tmp_path / "large.png")
     expect(page.get_by_role("alert")).to_have_text("The file has 1.1 MB; up to 1 MB are taken.")
-    browsing.ask(page, cherry)
+    for name in ("first.png", "second.png"):
+        (tmp_path / name).write_bytes(bytes(600_000))
+    page.set_input_files("#file", [tmp_path / "first.png", tmp_path / "second.png"])
+    expect(page.get_by_role("alert")).to_have_text("The files have 1.2 MB; up to 1 MB are taken.")
+    (tmp_path / "notes.txt").write_text("these are notes")
+    browsing.ask(page, [tmp_path / "notes.txt", cherry])
     expect(page.get_by_role("alert")).to_be_hidden()
+    expect(page.locator("#query-name")).to_have_text("00.jpg")
+
+
+def test_an_address_is_dropped_or_pasted_only_where_the_server_reads_addresses(page, server):
+    address = "http://127.0.0.1:9/image.png"
+
+    def drop():
+        transfer = page.evaluate_handle(
+            """(address) => {
+                const transfer = new DataTransfer();
+                transfer.setData("text/uri-list", `${address}\\r\\n${address}/more`);
+                return transfer;
+            }""",
+            address,
+        )
+        page.dispatch_event("body", "drop", {"dataTransfer": transfer})
+
+    def paste():
+        browsing.copy(page, text_plain=f" {address}\n")
+        page.keyboard.press("Control+V")
+
+    for act in (drop, paste):
+        sent, _ = browsing.again(page, act)
+        assert sent.url == address
+        expect(page.get_by_role("alert")).to_contain_text("private network")
+    about = server.ask("/info").json | {"version": 0}
+    about["limits"] |= {"url_queries": False, "max_top_k": 20}
+    page.route("**/info", lambda route: route.fulfill(json=about))
+    page.goto(server.url)
+    expect(page.locator("#facts span").last).to_have_text("resnet18, version 0")
+    expect(page.locator("#url-form")).to_be_hidden()
+    expect(page.locator("#count option")).to_have_text(["8", "12"])
+    for act in (drop, paste):
+        act()
+        expect(page.locator("#preview")).to_be_hidden()
 
 
 def test_several_images_are_searched_by_on_average(page, server, photos, screenshots):

@@ -1,5 +1,6 @@
 """What an answer is worth in words, and the way among its results."""
 
+from simsearch.index import answers
 from tests.serve import browsing
 
 server, browser, watch, page, screenshots, cherry, noise = browsing.FIXTURES
@@ -62,6 +63,22 @@ def test_only_what_reaches_the_threshold_counts_as_similar(page, cherry, server,
     assert len(set(colors[:7])) == len(set(colors[7:])) == 1 and colors[0] != colors[-1]
     expect(page.locator(".card img").nth(11)).to_have_js_property("complete", True)
     page.screenshot(path=screenshots / "mixed.png", full_page=True)
+
+
+def test_without_a_threshold_nothing_is_called_similar(page, cherry, server, monkeypatch):
+    monkeypatch.setattr(server.index, "_judge", answers.Judge())
+    browsing.ask(page, cherry)
+    expect(page.get_by_role("heading")).to_have_text("12 nearest images")
+    expect(page.locator(".card.weak")).to_have_count(0)
+    expect(page.locator(".card .probability")).to_have_count(0)
+    said = page.evaluate(
+        """async () => {
+            const { verdict } = await import(new URL("page/verdict.js", location.href));
+            const answer = { hits: [{ score: 0.1 }], threshold: 0.5, false_match_rate: 0 };
+            return verdict(answer, { labels: [], isStored: false })[1].textContent;
+        }"""
+    )
+    assert "which none of the validation pairs of different classes reaches." in said
 
 
 def test_what_rounds_to_none_or_all_is_said_to_be_less_or_more(page):

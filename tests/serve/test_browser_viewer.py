@@ -51,6 +51,20 @@ def wait_for_large_image(page):
     browsing.until(page, f"{image}.complete && {image}.naturalWidth > 0")
 
 
+def test_all_that_is_known_has_its_metadata(page):
+    metadata = {"price": 0, "sold": False, "note": "", "maker": None, "colour": "<b>red</b>"}
+    hit = {"id": "0" * 32, "label": "", "path": "a.jpg", "metadata": metadata}
+    page.route("**/images?*", lambda route: route.fulfill(json={"images": [hit]}))
+    for name in ("thumbnail", "large"):
+        page.route(f"**/{name}", lambda route: route.fulfill(status=404))
+    browsing.choose(page, "lime")
+    expect(page.locator(".card")).to_have_count(1)
+    enlarge(page, 0)
+    facts = ["Result", "1 of 1", "Path", "a.jpg", "price", "0", "sold", "false"]
+    facts += ["colour", "<b>red</b>", "Id", hit["id"]]
+    expect(page.locator("#viewer-facts > *")).to_have_text(facts)
+
+
 def test_a_question_of_another_way_closes_it(page, cherry):
     browsing.ask(page, cherry)
     enlarge(page, 3)

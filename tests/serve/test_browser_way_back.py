@@ -100,6 +100,15 @@ def test_a_link_without_a_query_has_refinements_and_labels(page, server):
     expect(page.locator("#refine")).to_be_hidden()
 
 
+def test_a_region_that_is_none_is_left_out_of_a_link(page, server):
+    first = server.index.sample(1)[0]
+    for crop in ("0.5,0.5,0.9,0.2", "0,0,0,1", "0,0,1"):
+        sent, _ = browsing.again(
+            page, lambda crop=crop: page.goto(f"{server.url}/?id={first.id}&crop={crop}")
+        )
+        assert sent.id == first.id and sent.crop is None, crop
+
+
 def test_the_way_back_undoes_labels(page):
     browsing.again(page, page.locator(".card .hit").first.click)
     browsing.again(page, lambda: browsing.choose(page, "lime"))

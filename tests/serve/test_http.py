@@ -116,7 +116,7 @@ def test_what_is_refused_at_the_door_is_counted(server):
 
 
 def test_a_probe_knows_an_address_and_no_name(server):
-    options = {"bound_host": "0.0.0.0", "allowed_hosts": "photos.example"}
+    options = {"bound_host": "0.0.0.0", "allowed_hosts": "photos.example, other.example"}
     with live.serving(
         server.index.info.url, embedder=server.index.embedder, **options
     ) as for_others:
@@ -124,6 +124,7 @@ def test_a_probe_knows_an_address_and_no_name(server):
             "10.1.2.3:8000": 200,
             "[fd00::7]:8000": 200,
             "photos.example.": 200,
+            "other.example": 200,
             "localhost": 200,
             "evil.example": 421,
             "10.1.2.3.evil.example": 421,

@@ -4,13 +4,19 @@ import asyncio
 import contextlib
 import copy
 import dataclasses
+import io
 import socket
 import threading
+import types
 
 import pytest
+from PIL import Image
+from starlette.exceptions import HTTPException
 
 from simsearch import errors
+from simsearch.data import fetch
 from simsearch.index import Answer
+from simsearch.serve import intake, models
 from simsearch.serve import searcher as searcher_lib
 from simsearch.serve import service as service_lib
 from tests.index import model
@@ -150,6 +156,80 @@ def test_an_image_whose_file_may_not_be_looked_at_is_shown_small(server, monkeyp
     assert large.status == 200 and large.body == small.body
 
 
+def test_a_large_view_is_drawn_anew_without_what_a_file_says_of_its_place(
+    server, monkeypatch, tmp_path
+):
+    id_, file = server.index.ids()[0], tmp_path / "photo.jpg"
+    exif = Image.Exif()
+    exif.get_ifd(0x8825)[1] = "N"  # A part of GPS.
+    Image.new("RGB", (2000, 1000)).save(file, exif=exif)
+    monkeypatch.setattr(server.index, "file_of", lambda _: file)
+    drawn = Image.open(io.BytesIO(server.ask(f"/images/{id_}/large").body))
+    assert drawn.size == (1600, 800) and not drawn.getexif()
+    file.write_bytes(file.read_bytes()[:300])
+    large, small = (server.ask(f"/images/{id_}/{name}") for name in ("large", "thumbnail"))
+    assert large.status == 200 and large.body == small.body
+
+
+def service_over(server, **serve):
+    """Returns a service over a server's index, with fields of its group `serve` changed."""
+    config = dataclasses.replace(server.service.config, **serve)
+    return contextlib.closing(service_lib.Service(server.index, config=config))
+
+
+def searched(service, **query):
+    """Returns the answer to a query, or the status and the words of its refusal."""
+    request = models.SearchRequest(**query)
+    try:
+        found = service.searcher.search(intake.Query([], request))
+        return asyncio.run(asyncio.wait_for(found, 20))
+    except HTTPException as error:
+        return error.status_code, error.detail
+
+
+def test_an_address_is_read_within_its_own_limits_and_is_an_image_of_the_query(
+    server, plum, monkeypatch
+):
+    asked = []
+    monkeypatch.setattr(fetch, "read_url", lambda url, **limits: asked.append(limits) or plum)
+    fields = {"allow_url_queries": True, "url_timeout": 3.5, "max_query_images": 2}
+    ids = server.index.ids()[:2]
+    with service_over(server, **fields) as service:
+        assert searched(service, url="http://example.org/a", ids=ids[:1]).hits
+        assert asked == [{"max_bytes": 1_000_000, "timeout": 3.5}]
+        refusal = searched(service, url="http://example.org/a", ids=ids)
+    assert refusal == (422, "at most 2 images make a query") and len(asked) == 1
+
+
+def test_a_search_has_the_usual_number_of_results_and_its_time(server, monkeypatch):
+    async def never(_):
+        await asyncio.Event().wait()
+
+    id_ = server.index.ids()[0]
+    with service_over(server, default_top_k=3) as service:
+        assert len(searched(service, id=id_).hits) == 3
+    with service_over(server, search_timeout=0.05) as service:
+        monkeypatch.setattr(service.searcher, "_answer", never)
+        assert searched(service, id=id_) == (503, "the server is busy; try again in a second")
+
+
+def test_a_service_that_is_closed_leaves_no_thread(server):
+    before = set(threading.enumerate())
+    with service_over(server) as service:
+        assert searched(service, id=server.index.ids()[0]).hits
+        assert set(threading.enumerate()) > before
+    assert set(threading.enumerate()) <= before
+
+
+def test_what_fails_before_the_port_opens_is_not_passed_over(server, monkeypatch):
+    def fail(*_, **__):
+        raise errors.RunError("the engine does not answer")
+
+    monkeypatch.setattr(server.index, "search_vectors", fail)
+    with pytest.raises(errors.RunError, match="does not answer"):
+        server.service.searcher.warm()
+
+
 def test_labels_that_many_ask_for_at_once_are_counted_once(server, monkeypatch):
     real, counts = server.index.labels, []
 
@@ -161,11 +241,32 @@ def test_labels_that_many_ask_for_at_once_are_counted_once(server, monkeypatch):
         return await asyncio.gather(*(service.labels() for _ in range(5)))
 
     monkeypatch.setattr(server.index, "labels", labels)
-    with contextlib.closing(
-        service_lib.Service(server.index, config=server.service.config)
-    ) as service:
+    with service_over(server) as service:
         answers = asyncio.run(ask(service))
     assert len(counts) == 1 and all(len(answer.labels) == 3 for answer in answers)
+
+
+def test_labels_are_counted_anew_after_a_change_and_after_a_while(server, monkeypatch):
+    counts, now = {"lime": 1, "apple": 1, "plum": 3}, [100.0]
+    monkeypatch.setattr(server.index, "labels", lambda: dict(counts))
+    monkeypatch.setattr(server.index, "remove", len)
+    monkeypatch.setattr(service_lib, "time", types.SimpleNamespace(monotonic=lambda: now[0]))
+
+    async def ask(service):
+        found = []
+        for seconds, is_removed in ((0, False), (19, False), (2, False), (0, True)):
+            now[0] += seconds
+            if is_removed:
+                await service.remove("0" * 32)
+            found.append([(each.label, each.count) for each in (await service.labels()).labels])
+            counts["plum"] -= 1
+        return found
+
+    with service_over(server) as service:
+        found = asyncio.run(ask(service))
+    others = [("apple", 1), ("lime", 1)]
+    assert found[0] == [("plum", 3), *others], "the most frequent first"
+    assert found[1:] == [found[0], [*others, ("plum", 1)], [*others, ("plum", 0)]]
 
 
 def test_counting_images_does_not_hold_up_other_requests(server, monkeypatch):
@@ -205,6 +306,7 @@ def test_addresses_that_are_slow_hold_up_nothing_else(server, plum, monkeypatch)
         model.wait_until(lambda: fetching.service.searcher._under_way == 40)
         assert fetching.ask("/healthz").status == 200
         assert fetching.search(id=fetching.index.ids()[0]).status == 200
+        assert sum(asked.acquire(blocking=False) for _ in range(40)) < 8, "each holds a whole body"
         may_answer.set()
         for thread in threads:
             thread.join()

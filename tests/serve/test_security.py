@@ -63,7 +63,11 @@ def test_a_body_within_the_limit_passes_with_all_headers():
     for name, value in security.HEADERS.items():
         assert asked.headers[name.lower()] == value
     policy = asked.headers["content-security-policy"]
-    assert "unsafe" not in policy and "frame-ancestors 'none'" in policy
+    of = dict(part.split(maxsplit=1) for part in policy.split(";"))
+    assert of.pop("img-src") == "'self' blob: data:" and of["default-src"] == "'none'"
+    assert set(of.values()) == {"'none'", "'self'"} and of["frame-ancestors"] == "'none'"
+    assert asked.headers["x-frame-options"] == "DENY"
+    assert asked.headers["x-content-type-options"] == "nosniff"
     assert not any(name.startswith("access-control") for name in asked.headers)
 
 

@@ -1,11 +1,13 @@
 """A server's life: from the address that is taken to the last answer."""
 
 import asyncio
+import contextlib
 import dataclasses
 import http.client
 import json
 import signal
 import socket
+import threading
 import time
 
 import pytest
@@ -13,6 +15,7 @@ import pytest
 from simsearch import errors
 from simsearch.commands import serve as serve_command
 from simsearch.serve import server as server_lib
+from tests.index import model
 from tests.serve import conftest, kill, live, process
 
 
@@ -91,8 +94,12 @@ def test_the_model_is_warm_before_the_port_opens(server, monkeypatch):
 
     monkeypatch.setattr(server.index.embedder, "embed", noting)
     monkeypatch.setattr(server_lib, "create", lambda *_, **__: Web())
+    handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    threads = set(threading.enumerate())
     with server_lib.take_address(live.HOST, 0) as address:
         server_lib.serve(server.index, address, host=live.HOST)
+    assert set(threading.enumerate()) <= threads
+    assert handlers == [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     assert events == [("embed", 2), ("embed", 4), ("open", False)]
 
 
@@ -199,6 +206,21 @@ def test_what_is_not_done_when_the_time_to_drain_is_over_is_told_so(url, workdir
         endless.close()
         assert started.process.wait(10) == 0
         assert "Traceback" not in started.process.stderr.read()
+
+
+def test_connections_on_which_nothing_is_asked_are_limited(server):
+    def is_full():
+        return running.ask("/healthz").status == 503
+
+    url, embedder = server.index.info.url, server.index.embedder
+    with (
+        live.serving(url, embedder=embedder, max_waiting=1) as running,
+        contextlib.ExitStack() as idle,
+    ):
+        assert not is_full()
+        for _ in range(4):
+            idle.enter_context(socket.create_connection((live.HOST, running.port), timeout=10))
+        model.wait_until(is_full)
 
 
 def test_what_was_acknowledged_survives_sigkill(url, workdir):
