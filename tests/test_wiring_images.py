@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from simsearch import config_files, wiring_images
-from simsearch.data import class_splits, corrupt, duplicates, evaluation, pipeline, sources
+from simsearch.data import class_splits, corrupt, duplicates, eval_batches, pipeline, sources
 from tests.data import sets
 
 
@@ -119,7 +119,7 @@ def test_every_field_of_the_images_reaches_the_batches(asked, tmp_path):
     config = config_files.load_config("train", fields)
     assert {*strengths, "preset"} == {*vars(config.augment)}
     trained, loaded = asked(pipeline, "train_batches"), asked(pipeline, "loader")
-    evaluated = asked(evaluation, "eval_batches")
+    evaluated = asked(eval_batches, "eval_batches")
     way = {"resize_mode": "squash", "resize_size": 29, "max_pixels": 1234}
     way |= {"interpolation": "bicubic"}
     split, log = sets.make_split(), corrupt.CorruptLog()

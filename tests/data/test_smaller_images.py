@@ -85,16 +85,17 @@ def test_a_region_is_not_compressed_only_to_be_read_again():
 @pytest.mark.parametrize(("longest", "expected"), [(20, (20, 10)), (40, (40, 20)), (90, (40, 20))])
 def test_a_thumbnail_keeps_the_shape_and_is_never_enlarged(longest, expected):
     with Image.open(
-        io.BytesIO(views.thumbnail(ENCODED, longest=longest, max_pixels=1000))
+        io.BytesIO(smaller_images.thumbnail(ENCODED, longest=longest, max_pixels=1000))
     ) as small:
         assert (small.format, small.size) == ("JPEG", expected)
 
 
 def test_a_thumbnail_that_is_too_large_is_made_of_less_quality():
-    whole = len(views.thumbnail(ENCODED, longest=40, max_pixels=1000))
-    small = views.thumbnail(ENCODED, longest=40, max_pixels=1000, max_bytes=whole - 1)
+    whole = len(smaller_images.thumbnail(ENCODED, longest=40, max_pixels=1000))
+    small = smaller_images.thumbnail(ENCODED, longest=40, max_pixels=1000, max_bytes=whole - 1)
     assert len(small) < whole
-    assert len(views.thumbnail(ENCODED, longest=40, max_pixels=1000, max_bytes=1)) < len(small)
+    least = smaller_images.thumbnail(ENCODED, longest=40, max_pixels=1000, max_bytes=1)
+    assert len(least) < len(small)
 
 
 def test_what_is_shown_of_an_image_that_cannot_be_read_is_grey():
