@@ -14,6 +14,7 @@ from simsearch.data import corrupt as corrupt_lib
 from simsearch.data import sources, views
 from simsearch.retrieval import calibration as calibration_lib
 from simsearch.retrieval import embed
+from simsearch.retrieval import evaluate as evaluate_lib
 from simsearch.retrieval import versus as versus_lib
 
 # Queries of each direction in the picture.
@@ -102,17 +103,11 @@ def compare(
     ]
     both = np.logical_and(*(each.side.queries.valid for each in measured))
     measurable.check_readable(both, splits[0][split], split, corrupt=corrupt)
-    options = configs[0].eval
+    options = evaluate_lib.Options.of(configs[0].eval)
     result = versus_lib.versus(
         *(each.side for each in measured),
         labels=splits[0][split].labels,
-        num_neighbors=options.num_neighbors,
-        temperature=options.temperature,
-        triplet_margin=options.triplet_margin,
-        num_triplets=options.num_triplets,
-        num_bootstrap=options.num_bootstrap,
-        confidence=options.confidence,
-        seed=options.seed,
+        options=options,
     )
     shared.log_corrupt(corrupt)
     names = [f"version {version.number}" for version in found]

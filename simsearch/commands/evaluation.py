@@ -212,7 +212,6 @@ def _figures(
         calibrated: Likewise.
     """
     queries, gallery = embedded[split], embedded["train"]
-    options = {name: getattr(config.eval, name) for name in evaluate_lib.Options._fields}
     return evaluate_lib.measure(
         queries.embeddings[queries.valid],
         splits[split].labels[queries.valid],
@@ -220,7 +219,7 @@ def _figures(
         gallery_labels=splits["train"].labels[gallery.valid],
         class_names=splits[split].class_names,
         own_rows=np.arange(np.sum(queries.valid)) if gallery is queries else None,
-        options=evaluate_lib.Options(**options),
+        options=evaluate_lib.Options.of(config.eval),
         class_vectors=class_vectors,
         calibration=calibrated,
     )

@@ -5,8 +5,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from simsearch.retrieval import compare, embed
-from simsearch.retrieval.metrics import ranking, triplets, voting
+from simsearch.retrieval import compare, embed, evaluate
+from simsearch.retrieval.metrics import ranking
 
 # The figure whose won and lost queries are shown, and the one that says which of them first.
 SHOWN, CLEAREST = "recall_at_1", "map_at_r"
@@ -69,13 +69,7 @@ def versus(
     second: Side,
     *,
     labels: np.ndarray,
-    num_neighbors: int,
-    temperature: float,
-    triplet_margin: float,
-    num_triplets: int,
-    num_bootstrap: int,
-    confidence: float,
-    seed: int,
+    options: evaluate.Options,
 ) -> Versus:
     """Returns what the second version gains over the first, query by query.
 
@@ -83,47 +77,31 @@ def versus(
         first: One version's embeddings.
         second: The other's, of the same images in the same order.
         labels: Classes of the split, int [N].
-        num_neighbors: Train images that vote in `knn_accuracy`.
-        temperature: A vote weighs exp(cosine / temperature).
-        triplet_margin: Margin of `one_minus_triplet_loss`.
-        num_triplets: Random triplets behind it, the same for both, one at least for each query.
-        num_bootstrap: Resamples behind each interval.
-        confidence: Of the intervals, such as 0.95.
-        seed: Of everything that is drawn.
+        options: How, the same for both; both have the same random triplets.
     """
     # An image that one of them could not read is left out of both.
     kept = np.flatnonzero(first.queries.valid & second.queries.valid)
     kept_labels = labels[kept]
-    values, found = [], []
+    found, values = [], []
     for side in (first, second):
-        embeddings = side.queries.embeddings[kept]
-        scores = ranking.leave_one_out(embeddings, kept_labels)
-        found.append(scores)
-        figures: dict[str, np.ndarray] = dict(scores.per_query())
         valid = side.gallery.valid
-        own_rows = (np.cumsum(valid) - 1)[kept] if side.gallery is side.queries else None
-        if np.isin(kept_labels, side.gallery_labels[valid]).any():
-            figures["knn_accuracy"] = voting.knn_accuracy(
-                embeddings,
-                kept_labels,
-                side.gallery.embeddings[valid],
-                side.gallery_labels[valid],
-                num_neighbors=num_neighbors,
-                temperature=temperature,
-                exclude=own_rows,
-            )
-        figures["one_minus_triplet_loss"] = triplets.one_minus_triplet_loss(
-            embeddings, kept_labels, margin=triplet_margin, num_triplets=num_triplets, seed=seed
+        scores, columns = evaluate.per_query(
+            side.queries.embeddings[kept],
+            kept_labels,
+            gallery=side.gallery.embeddings[valid],
+            gallery_labels=side.gallery_labels[valid],
+            options=options,
+            own_rows=(np.cumsum(valid) - 1)[kept] if side.gallery is side.queries else None,
         )
-        values.append(figures)
-    options = {"num_bootstrap": num_bootstrap, "confidence": confidence, "seed": seed}
+        found.append(scores)
+        values.append(columns)
     is_query = found[0].valid
     compared = {
         name: compare.paired(
             column,
             values[1][name],
             groups=kept_labels if name == "knn_accuracy" else kept_labels[is_query],
-            **options,
+            **options.resampling(),
         )
         for name, column in values[0].items()
         if name in values[1]

@@ -1,18 +1,13 @@
 import numpy as np
 import pytest
 
-from simsearch.retrieval import compare, embed, versus
+from simsearch import config_files
+from simsearch.retrieval import compare, embed, evaluate, versus
 from simsearch.retrieval.metrics import ranking
 
-OPTIONS = {
-    "num_neighbors": 3,
-    "temperature": 0.1,
-    "triplet_margin": 1.0,
-    "num_triplets": 50,
-    "num_bootstrap": 200,
-    "confidence": 0.9,
-    "seed": 0,
-}
+OPTIONS = evaluate.Options.of(config_files.load_config("train").eval)._replace(
+    num_neighbors=3, temperature=0.1, num_triplets=50, num_bootstrap=200, confidence=0.9
+)
 LABELS = np.repeat(np.arange(8), 5)
 
 
@@ -30,7 +25,7 @@ def side(noise, *, seed, invalid=()):
 
 
 def test_the_better_version_wins_more_queries_and_every_figure():
-    found = versus.versus(side(0.9, seed=1), side(0.2, seed=2), labels=LABELS, **OPTIONS)
+    found = versus.versus(side(0.9, seed=1), side(0.2, seed=2), labels=LABELS, options=OPTIONS)
     assert {*ranking.FIGURES, "knn_accuracy", "one_minus_triplet_loss"} == set(found.figures)
     for one in found.figures.values():
         assert one.difference == pytest.approx(one.second - one.first)
@@ -52,7 +47,7 @@ def test_versions_of_one_process_seldom_look_different():
             unit = (mixed / np.linalg.norm(mixed, axis=1, keepdims=True)).astype(np.float32)
             embedded = embed.Embedded(unit, np.ones(120, bool))
             sides.append(versus.Side(embedded, embedded, labels))
-        found = versus.versus(*sides, labels=labels, **OPTIONS | {"seed": seed})
+        found = versus.versus(*sides, labels=labels, options=OPTIONS._replace(seed=seed))
         stars += found.figures["map_at_r"].p_value < 0.05
     # 3 expected, four standard deviations are 7; signs by query gave 30.
     assert stars <= 10
@@ -60,14 +55,14 @@ def test_versions_of_one_process_seldom_look_different():
 
 def test_a_version_against_itself_changes_nothing():
     one = side(0.5, seed=1)
-    found = versus.versus(one, one, labels=LABELS, **OPTIONS)
+    found = versus.versus(one, one, labels=LABELS, options=OPTIONS)
     assert all(f.difference == 0 and f.p_value == 1 for f in found.figures.values())
     assert not len(found.won) and not len(found.lost)
 
 
 def test_the_changed_queries_are_those_of_a_search_by_hand():
     sides = side(0.7, seed=3, invalid=[2]), side(0.7, seed=4, invalid=[11])
-    found = versus.versus(*sides, labels=LABELS, **OPTIONS)
+    found = versus.versus(*sides, labels=LABELS, options=OPTIONS)
     kept = [row for row in range(40) if row not in (2, 11)]
     right = []
     for one, nearest in zip(sides, (found.first, found.second), strict=True):
@@ -88,7 +83,7 @@ def test_the_changed_queries_are_those_of_a_search_by_hand():
 
 
 def test_the_table_has_a_line_for_each_figure_and_marks_what_is_sure():
-    found = versus.versus(side(0.9, seed=1), side(0.1, seed=2), labels=LABELS, **OPTIONS)
+    found = versus.versus(side(0.9, seed=1), side(0.1, seed=2), labels=LABELS, options=OPTIONS)
     names = ["version 3", "version 7"]
     header, *lines = versus.table(found.figures, names=names, confidence=0.9).splitlines()
     assert "version 3" in header and "90% interval" in header
@@ -100,7 +95,7 @@ def test_the_table_has_a_line_for_each_figure_and_marks_what_is_sure():
 
 
 def test_json_names_the_images_that_changed():
-    found = versus.versus(side(0.9, seed=1), side(0.1, seed=2), labels=LABELS, **OPTIONS)
+    found = versus.versus(side(0.9, seed=1), side(0.1, seed=2), labels=LABELS, options=OPTIONS)
     image_names = [f"test/{row}.jpg" for row in range(40)]
     stored = versus.to_json(found, names=["a", "b"], image_names=image_names)
     assert stored["num_queries"] == 40
@@ -118,7 +113,7 @@ def test_a_train_image_does_not_vote_for_itself():
     for seed in (1, 2):
         one = side(5.0, seed=seed, invalid=[4 * seed])
         sides.append(versus.Side(one.queries, one.queries, LABELS))
-    found = versus.versus(*sides, labels=LABELS, **OPTIONS | {"num_neighbors": 1})
+    found = versus.versus(*sides, labels=LABELS, options=OPTIONS._replace(num_neighbors=1))
     # With one voter that is not the image itself, its vote is Recall@1.
     for name in ("first", "second"):
         knn, recall = (getattr(found.figures[of], name) for of in ("knn_accuracy", "recall_at_1"))
@@ -139,7 +134,7 @@ def test_too_few_classes_for_any_star_are_told():
             )
             for each in (side(0.9, seed=1), side(0.2, seed=2))
         ]
-        found = versus.versus(*sides, labels=labels, **OPTIONS)
+        found = versus.versus(*sides, labels=labels, options=OPTIONS)
         return versus.table(found.figures, names=["a", "b"], confidence=0.9)
 
     assert "\nno p-value of 5 classes can be under 0.05: signs are drawn by class" in table(5)
