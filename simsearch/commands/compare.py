@@ -124,7 +124,7 @@ def compare(
         directory / "changed.png",
         result,
         names,
-        calibrations=[each.calibration for each in measured],
+        measured=measured,
         images_of=splits[0][split],
         config=configs[0],
     )
@@ -196,7 +196,7 @@ def _draw(
     result: versus_lib.Versus,
     names: Sequence[str],
     *,
-    calibrations: Sequence[calibration_lib.Calibration | None],
+    measured: Sequence[_Measured],
     images_of: sources.Split,
     config: Config,
 ) -> pathlib.Path:
@@ -209,19 +209,22 @@ def _draw(
     def caption(row: int) -> str:
         return images_of.class_names[images_of.labels[row]]
 
+    def first_of(each: _Measured, query: int, row: int) -> neighbors.Result:
+        vectors = each.side.queries.embeddings
+        score = float(vectors[query] @ vectors[row])
+        return neighbors.Result(
+            image=image(row),
+            score=score,
+            caption=caption(row),
+            correct=bool(images_of.labels[row] == images_of.labels[query]),
+            probability=each.calibration and float(each.calibration.probability(np.float64(score))),
+        )
+
     def change(position: int) -> changed.Change:
         query = int(result.rows[position])
         results = [
-            neighbors.Result(
-                image=image(int(side.rows[position])),
-                score=float(side.scores[position]),
-                caption=caption(int(side.rows[position])),
-                correct=bool(images_of.labels[side.rows[position]] == images_of.labels[query]),
-                probability=None
-                if calibrated is None
-                else float(calibrated.probability(np.float64(side.scores[position]))),
-            )
-            for side, calibrated in zip((result.first, result.second), calibrations, strict=True)
+            first_of(each, query, int(rows[position]))
+            for each, rows in zip(measured, (result.first, result.second), strict=True)
         ]
         return changed.Change(image(query), caption(query), tuple(results))
 

@@ -6,7 +6,7 @@ from typing import NamedTuple, Self
 import numpy as np
 
 from simsearch.config import Eval
-from simsearch.retrieval import bootstrap, classifier, neighbors
+from simsearch.retrieval import bootstrap, classifier
 from simsearch.retrieval import calibration as calibration_lib
 from simsearch.retrieval import figures as figures_lib
 from simsearch.retrieval.metrics import (
@@ -130,7 +130,7 @@ def measure(
         metrics=metrics,
         per_class=ranking.recall_per_class(scores, labels, class_names),
         confusion=ranking.confusion(scores, labels, num_classes=len(class_names)),
-        nearest=neighbors.Neighbors(scores.nearest_scores, scores.nearest),
+        nearest=scores.nearest,
         num_queries=int(np.sum(scores.valid)),
         num_left_out=int(np.sum(~scores.valid)),
         per_query={name: _for_all(column, scores.valid) for name, column in columns.items()},

@@ -113,7 +113,7 @@ class _Sheet:
         split: splits.Split,
         embedded: embed.Embedded,
         *,
-        nearest: neighbors.Neighbors,
+        nearest: np.ndarray,
         num_similar: int,
         max_pixels: int,
         calibration: calibration_lib.Calibration | None,
@@ -124,7 +124,7 @@ class _Sheet:
         self._num_similar = num_similar
         self._calibration = calibration
         self._vectors = embedded.embeddings[self.rows]
-        self._nearest, self._nearest_score = self.rows[nearest.rows[:, 0]], nearest.scores[:, 0]
+        self._nearest = nearest
 
     def image(self, row: int) -> np.ndarray:
         """Returns an image for the eye, uint8 [H, W, 3]."""
@@ -165,15 +165,15 @@ class _Sheet:
 
         How sure: by how much the wrong one is nearer than the nearest of the query's own class.
         """
-        labels = self._split.labels
-        wrong = np.flatnonzero(labels[self._nearest] != labels[self.rows])
+        labels = self._split.labels[self.rows]
+        wrong = np.flatnonzero(labels[self._nearest] != labels)
         margins = []
         for i in wrong:
-            of_class = labels[self.rows] == labels[self.rows[i]]
+            of_class = labels == labels[i]
             of_class[i] = False
-            best = (self._vectors[of_class] @ self._vectors[i]).max() if of_class.any() else None
             # An image that is alone in its class is no query: nothing right was to be found.
-            margins.append(-np.inf if best is None else self._nearest_score[i] - best)
+            best = (self._vectors[of_class] @ self._vectors[i]).max() if of_class.any() else np.inf
+            margins.append(self._vectors[self._nearest[i]] @ self._vectors[i] - best)
         order = np.argsort(-np.asarray(margins), kind="stable")
         return [int(self.rows[wrong[i]]) for i in order if np.isfinite(margins[i])]
 

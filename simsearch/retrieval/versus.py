@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from simsearch.retrieval import compare, embed, evaluate
-from simsearch.retrieval.metrics import ranking
 
 # The figure whose won and lost queries are shown, and the one that says which of them first.
 SHOWN, CLEAREST = "recall_at_1", "map_at_r"
@@ -31,35 +30,23 @@ class Side(NamedTuple):
     gallery_labels: np.ndarray
 
 
-class Nearest(NamedTuple):
-    """What a version finds first for each query.
-
-    Attributes:
-        rows: Row of the most similar other image, int64 [Q].
-        scores: Cosine with it, float32 [Q].
-    """
-
-    rows: np.ndarray
-    scores: np.ndarray
-
-
 class Versus(NamedTuple):
     """Two versions compared; positive differences: the second is better.
 
     Attributes:
         figures: Comparison by figure.
         rows: Row of each query in the split, int64 [Q].
-        first: What the first version finds.
-        second: What the second version finds.
+        first: Row of what the first version finds nearest to each query, int64 [Q].
+        second: Row of what the second version finds nearest, int64 [Q].
         won: Queries, as positions in `rows`, that the second version alone answers right, the
             clearest first.
-        lost: Queries that the first version alone answers right, likewise.
+        lost: Queries that the first version alone answers right, the clearest first.
     """
 
     figures: dict[str, compare.Comparison]
     rows: np.ndarray
-    first: Nearest
-    second: Nearest
+    first: np.ndarray
+    second: np.ndarray
     won: np.ndarray
     lost: np.ndarray
 
@@ -111,15 +98,11 @@ def versus(
     return Versus(
         figures=compared,
         rows=kept[is_query],
-        first=_nearest(found[0], kept, is_query),
-        second=_nearest(found[1], kept, is_query),
+        first=kept[found[0].nearest[is_query]],
+        second=kept[found[1].nearest[is_query]],
         won=shown.won[np.argsort(-gains[shown.won], kind="stable")],
         lost=shown.lost[np.argsort(gains[shown.lost], kind="stable")],
     )
-
-
-def _nearest(scores: ranking.RetrievalScores, kept: np.ndarray, is_query: np.ndarray) -> Nearest:
-    return Nearest(kept[scores.nearest[is_query, 0]], scores.nearest_scores[is_query, 0])
 
 
 def table(
@@ -194,8 +177,8 @@ def to_json(found: Versus, *, names: Sequence[str], image_names: Sequence[str]) 
         return [
             {
                 "query": image_names[found.rows[i]],
-                names[0]: image_names[found.first.rows[i]],
-                names[1]: image_names[found.second.rows[i]],
+                names[0]: image_names[found.first[i]],
+                names[1]: image_names[found.second[i]],
             }
             for i in positions.tolist()
         ]

@@ -59,6 +59,7 @@ def test_two_versions_are_compared_printed_drawn_and_stored(versions, caplog, mo
     assert result.picture_path.read_bytes().startswith(b"\x89PNG")
     shown = [each for block in blocks for change in block.changes for each in change.results]
     assert shown and all(0 <= each.probability <= 1 for each in shown)
+    assert min(each.score for each in shown) > 0.5, "the nearest of a few classes are near"
 
 
 def test_another_split_has_a_folder_of_its_own(versions):
