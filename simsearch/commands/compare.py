@@ -13,9 +13,9 @@ from simsearch.config import Config, differences
 from simsearch.data import corrupt as corrupt_lib
 from simsearch.data import sources, views
 from simsearch.retrieval import calibration as calibration_lib
+from simsearch.retrieval import comparison as comparison_lib
 from simsearch.retrieval import embed
 from simsearch.retrieval import evaluate as evaluate_lib
-from simsearch.retrieval import versus as versus_lib
 
 # Queries of each direction in the picture.
 _MAX_SHOWN = 8
@@ -30,12 +30,12 @@ class CompareResult(NamedTuple):
     """How two versions compare, and where it is kept.
 
     Attributes:
-        versus: The figures and the queries that changed.
+        comparison: The figures and the queries that changed.
         json_path: The same as JSON.
         picture_path: The queries that changed, with what each version finds first.
     """
 
-    versus: versus_lib.Versus
+    comparison: comparison_lib.Comparison
     json_path: pathlib.Path
     picture_path: pathlib.Path
 
@@ -104,7 +104,7 @@ def compare(
     both = np.logical_and(*(each.side.queries.valid for each in measured))
     measurable.check_readable(both, splits[0][split], split, corrupt=corrupt)
     options = evaluate_lib.Options.of(configs[0].eval)
-    result = versus_lib.versus(
+    result = comparison_lib.measure(
         *(each.side for each in measured),
         labels=splits[0][split].labels,
         options=options,
@@ -115,7 +115,7 @@ def compare(
     directory = directory if split == "test" else directory / split
     directory.mkdir(parents=True, exist_ok=True)
     _say(result, names, split=split, confidence=options.confidence)
-    content = {"versions": [first, second], "split": split} | versus_lib.to_json(
+    content = {"versions": [first, second], "split": split} | comparison_lib.to_json(
         result, names=names, image_names=splits[0][split].names
     )
     json_path = directory / "compare.json"
@@ -151,7 +151,7 @@ def _check_same_images(
 
 
 class _Measured(NamedTuple):
-    side: versus_lib.Side
+    side: comparison_lib.Side
     calibration: calibration_lib.Calibration | None
 
 
@@ -169,21 +169,23 @@ def _measured(
         for name in dict.fromkeys((split, "train"))
     }
     measurable.check_embedded(embedded[split], parts[split], split, corrupt=corrupt)
-    side = versus_lib.Side(embedded[split], embedded["train"], parts["train"].labels)
+    side = comparison_lib.Side(embedded[split], embedded["train"], parts["train"].labels)
     found = calibration.of(version, embedder, parts, config=config, corrupt=corrupt)
     return _Measured(side, found)
 
 
-def _say(result: versus_lib.Versus, names: Sequence[str], *, split: str, confidence: float) -> None:
+def _say(
+    result: comparison_lib.Comparison, names: Sequence[str], *, split: str, confidence: float
+) -> None:
     progress.log.info(
         "%s split, %d queries; p-value of the difference, were both equally good (sign flips)\n%s",
         split,
         len(result.rows),
-        versus_lib.table(result.figures, names=names, confidence=confidence),
+        comparison_lib.table(result.figures, names=names, confidence=confidence),
     )
     progress.log.info(
         "%s: %s alone is right on %d queries, %s alone on %d",
-        versus_lib.SHOWN,
+        comparison_lib.SHOWN,
         names[1],
         len(result.won),
         names[0],
@@ -193,7 +195,7 @@ def _say(result: versus_lib.Versus, names: Sequence[str], *, split: str, confide
 
 def _draw(
     path: pathlib.Path,
-    result: versus_lib.Versus,
+    result: comparison_lib.Comparison,
     names: Sequence[str],
     *,
     measured: Sequence[_Measured],

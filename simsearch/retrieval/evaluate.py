@@ -226,9 +226,9 @@ def _for_all(column: np.ndarray, valid: np.ndarray) -> np.ndarray:
 def _calibrated(
     pairs: pairs_lib.Pairs, calibration: calibration_lib.Calibration, *, rate: float
 ) -> figures_lib.Calibrated:
-    told = calibration.probability(bins.centers())
+    predicted = calibration.probability(bins.centers())
     total = pairs.nearest_same + pairs.nearest_different
-    found = reliability.measure(told, pairs.nearest_same, total)
+    found = reliability.measure(predicted, pairs.nearest_same, total)
     return figures_lib.Calibrated(calibration, rate, found)
 
 

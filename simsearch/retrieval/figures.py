@@ -16,7 +16,7 @@ class Calibrated(NamedTuple):
     Attributes:
         calibration: Fitted to other images.
         false_match_rate: Share of different-class pairs that its threshold was to let through.
-        reliability: Told and true probabilities of each query's 10 nearest.
+        reliability: Predicted and observed probabilities of each query's 10 nearest.
     """
 
     calibration: calibration_lib.Calibration
@@ -35,7 +35,7 @@ class Figures(NamedTuple):
     Attributes:
         metrics: Each figure with its interval; figures that the images do not allow are not there.
         per_class: Recall@1 of each class that has a query.
-        confusion: Which classes are taken for which.
+        confusion: Which classes are confused with which, by the nearest neighbour.
         nearest: Row of the most similar other image, int64 [N].
         num_queries: Images with another one of their class.
         num_left_out: Images that are alone in their class, no query for retrieval.

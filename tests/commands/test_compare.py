@@ -65,7 +65,7 @@ def test_two_versions_are_compared_printed_drawn_and_stored(versions, caplog, mo
 def test_another_split_has_a_folder_of_its_own(versions):
     result = simsearch.compare(1, 0, workdir=versions, split="validation")
     assert result.json_path == versions / "compare_1_0" / "validation" / "compare.json"
-    assert result.versus.figures["map_at_r"].difference < 0
+    assert result.comparison.figures["map_at_r"].difference < 0
 
 
 def test_versions_with_different_images_are_refused(versions):

@@ -1,4 +1,4 @@
-"""Which classes are taken for which: the class of each query by that of its nearest neighbour."""
+"""Which classes are confused: the class of each query by that of its nearest neighbour."""
 
 import os
 import pathlib
@@ -95,6 +95,6 @@ def _shown(counts: confusion_lib.Counts) -> np.ndarray:
 
 
 def _list(figure: Any, place: tuple[float, float], confusions: Sequence[str]) -> None:
-    title = "most frequent confusions: queries of a class → taken for"
-    lines = (title, *confusions) if confusions else ("no query is taken for another class",)
+    title = "most frequent confusions: queries of a class → confused with"
+    lines = (title, *confusions) if confusions else ("no query is confused with another class",)
     figure.text(*place, "\n".join(lines), va="top", fontsize=8.5, linespacing=1.8)

@@ -246,8 +246,8 @@ def test_reliability_is_drawn_for_few_pairs_and_for_many(method, tmp_path):
     fit = calibration.fit(
         pairs.Pairs(same, different, of_groups, of_groups, same, different, 25), method=method
     )
-    told = fit.probability(bins.centers())
-    many = reliability_lib.measure(told, same, same + different)
+    predicted = fit.probability(bins.centers())
+    many = reliability_lib.measure(predicted, same, same + different)
     one = reliability_lib.measure(np.array([0.5]), np.array([1]), np.array([1]))
     paths = [
         reliability.draw(tmp_path / f"{name}.png", figures.Calibrated(fit, 0.01, found))

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from simsearch.retrieval import compare, embed, evaluate
+from simsearch.retrieval import embed, evaluate, paired_test
 
 # The figure whose won and lost queries are shown, and the one that says which of them first.
 SHOWN, CLEAREST = "recall_at_1", "map_at_r"
@@ -30,11 +30,11 @@ class Side(NamedTuple):
     gallery_labels: np.ndarray
 
 
-class Versus(NamedTuple):
+class Comparison(NamedTuple):
     """Two versions compared; positive differences: the second is better.
 
     Attributes:
-        figures: Comparison by figure.
+        figures: What the second version gains, by figure.
         rows: Row of each query in the split, int64 [Q].
         first: Row of what the first version finds nearest to each query, int64 [Q].
         second: Row of what the second version finds nearest, int64 [Q].
@@ -43,7 +43,7 @@ class Versus(NamedTuple):
         lost: Queries that the first version alone answers right, the clearest first.
     """
 
-    figures: dict[str, compare.Comparison]
+    figures: dict[str, paired_test.PairedTest]
     rows: np.ndarray
     first: np.ndarray
     second: np.ndarray
@@ -51,13 +51,13 @@ class Versus(NamedTuple):
     lost: np.ndarray
 
 
-def versus(
+def measure(
     first: Side,
     second: Side,
     *,
     labels: np.ndarray,
     options: evaluate.Options,
-) -> Versus:
+) -> Comparison:
     """Returns what the second version gains over the first, query by query.
 
     Args:
@@ -84,7 +84,7 @@ def versus(
         values.append(columns)
     is_query = found[0].valid
     compared = {
-        name: compare.paired(
+        name: paired_test.measure(
             column,
             values[1][name],
             groups=kept_labels if name == "knn_accuracy" else kept_labels[is_query],
@@ -95,7 +95,7 @@ def versus(
     }
     gains = values[1][CLEAREST] - values[0][CLEAREST]
     shown = compared[SHOWN]
-    return Versus(
+    return Comparison(
         figures=compared,
         rows=kept[is_query],
         first=kept[found[0].nearest[is_query]],
@@ -106,14 +106,14 @@ def versus(
 
 
 def table(
-    figures: Mapping[str, compare.Comparison], *, names: Sequence[str], confidence: float
+    figures: Mapping[str, paired_test.PairedTest], *, names: Sequence[str], confidence: float
 ) -> str:
     """Returns the comparisons as aligned lines under a header; `*` marks p-values under 0.05.
 
     Says so where there are too few classes for any, and where an interval promises more.
 
     Args:
-        figures: Comparison by figure.
+        figures: What the second version gains, by figure.
         names: What the two versions are called.
         confidence: Of the intervals.
     """
@@ -146,7 +146,7 @@ def _signed(value: float) -> str:
     return f"{value:+.4f}" if round(value, 4) else "0.0000"
 
 
-def _notes(figures: Collection[compare.Comparison], *, confidence: float) -> list[str]:
+def _notes(figures: Collection[paired_test.PairedTest], *, confidence: float) -> list[str]:
     """Returns what to beware of in a table of comparisons, one line each."""
     notes = []
     num_classes = max(found.num_groups for found in figures)
@@ -164,7 +164,9 @@ def _notes(figures: Collection[compare.Comparison], *, confidence: float) -> lis
     return notes
 
 
-def to_json(found: Versus, *, names: Sequence[str], image_names: Sequence[str]) -> dict[str, Any]:
+def to_json(
+    found: Comparison, *, names: Sequence[str], image_names: Sequence[str]
+) -> dict[str, Any]:
     """Returns the comparison as plain values.
 
     Args:
