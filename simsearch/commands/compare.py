@@ -164,11 +164,7 @@ def _measured(
     corrupt: corrupt_lib.CorruptLog,
 ) -> _Measured:
     embedder = embed.Embedder.from_version(version, config=config)
-    embedded = {
-        name: embed.embed_cached(embedder, parts[name], version.eval_dir / "cache", corrupt=corrupt)
-        for name in dict.fromkeys((split, "train"))
-    }
-    measurable.check_embedded(embedded[split], parts[split], split, corrupt=corrupt)
+    embedded = measurable.embed_both(version, embedder, parts, split, corrupt=corrupt)
     side = comparison_lib.Side(embedded[split], embedded["train"], parts["train"].labels)
     found = calibration.of(version, embedder, parts, config=config, corrupt=corrupt)
     return _Measured(side, found)

@@ -73,12 +73,7 @@ def evaluate(
     trained_images.warn(found, images, split)
     embedder = embed.Embedder.from_version(found, config=config)
     corrupt = corrupt_lib.CorruptLog()
-    cache = found.eval_dir / "cache"
-    embedded = {
-        name: embed.embed_cached(embedder, splits[name], cache, corrupt=corrupt)
-        for name in dict.fromkeys((split, "train"))
-    }
-    measurable.check_embedded(embedded[split], images, split, corrupt=corrupt)
+    embedded = measurable.embed_both(found, embedder, splits, split, corrupt=corrupt)
     calibrated = calibration.of(found, embedder, splits, config=config, corrupt=corrupt)
     figures = _figures(
         config,

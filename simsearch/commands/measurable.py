@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from simsearch import errors, progress
+from simsearch import errors, progress, runs
 from simsearch.config import Config
 from simsearch.data import corrupt as corrupt_lib
 from simsearch.data import sources
@@ -105,6 +105,36 @@ def check_readable(
     """
     if problem := _query_problem(split, name, valid=valid):
         raise errors.RunError(f"without what could not be read {problem}: {corrupt.summary()}")
+
+
+def embed_both(
+    version: runs.Version,
+    embedder: embed.Embedder,
+    splits: Mapping[str, sources.Split],
+    name: str,
+    *,
+    corrupt: corrupt_lib.CorruptLog,
+) -> dict[str, embed.Embedded]:
+    """Returns the embeddings of a split and of the train images, by name, from the cache or anew.
+
+    Args:
+        version: Whose cache it is.
+        embedder: The version's.
+        splits: Its images.
+        name: Of the split that is to be measured.
+        corrupt: Gets the images that could not be read.
+
+    Raises:
+        RunError: Where what could be read has too few images or classes to be measured.
+        NotFiniteError: Where the network's weights are no numbers any more.
+    """
+    cache = version.eval_dir / "cache"
+    found = {
+        each: embed.embed_cached(embedder, splits[each], cache, corrupt=corrupt)
+        for each in dict.fromkeys((name, "train"))
+    }
+    check_embedded(found[name], splits[name], name, corrupt=corrupt)
+    return found
 
 
 def check_embedded(
