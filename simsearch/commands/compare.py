@@ -199,7 +199,7 @@ def _draw(
     config: Config,
 ) -> pathlib.Path:
     # matplotlib takes a second to import, and only pictures need it.
-    from simsearch.retrieval.plots import changed, neighbors
+    from simsearch.plots import changed, neighbors
 
     def image(row: int) -> np.ndarray:
         return views.display(lambda: images_of.read(row), max_pixels=config.data.max_pixels)

@@ -13,7 +13,7 @@ from simsearch.commands import calibration, discriminant, measurable, shared, tr
 from simsearch.config import Config
 from simsearch.data import corrupt as corrupt_lib
 from simsearch.data import sources
-from simsearch.retrieval import bootstrap, classifier, embed, pictures, report
+from simsearch.retrieval import bootstrap, classifier, embed, report
 from simsearch.retrieval import calibration as calibration_lib
 from simsearch.retrieval import evaluate as evaluate_lib
 from simsearch.retrieval import figures as figures_lib
@@ -95,6 +95,9 @@ def evaluate(
     from_where = _source(config) | {"fingerprint": images.fingerprint}
     context = {"version": found.number, "split": split, "images": from_where}
     json_path = _store(directory, figures, context | {"weights": embedder.fingerprint})
+    # matplotlib takes a second to import, and only pictures need it.
+    from simsearch.plots import pictures
+
     paths = pictures.draw_all(
         directory,
         split=images,

@@ -175,7 +175,7 @@ def _draw(
     opened: Index,
 ) -> pathlib.Path:
     # matplotlib takes a second to import, and only pictures need it.
-    from simsearch.retrieval.plots import neighbors, style
+    from simsearch.plots import neighbors, style
 
     results = [
         neighbors.Result(

@@ -9,8 +9,8 @@ import simsearch
 from simsearch import errors, runs, wiring_images
 from simsearch.commands import compare
 from simsearch.data import images
+from simsearch.plots import changed
 from simsearch.retrieval import embed
-from simsearch.retrieval.plots import changed
 
 
 @pytest.fixture

@@ -9,7 +9,8 @@ import main
 import simsearch
 from simsearch import errors, runs
 from simsearch.commands import evaluation, shared
-from simsearch.retrieval import embed, figures, pictures
+from simsearch.plots import pictures
+from simsearch.retrieval import embed, figures
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from simsearch.commands import index as index_command
 from simsearch.commands import search as search_command
 from simsearch.data import images as images_lib
 from simsearch.index import Answer, Hit, Index, answers
-from simsearch.retrieval.plots import neighbors
+from simsearch.plots import neighbors
 from tests import cli
 
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from simsearch.plots import style
 from simsearch.retrieval import figures as figures_lib
 from simsearch.retrieval.metrics import reliability
-from simsearch.retrieval.plots import style
 
 _LEAST_SHARE = 5e-3
 

@@ -9,11 +9,11 @@ import pytest
 
 from simsearch import errors
 from simsearch.data import images, splits
-from simsearch.retrieval import calibration, embed, neighbors, pictures
+from simsearch.plots import confusion, curves, embedding_map, pictures
+from simsearch.plots import neighbors as plot
+from simsearch.retrieval import calibration, embed, neighbors
 from simsearch.retrieval import figures as figures_lib
 from simsearch.retrieval.metrics import bins, pairs, ranking, reliability
-from simsearch.retrieval.plots import confusion, curves, embedding_map
-from simsearch.retrieval.plots import neighbors as plot
 from tests.data import sets
 
 

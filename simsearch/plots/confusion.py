@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib import ticker
 
 from simsearch.data import confusion as confusion_lib
-from simsearch.retrieval.plots import style
+from simsearch.plots import style
 
 _MOST_NUMBERED, _MOST_NAMED, _MOST_MAPPED, _MOST_LISTED = 25, 60, 300, 10
 _LIST = 4.6  # inches

@@ -6,10 +6,7 @@ import matplotlib.text
 import numpy as np
 import pytest
 
-from simsearch.retrieval import calibration, figures
-from simsearch.retrieval.metrics import bins, pairs
-from simsearch.retrieval.metrics import reliability as reliability_lib
-from simsearch.retrieval.plots import (
+from simsearch.plots import (
     changed,
     confusion,
     curves,
@@ -19,6 +16,9 @@ from simsearch.retrieval.plots import (
     style,
     sweep,
 )
+from simsearch.retrieval import calibration, figures
+from simsearch.retrieval.metrics import bins, pairs
+from simsearch.retrieval.metrics import reliability as reliability_lib
 from simsearch.sweeps import space, trials
 from tests.data import sets
 

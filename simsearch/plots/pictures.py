@@ -8,6 +8,8 @@ import numpy as np
 
 from simsearch import errors
 from simsearch.data import splits, views
+from simsearch.plots import confusion, curves, embedding_map, reliability
+from simsearch.plots import neighbors as neighbors_plot
 from simsearch.retrieval import calibration as calibration_lib
 from simsearch.retrieval import embed, neighbors
 from simsearch.retrieval import figures as figures_lib
@@ -45,10 +47,6 @@ def draw_all(
     Raises:
         UsageError: Where the image of `query_index` could not be read.
     """
-    # matplotlib takes a second to import, and only pictures need it.
-    from simsearch.retrieval.plots import confusion, curves, embedding_map, reliability
-    from simsearch.retrieval.plots import neighbors as neighbors_plot
-
     sheet = _Sheet(
         split,
         embedded,
@@ -130,15 +128,13 @@ class _Sheet:
         """Returns an image for the eye, uint8 [H, W, 3]."""
         return views.display(lambda: self._split.read(row), max_pixels=self._max_pixels)
 
-    def row(self, query: int, *, is_named: bool = False) -> Any:
+    def row(self, query: int, *, is_named: bool = False) -> neighbors_plot.Row:
         """Returns a query and its results, for the plots.
 
         Args:
             query: Row of the image.
             is_named: Whether its file is told, so that one in the wrong folder can be found.
         """
-        from simsearch.retrieval.plots import neighbors as neighbors_plot
-
         own = int(np.searchsorted(self.rows, query))
         found = neighbors.top_k(
             self._vectors[own : own + 1],
