@@ -31,8 +31,8 @@ class CompareResult(NamedTuple):
 
     Attributes:
         comparison: The figures and the queries that changed.
-        json_path: The same as JSON.
-        picture_path: The queries that changed, with what each version finds first.
+        json_path: File with the comparison as JSON.
+        picture_path: Picture of the queries that changed, with what each version finds first.
     """
 
     comparison: comparison_lib.Comparison

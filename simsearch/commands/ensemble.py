@@ -36,12 +36,17 @@ def ensemble(
     many times the work as there are networks. Everything else is as of the first version.
 
     Args:
-        versions: As of `merging.merge`; of a linear head or none.
-        workdir: As of `merging.merge`.
-        overrides: As of `merging.merge`.
+        versions: Their numbers, two at least, with a linear head or none. Their best checkpoints
+            are taken.
+        workdir: Folder of the versions.
+        overrides: Fields of the first version's configuration to change, of those that an
+            evaluation may (where the images lie by now, how many devices there are), and
+            `data.resize_mode` and `model.discriminant`.
 
     Raises:
-        UsageError: As of `merging.merge`, and where the networks have another head.
+        UsageError: Where a version or its checkpoint is not there, or the networks did not start
+            from the same weights or have another
+            head.
 
     References:
         Hansen and Salamon, Neural Network Ensembles, 1990.

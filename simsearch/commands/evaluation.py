@@ -154,8 +154,8 @@ def _remove_others(directory: pathlib.Path, context: Mapping[str, Any]) -> None:
     """Removes the pictures of single queries of other images or weights: a row means another now.
 
     Args:
-        directory: Of an earlier evaluation, perhaps.
-        context: Of the new one, as it is stored.
+        directory: Where an earlier evaluation may lie.
+        context: What is stored with the new evaluation's figures.
     """
 
     def identity(stored: Mapping[str, Any]) -> tuple[str, str]:
@@ -206,8 +206,9 @@ def _figures(
         embedded: The split and the train split, by name.
         splits: The images.
         split: Name of the one.
-        class_vectors: As of `evaluate_lib.measure`.
-        calibrated: Likewise.
+        class_vectors: The classes' vectors that the network was trained with, L2-normalised,
+            float32 [C, D]; None: no `classifier_accuracy`.
+        calibrated: The version's calibration; None: no figures of it.
     """
     queries, gallery = embedded[split], embedded["train"]
     return evaluate_lib.measure(

@@ -143,13 +143,13 @@ def check_embedded(
     """Raises an error where the embeddings of a split cannot be measured.
 
     Args:
-        embedded: Of all its images.
+        embedded: The embeddings of all its images.
         split: The images.
         name: Of the split.
         corrupt: The images that could not be read.
 
     Raises:
-        RunError: As of `check_readable`.
+        RunError: Where what could be read has too few images or classes to be measured.
         NotFiniteError: Where the network's weights are no numbers any more.
     """
     check_readable(embedded.valid, split, name, corrupt=corrupt)

@@ -24,7 +24,7 @@ def draw(
 
     Args:
         path: Where to.
-        counts: Of C classes.
+        counts: How often queries of which class were confused with which, of C classes.
         class_names: Name of each class.
     """
     is_listed = counts.num_classes > _MOST_NAMED
@@ -68,7 +68,7 @@ def most_frequent(counts: confusion_lib.Counts, class_names: Sequence[str]) -> l
     """Returns the ten most frequent confusions in words, those of equal counts in order.
 
     Args:
-        counts: As `draw` takes them.
+        counts: How often queries of which class were confused with which.
         class_names: Name of each class.
     """
     return [

@@ -64,7 +64,7 @@ def measure(
         first: One version's embeddings.
         second: The other's, of the same images in the same order.
         labels: Classes of the split, int [N].
-        options: How, the same for both; both have the same random triplets.
+        options: How the figures of both are computed, with the same random triplets.
     """
     # An image that one of them could not read is left out of both.
     kept = np.flatnonzero(first.queries.valid & second.queries.valid)

@@ -86,11 +86,11 @@ def measure(
             they share no class with the split, float32 [M, D].
         gallery_labels: Their classes, int [M].
         class_names: Names of all classes.
-        options: How.
+        options: How the figures are computed.
         own_rows: The row of the gallery that each image is itself, int [N]; None: none is in it.
         class_vectors: L2-normalised, float32 [C, D], where the network was trained with some; they
             classify where the gallery has one of the split's classes, as it was trained on.
-        calibration: Of the embeddings' network, where there is one.
+        calibration: The calibration of the embeddings' network, where there is one.
     """
     labels = np.asarray(labels)
     scores, columns = per_query(

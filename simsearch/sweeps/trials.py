@@ -53,7 +53,7 @@ def table(rows: Sequence[Row], *, monitor: str) -> str:
     """Returns the trials as aligned lines under a header.
 
     Args:
-        rows: As they shall stand.
+        rows: The trials, in the table's order.
         monitor: Name of the figure.
     """
     names = list(dict.fromkeys(name for row in rows for name in row.params))
