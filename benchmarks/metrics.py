@@ -85,7 +85,6 @@ def everything(embeddings: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     from simsearch.retrieval.metrics import pairs
 
     config = config_files.load_config("train").eval
-    options = evaluate.Options(*(getattr(config, name) for name in evaluate.Options._fields))
     fit = calibration.fit(
         pairs.count(embeddings, labels, max_pairs=config.max_pairs, seed=0), method="isotonic"
     )
@@ -95,7 +94,7 @@ def everything(embeddings: np.ndarray, labels: np.ndarray) -> dict[str, float]:
         gallery=embeddings,
         gallery_labels=labels,
         class_names=[str(i) for i in range(labels.max() + 1)],
-        options=options,
+        options=evaluate.Options.of(config),
         calibration=fit,
     )
     return {name: interval.value for name, interval in found.metrics.items()}

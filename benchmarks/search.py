@@ -219,16 +219,17 @@ def bandwidth(num_rows, rounds):
     import jax.numpy as jnp
     import numpy as np
 
+    from simsearch import parallel
     from simsearch.index import nearest
 
-    mesh = nearest.mesh(jax.local_devices()[:1])
+    mesh = parallel.mesh(jax.local_devices()[:1])
     capacity = nearest.capacity(num_rows, 1)
     make = jax.jit(
         lambda key: jax.random.normal(key, (capacity, SIZE), jnp.bfloat16) / SIZE**0.5,
-        out_shardings=nearest.over_rows(mesh),
+        out_shardings=parallel.over_rows(mesh),
     )
     matrix = make(jax.random.key(0))
-    allowed = jax.device_put(np.ones(capacity, bool), nearest.over_rows(mesh))
+    allowed = jax.device_put(np.ones(capacity, bool), parallel.over_rows(mesh))
     # What the memory gives at most: reading the same array and nothing else.
     read = jax.jit(lambda m: jnp.max(m, axis=0))
     print("| queries | ms | GB/s | share of a plain read |\n|---|---|---|---|")

@@ -11,6 +11,8 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
 
 from simsearch import cores, errors
 
@@ -66,15 +68,29 @@ def replicate_step(step: Callable, devices: Sequence[jax.Device]) -> Callable:
     )
 
 
+def mesh(devices: Sequence[jax.Device]) -> Mesh:
+    """Returns the devices as a line that rows are spread along, its axis `AXIS`."""
+    return Mesh(np.asarray(devices), (AXIS,))
+
+
+def over_rows(devices: Mesh) -> NamedSharding:
+    """Returns the layout of an array whose rows are spread over the devices evenly."""
+    return NamedSharding(devices, P(AXIS))
+
+
+def _whole(devices: Mesh) -> NamedSharding:
+    return NamedSharding(devices, P())
+
+
 def shard(array: np.ndarray, devices: Sequence[jax.Device]) -> jax.Array:
     """Returns an array [B, ...] spread over the devices by rows; whole on each if B is uneven."""
-    axes = () if array.shape[0] % len(devices) else (AXIS,)
-    return jax.device_put(array, _sharding(devices, *axes))
+    line = mesh(devices)
+    return jax.device_put(array, _whole(line) if len(array) % line.size else over_rows(line))
 
 
 def replicate(tree: Any, devices: Sequence[jax.Device]) -> Any:
     """Returns the tree with every array whole on each device."""
-    return jax.device_put(tree, _sharding(devices))
+    return jax.device_put(tree, _whole(mesh(devices)))
 
 
 def start(
@@ -113,11 +129,6 @@ def _threads() -> futures.ThreadPoolExecutor:
     return futures.ThreadPoolExecutor(cores.count(), thread_name_prefix="core")
 
 
-def _sharding(devices: Sequence[jax.Device], *axes: str) -> jax.sharding.Sharding:
-    mesh = jax.sharding.Mesh(np.asarray(devices), (AXIS,))
-    return jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(*axes))
-
-
 def prefetch(
     batches: Iterable[Any], devices: Sequence[jax.Device], *, depth: int = 2
 ) -> Iterator[Any]:
@@ -131,7 +142,7 @@ def prefetch(
     Yields:
         Trees of arrays [num_devices, B / num_devices, ...], one shard on each device.
     """
-    sharding = _sharding(devices, AXIS)
+    sharding = over_rows(mesh(devices))
 
     def put(array: np.ndarray) -> jax.Array:
         shards = array.reshape(len(devices), -1, *array.shape[1:])

@@ -27,16 +27,17 @@ def average(
     """Makes a version whose weights are the mean of others', and returns it.
 
     Networks that were trained from the same first weights in different ways (images in another
-    order, other augmentation, another learning rate) lie in one valley of the loss; their mean lies
-    deeper in it. It is searched with at the cost of one network. Everything else, images and sizes
-    among it, is as of the first version. Where BatchNorm's statistics were trained, those of the
-    mean are taken from augmented train images.
+    order, other augmentation, another learning rate) lie in the same low-loss basin; their mean has
+    a lower loss still. It is searched with at the cost of one network. Everything else, images and
+    sizes among it, is as of the first version. Where BatchNorm's statistics were trained, those of
+    the mean are taken from augmented train images.
 
     Args:
         versions: Their numbers, two at least. Their best checkpoints are taken.
         workdir: Folder of the versions.
-        overrides: Fields of the first version's configuration to change: those that `merging.merge`
-            lets change.
+        overrides: Fields of the first version's configuration to change, of those that an
+            evaluation may (where the images lie by now, how many devices there are), and
+            `data.resize_mode` and `model.discriminant`.
 
     Raises:
         UsageError: Where a version or its checkpoint is not there, or the networks did not start

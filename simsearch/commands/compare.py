@@ -13,8 +13,9 @@ from simsearch.config import Config, differences
 from simsearch.data import corrupt as corrupt_lib
 from simsearch.data import smaller_images, sources
 from simsearch.retrieval import calibration as calibration_lib
+from simsearch.retrieval import comparison as comparison_lib
 from simsearch.retrieval import embed
-from simsearch.retrieval import versus as versus_lib
+from simsearch.retrieval import evaluate as evaluate_lib
 
 # Queries of each direction in the picture.
 _MAX_SHOWN = 8
@@ -29,12 +30,12 @@ class CompareResult(NamedTuple):
     """How two versions compare, and where it is kept.
 
     Attributes:
-        versus: The figures and the queries that changed.
-        json_path: The same as JSON.
-        picture_path: The queries that changed, with what each version finds first.
+        comparison: The figures and the queries that changed.
+        json_path: File with the comparison as JSON.
+        picture_path: Picture of the queries that changed, with what each version finds first.
     """
 
-    versus: versus_lib.Versus
+    comparison: comparison_lib.Comparison
     json_path: pathlib.Path
     picture_path: pathlib.Path
 
@@ -102,17 +103,11 @@ def compare(
     ]
     both = np.logical_and(*(each.side.queries.valid for each in measured))
     measurable.check_readable(both, splits[0][split], split, corrupt=corrupt)
-    options = configs[0].eval
-    result = versus_lib.versus(
+    options = evaluate_lib.Options.of(configs[0].eval)
+    result = comparison_lib.measure(
         *(each.side for each in measured),
         labels=splits[0][split].labels,
-        num_neighbors=options.num_neighbors,
-        temperature=options.temperature,
-        triplet_margin=options.triplet_margin,
-        num_triplets=options.num_triplets,
-        num_bootstrap=options.num_bootstrap,
-        confidence=options.confidence,
-        seed=options.seed,
+        options=options,
     )
     shared.log_corrupt(corrupt)
     names = [f"version {version.number}" for version in found]
@@ -120,7 +115,7 @@ def compare(
     directory = directory if split == "test" else directory / split
     directory.mkdir(parents=True, exist_ok=True)
     _say(result, names, split=split, confidence=options.confidence)
-    content = {"versions": [first, second], "split": split} | versus_lib.to_json(
+    content = {"versions": [first, second], "split": split} | comparison_lib.to_json(
         result, names=names, image_names=splits[0][split].names
     )
     json_path = directory / "compare.json"
@@ -129,7 +124,7 @@ def compare(
         directory / "changed.png",
         result,
         names,
-        calibrations=[each.calibration for each in measured],
+        measured=measured,
         images_of=splits[0][split],
         config=configs[0],
     )
@@ -156,7 +151,7 @@ def _check_same_images(
 
 
 class _Measured(NamedTuple):
-    side: versus_lib.Side
+    side: comparison_lib.Side
     calibration: calibration_lib.Calibration | None
 
 
@@ -169,26 +164,24 @@ def _measured(
     corrupt: corrupt_lib.CorruptLog,
 ) -> _Measured:
     embedder = embed.Embedder.from_version(version, config=config)
-    embedded = {
-        name: embed.embed_cached(embedder, parts[name], version.eval_dir / "cache", corrupt=corrupt)
-        for name in dict.fromkeys((split, "train"))
-    }
-    measurable.check_embedded(embedded[split], parts[split], split, corrupt=corrupt)
-    side = versus_lib.Side(embedded[split], embedded["train"], parts["train"].labels)
+    embedded = measurable.embed_both(version, embedder, parts, split, corrupt=corrupt)
+    side = comparison_lib.Side(embedded[split], embedded["train"], parts["train"].labels)
     found = calibration.of(version, embedder, parts, config=config, corrupt=corrupt)
     return _Measured(side, found)
 
 
-def _say(result: versus_lib.Versus, names: Sequence[str], *, split: str, confidence: float) -> None:
+def _say(
+    result: comparison_lib.Comparison, names: Sequence[str], *, split: str, confidence: float
+) -> None:
     progress.log.info(
         "%s split, %d queries; p-value of the difference, were both equally good (sign flips)\n%s",
         split,
         len(result.rows),
-        versus_lib.table(result.figures, names=names, confidence=confidence),
+        comparison_lib.table(result.figures, names=names, confidence=confidence),
     )
     progress.log.info(
         "%s: %s alone is right on %d queries, %s alone on %d",
-        versus_lib.SHOWN,
+        comparison_lib.SHOWN,
         names[1],
         len(result.won),
         names[0],
@@ -198,15 +191,15 @@ def _say(result: versus_lib.Versus, names: Sequence[str], *, split: str, confide
 
 def _draw(
     path: pathlib.Path,
-    result: versus_lib.Versus,
+    result: comparison_lib.Comparison,
     names: Sequence[str],
     *,
-    calibrations: Sequence[calibration_lib.Calibration | None],
+    measured: Sequence[_Measured],
     images_of: sources.Split,
     config: Config,
 ) -> pathlib.Path:
     # matplotlib takes a second to import, and only pictures need it.
-    from simsearch.retrieval.plots import changed, neighbors
+    from simsearch.plots import changed, neighbors
 
     def image(row: int) -> np.ndarray:
         return smaller_images.display(
@@ -216,19 +209,22 @@ def _draw(
     def caption(row: int) -> str:
         return images_of.class_names[images_of.labels[row]]
 
+    def first_of(each: _Measured, query: int, row: int) -> neighbors.Result:
+        vectors = each.side.queries.embeddings
+        score = float(vectors[query] @ vectors[row])
+        return neighbors.Result(
+            image=image(row),
+            score=score,
+            caption=caption(row),
+            correct=bool(images_of.labels[row] == images_of.labels[query]),
+            probability=each.calibration and float(each.calibration.probability(np.float64(score))),
+        )
+
     def change(position: int) -> changed.Change:
         query = int(result.rows[position])
         results = [
-            neighbors.Result(
-                image=image(int(side.rows[position])),
-                score=float(side.scores[position]),
-                caption=caption(int(side.rows[position])),
-                correct=bool(images_of.labels[side.rows[position]] == images_of.labels[query]),
-                probability=None
-                if calibrated is None
-                else float(calibrated.probability(np.float64(side.scores[position]))),
-            )
-            for side, calibrated in zip((result.first, result.second), calibrations, strict=True)
+            first_of(each, query, int(rows[position]))
+            for each, rows in zip(measured, (result.first, result.second), strict=True)
         ]
         return changed.Change(image(query), caption(query), tuple(results))
 

@@ -36,11 +36,12 @@ def ensemble(
     many times the work as there are networks. Everything else is as of the first version.
 
     Args:
-        versions: Their numbers, two at least, of a linear head or none. Their best checkpoints are
-            taken.
+        versions: Their numbers, two at least, with a linear head or none. Their best checkpoints
+            are taken.
         workdir: Folder of the versions.
-        overrides: Fields of the first version's configuration to change: those that `merging.merge`
-            lets change.
+        overrides: Fields of the first version's configuration to change, of those that an
+            evaluation may (where the images lie by now, how many devices there are), and
+            `data.resize_mode` and `model.discriminant`.
 
     Raises:
         UsageError: Where a version or its checkpoint is not there, or the networks did not start

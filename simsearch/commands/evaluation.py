@@ -13,7 +13,7 @@ from simsearch.commands import calibration, discriminant, measurable, shared, tr
 from simsearch.config import Config
 from simsearch.data import corrupt as corrupt_lib
 from simsearch.data import sources
-from simsearch.retrieval import bootstrap, classifier, embed, pictures, report
+from simsearch.retrieval import bootstrap, classifier, embed, report
 from simsearch.retrieval import calibration as calibration_lib
 from simsearch.retrieval import evaluate as evaluate_lib
 from simsearch.retrieval import figures as figures_lib
@@ -73,12 +73,7 @@ def evaluate(
     trained_images.warn(found, images, split)
     embedder = embed.Embedder.from_version(found, config=config)
     corrupt = corrupt_lib.CorruptLog()
-    cache = found.eval_dir / "cache"
-    embedded = {
-        name: embed.embed_cached(embedder, splits[name], cache, corrupt=corrupt)
-        for name in dict.fromkeys((split, "train"))
-    }
-    measurable.check_embedded(embedded[split], images, split, corrupt=corrupt)
+    embedded = measurable.embed_both(found, embedder, splits, split, corrupt=corrupt)
     calibrated = calibration.of(found, embedder, splits, config=config, corrupt=corrupt)
     figures = _figures(
         config,
@@ -100,6 +95,9 @@ def evaluate(
     from_where = _source(config) | {"fingerprint": images.fingerprint}
     context = {"version": found.number, "split": split, "images": from_where}
     json_path = _store(directory, figures, context | {"weights": embedder.fingerprint})
+    # matplotlib takes a second to import, and only pictures need it.
+    from simsearch.plots import pictures
+
     paths = pictures.draw_all(
         directory,
         split=images,
@@ -157,7 +155,7 @@ def _remove_others(directory: pathlib.Path, context: Mapping[str, Any]) -> None:
 
     Args:
         directory: Where an earlier evaluation may lie.
-        context: What the new one is stored with.
+        context: What is stored with the new evaluation's figures.
     """
 
     def identity(stored: Mapping[str, Any]) -> tuple[str, str]:
@@ -208,11 +206,11 @@ def _figures(
         embedded: The split and the train split, by name.
         splits: The images.
         split: Name of the one.
-        class_vectors: L2-normalised, float32 [C, D], where the network was trained with some.
-        calibrated: Tells the probability of a cosine of this network, where that was fitted.
+        class_vectors: The classes' vectors that the network was trained with, L2-normalised,
+            float32 [C, D]; None: no `classifier_accuracy`.
+        calibrated: The version's calibration; None: no figures of it.
     """
     queries, gallery = embedded[split], embedded["train"]
-    options = {name: getattr(config.eval, name) for name in evaluate_lib.Options._fields}
     return evaluate_lib.measure(
         queries.embeddings[queries.valid],
         splits[split].labels[queries.valid],
@@ -220,7 +218,7 @@ def _figures(
         gallery_labels=splits["train"].labels[gallery.valid],
         class_names=splits[split].class_names,
         own_rows=np.arange(np.sum(queries.valid)) if gallery is queries else None,
-        options=evaluate_lib.Options(**options),
+        options=evaluate_lib.Options.of(config.eval),
         class_vectors=class_vectors,
         calibration=calibrated,
     )

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from simsearch import errors, progress
+from simsearch import errors, progress, runs
 from simsearch.config import Config
 from simsearch.data import corrupt as corrupt_lib
 from simsearch.data import sources
@@ -107,19 +107,49 @@ def check_readable(
         raise errors.RunError(f"without what could not be read {problem}: {corrupt.summary()}")
 
 
+def embed_both(
+    version: runs.Version,
+    embedder: embed.Embedder,
+    splits: Mapping[str, sources.Split],
+    name: str,
+    *,
+    corrupt: corrupt_lib.CorruptLog,
+) -> dict[str, embed.Embedded]:
+    """Returns the embeddings of a split and of the train images, by name, from the cache or anew.
+
+    Args:
+        version: Whose cache it is.
+        embedder: The version's.
+        splits: Its images.
+        name: Of the split that is to be measured.
+        corrupt: Gets the images that could not be read.
+
+    Raises:
+        RunError: Where what could be read has too few images or classes to be measured.
+        NotFiniteError: Where the network's weights are no numbers any more.
+    """
+    cache = version.eval_dir / "cache"
+    found = {
+        each: embed.embed_cached(embedder, splits[each], cache, corrupt=corrupt)
+        for each in dict.fromkeys((name, "train"))
+    }
+    check_embedded(found[name], splits[name], name, corrupt=corrupt)
+    return found
+
+
 def check_embedded(
     embedded: embed.Embedded, split: sources.Split, name: str, *, corrupt: corrupt_lib.CorruptLog
 ) -> None:
     """Raises an error where the embeddings of a split cannot be measured.
 
     Args:
-        embedded: All images of the split.
+        embedded: The embeddings of all its images.
         split: The images.
         name: What the split is called.
         corrupt: The images that could not be read.
 
     Raises:
-        RunError: Where those that could be read are too few, as `check_readable` tells.
+        RunError: Where what could be read has too few images or classes to be measured.
         NotFiniteError: Where the network's weights are no numbers any more.
     """
     check_readable(embedded.valid, split, name, corrupt=corrupt)

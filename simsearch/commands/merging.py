@@ -122,7 +122,7 @@ def merge(
     """Makes a version of others, and returns it.
 
     Args:
-        kind: How.
+        kind: How the networks become one.
         versions: Their numbers, two at least. Their best checkpoints are taken.
         workdir: Folder of the versions.
         overrides: Fields of the first version's configuration to change, of those that an

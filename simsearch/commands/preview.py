@@ -132,7 +132,7 @@ def _save(
     plain: batch_lib.Batch,
     again: batch_lib.Batch,
 ) -> pathlib.Path:
-    from simsearch.retrieval.plots import preview as plot
+    from simsearch.plots import preview as plot
 
     def tile(source: batch_lib.Batch, place: int | None) -> plot.Tile | None:
         if place is None:
@@ -175,7 +175,7 @@ def _mixed_in(batch: batch_lib.Batch, place: int, class_names: tuple[str, ...]) 
     """Returns such as "+ 20% cake"; nothing where nothing was mixed in."""
     if batch.mix_weights is None or batch.mix_weights[place] == 1:
         return ""
-    from simsearch.retrieval.plots import style
+    from simsearch.plots import style
 
     share = style.percent(1 - float(batch.mix_weights[place]))
     return f"+ {share} {class_names[batch.mixed_labels[place]]}"

@@ -112,7 +112,7 @@ def table(answer: Answer, *, num_queries: int = 1, false_match_rate: float) -> s
 
     Args:
         answer: With a hit at least.
-        num_queries: Whose average was searched with.
+        num_queries: Queries whose average was searched with.
         false_match_rate: Share of the pairs of different classes that reach the threshold.
     """
     lines = []
@@ -175,7 +175,7 @@ def _draw(
     opened: Index,
 ) -> pathlib.Path:
     # matplotlib takes a second to import, and only pictures need it.
-    from simsearch.retrieval.plots import neighbors, style
+    from simsearch.plots import neighbors, style
 
     results = [
         neighbors.Result(

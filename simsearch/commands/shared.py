@@ -23,8 +23,8 @@ class Origin(NamedTuple):
     """The versions that another one was made of.
 
     Attributes:
-        mode: The mode that made it.
-        numbers: Which versions they are.
+        mode: The mode that made it, "average" or "ensemble".
+        numbers: The numbers of those versions.
     """
 
     mode: str

@@ -160,7 +160,7 @@ def _finish(
 ) -> SweepResult:
     """Prints the table, draws the pictures, and says which trial was best."""
     # matplotlib takes a second to import, and only pictures need it.
-    from simsearch.retrieval.plots import sweep as sweep_plot
+    from simsearch.plots import sweep as sweep_plot
 
     monitor = plan.base.train.monitor
     progress.log.info("%s", trials.table(rows, monitor=monitor))

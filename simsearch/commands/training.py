@@ -110,15 +110,14 @@ def resume(
     Args:
         version: Its number.
         workdir: Folder of the versions.
-        config_name: The configuration that the caller has in mind, where it should be checked.
-        overrides: Fields of that configuration, for the same check. Those that say where the
-            images lie on this machine, how they are read and how many are embedded at a time
-            (`runs.LOCAL_FIELDS`) may be others, and are the version's from then on, where the
-            images are the same.
-        on_splits: Gets the images before anything is made of them; what it raises ends the run.
+        config_name: Name of the configuration that the version is expected to have; None: its own.
+        overrides: Fields to change in that configuration. The result must be the version's own, but
+            for the fields that say where the images lie on this machine, how they are read and how
+            many are embedded at a time (`runs.LOCAL_FIELDS`): these may be others, and are the
+            version's from then on, where the images are the same.
+        on_splits: Gets the images before the training goes on; what it raises ends the run.
         after_validation: Gets each validation's record; what it raises ends the run there.
-        stop_request: How a caller that listens to signals itself ends the run; None: this function
-            listens.
+        stop_request: Of a caller that listens to signals itself; None: this function does.
 
     Raises:
         UsageError: Where there is no such version, or its own configuration is another one.

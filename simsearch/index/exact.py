@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from simsearch import parallel
 from simsearch.index import columns, filters, nearest, screen
 from simsearch.index.engine import Engine
 from simsearch.index.record import Found, Record
@@ -44,7 +45,7 @@ class ExactView:
         """
         self._engine = engine
         self._size = embedding_size
-        self._mesh = nearest.mesh(devices)
+        self._mesh = parallel.mesh(devices)
         self._dtype = jnp.dtype(dtype)
         on_cpu = self._mesh.size == 1 and devices[0].platform == "cpu"
         self._is_screened = on_cpu and self._dtype == jnp.float32
@@ -230,7 +231,7 @@ class ExactView:
 
     def _place(self, matrix: jax.Array) -> None:
         """Spreads a new matrix [C, D] over the devices."""
-        self._matrix = jax.device_put(matrix, nearest.over_rows(self._mesh))
+        self._matrix = jax.device_put(matrix, parallel.over_rows(self._mesh))
         self._host: np.ndarray | None = None
         self._screen = screen.Screen(self._capacity) if self._is_screened else None
 
@@ -245,7 +246,7 @@ class ExactView:
 
         def placed() -> jax.Array:
             # The host's array changes in place, and a device may share its memory.
-            return jax.device_put(self._mask(where).copy(), nearest.over_rows(self._mesh))
+            return jax.device_put(self._mask(where).copy(), parallel.over_rows(self._mesh))
 
         return _remembered(self._placed_masks, where, placed)
 

@@ -1,15 +1,14 @@
 """The k rows of a matrix nearest to each query, compiled: block-wise, over all devices, exact."""
 
 import functools
-from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-from jax.sharding import Mesh, NamedSharding
+from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 
-_AXIS = "rows"
+from simsearch import parallel
+
 # Rows that share one maximum. The k best rows lie in the k best bins, so only those are looked at
 # again: sorting maxima costs a 32nd of sorting scores.
 _BIN = 32
@@ -21,16 +20,6 @@ _SMALL = 2**14
 _FEW_SCORES = 2**23
 _SMALLEST_CAPACITY = 1024
 MAX_QUERIES = 128
-
-
-def mesh(devices: Sequence[jax.Device]) -> Mesh:
-    """Returns the devices as a line that the rows are spread along."""
-    return Mesh(np.asarray(devices), (_AXIS,))
-
-
-def over_rows(devices: Mesh) -> NamedSharding:
-    """Returns the layout of a matrix with its rows spread over the devices."""
-    return NamedSharding(devices, P(_AXIS))
 
 
 def capacity(num_rows: int, num_devices: int) -> int:
@@ -72,13 +61,13 @@ def top_k(
             of -inf fill up.
         queries: float32 [Q, D].
         k: At most C.
-        devices: As `mesh` gives them.
+        devices: As `parallel.mesh` gives them.
     """
     local = jax.shard_map(
         functools.partial(_local_top_k, k=k),
         mesh=devices,
-        in_specs=(P(_AXIS), P(_AXIS), P()),
-        out_specs=(P(None, _AXIS), P(None, _AXIS)),
+        in_specs=(P(parallel.AXIS), P(parallel.AXIS), P()),
+        out_specs=(P(None, parallel.AXIS), P(None, parallel.AXIS)),
         check_vma=False,
     )
     scores, rows = local(matrix, allowed, queries)
@@ -106,7 +95,7 @@ def _local_top_k(
             return scores, near[places]
 
         scores, rows = jax.lax.map(rescore, (queries, candidates))
-    return scores, rows + num_rows * jax.lax.axis_index(_AXIS)
+    return scores, rows + num_rows * jax.lax.axis_index(parallel.AXIS)
 
 
 def _binned_top_k(scores: jax.Array, k: int) -> tuple[jax.Array, jax.Array]:

@@ -79,11 +79,11 @@ class Calibration:
         if not self.is_rough(false_match_rate):
             return None
         what = "threshold and the probabilities" if self.num_different < _FEW_PAIRS else "threshold"
-        told = next(rate for rate in self.false_match_rates if not self.is_rough(rate))
+        smallest = next(rate for rate in self.false_match_rates if not self.is_rough(rate))
         return (
             f"do not trust the {what}: {self.num_different:,} validation pairs of different "
             f"classes are too few to tell a false-match rate of {false_match_rate:g}; the smallest "
-            f"that they can is {told:.2g}"
+            f"that they can is {smallest:.2g}"
         )
 
     def threshold(self, false_match_rate: float) -> float:

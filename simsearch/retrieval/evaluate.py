@@ -1,11 +1,12 @@
 """Measures embeddings: every figure of an evaluation, with its bootstrap interval."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 
-from simsearch.retrieval import bootstrap, classifier, neighbors
+from simsearch.config import Eval
+from simsearch.retrieval import bootstrap, classifier
 from simsearch.retrieval import calibration as calibration_lib
 from simsearch.retrieval import figures as figures_lib
 from simsearch.retrieval.metrics import (
@@ -50,6 +51,11 @@ class Options(NamedTuple):
     confidence: float
     seed: int
 
+    @classmethod
+    def of(cls, settings: Eval) -> Self:
+        """Returns the options among a configuration's fields of the same names."""
+        return cls(*(getattr(settings, name) for name in cls._fields))
+
     def resampling(self) -> dict[str, float]:
         """Returns the keyword arguments of everything that has intervals."""
         return {
@@ -80,41 +86,27 @@ def measure(
             they share no class with the split, float32 [M, D].
         gallery_labels: Their classes, int [M].
         class_names: Names of all classes.
-        options: How.
+        options: How the figures are computed.
         own_rows: The row of the gallery that each image is itself, int [N]; None: none is in it.
         class_vectors: L2-normalised, float32 [C, D], where the network was trained with some; they
             classify where the gallery has one of the split's classes, as it was trained on.
-        calibration: Of the embeddings' network, where there is one.
+        calibration: The calibration of the embeddings' network, where there is one.
     """
     labels = np.asarray(labels)
-    scores = ranking.leave_one_out(embeddings, labels)
-    columns, notes = scores.per_query(), ()
-    if np.isin(labels, gallery_labels).any():
-        columns["knn_accuracy"] = voting.knn_accuracy(
-            embeddings,
-            labels,
-            gallery,
-            gallery_labels,
-            num_neighbors=options.num_neighbors,
-            temperature=options.temperature,
-            exclude=own_rows,
-        )
-        if class_vectors is not None:
-            right = classifier.is_right(
-                embeddings, labels, vectors=class_vectors, trained_labels=gallery_labels
-            )
-            columns["classifier_accuracy"] = right.astype(np.float32)
-    else:
+    scores, columns = per_query(
+        embeddings,
+        labels,
+        gallery=gallery,
+        gallery_labels=gallery_labels,
+        options=options,
+        own_rows=own_rows,
+        class_vectors=class_vectors,
+    )
+    notes = ()
+    if "knn_accuracy" not in columns:
         notes = (
             "no knn_accuracy or classifier_accuracy: no train image is of a class of this split",
         )
-    columns["one_minus_triplet_loss"] = triplets.one_minus_triplet_loss(
-        embeddings,
-        labels,
-        margin=options.triplet_margin,
-        num_triplets=options.num_triplets,
-        seed=options.seed,
-    )
     pairs = pairs_lib.count(embeddings, labels, max_pairs=options.max_pairs, seed=options.seed)
     metrics = {
         name: bootstrap.interval(
@@ -138,13 +130,56 @@ def measure(
         metrics=metrics,
         per_class=ranking.recall_per_class(scores, labels, class_names),
         confusion=ranking.confusion(scores, labels, num_classes=len(class_names)),
-        nearest=neighbors.Neighbors(scores.nearest_scores, scores.nearest),
+        nearest=scores.nearest,
         num_queries=int(np.sum(scores.valid)),
         num_left_out=int(np.sum(~scores.valid)),
         per_query={name: _for_all(column, scores.valid) for name, column in columns.items()},
         calibrated=calibrated,
         notes=notes,
     )
+
+
+def per_query(
+    embeddings: np.ndarray,
+    labels: np.ndarray,
+    *,
+    gallery: np.ndarray,
+    gallery_labels: np.ndarray,
+    options: Options,
+    own_rows: np.ndarray | None = None,
+    class_vectors: np.ndarray | None = None,
+) -> tuple[ranking.RetrievalScores, dict[str, np.ndarray]]:
+    """Returns the figures that have a value for each query; arguments as for `measure`.
+
+    Returns:
+        What each image finds among the others, and the figures by name: float32 [N] where they are
+        of all images, [Q] where of those that have another of their class.
+    """
+    scores = ranking.leave_one_out(embeddings, labels)
+    columns = scores.per_query()
+    if np.isin(labels, gallery_labels).any():
+        columns["knn_accuracy"] = voting.knn_accuracy(
+            embeddings,
+            labels,
+            gallery,
+            gallery_labels,
+            num_neighbors=options.num_neighbors,
+            temperature=options.temperature,
+            exclude=own_rows,
+        )
+        if class_vectors is not None:
+            right = classifier.is_right(
+                embeddings, labels, vectors=class_vectors, trained_labels=gallery_labels
+            )
+            columns["classifier_accuracy"] = right.astype(np.float32)
+    columns["one_minus_triplet_loss"] = triplets.one_minus_triplet_loss(
+        embeddings,
+        labels,
+        margin=options.triplet_margin,
+        num_triplets=options.num_triplets,
+        seed=options.seed,
+    )
+    return scores, columns
 
 
 def _of_all(
@@ -191,9 +226,9 @@ def _for_all(column: np.ndarray, valid: np.ndarray) -> np.ndarray:
 def _calibrated(
     pairs: pairs_lib.Pairs, calibration: calibration_lib.Calibration, *, rate: float
 ) -> figures_lib.Calibrated:
-    told = calibration.probability(bins.centers())
+    predicted = calibration.probability(bins.centers())
     total = pairs.nearest_same + pairs.nearest_different
-    found = reliability.measure(told, pairs.nearest_same, total)
+    found = reliability.measure(predicted, pairs.nearest_same, total)
     return figures_lib.Calibrated(calibration, rate, found)
 
 

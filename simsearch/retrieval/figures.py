@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from simsearch.data import confusion as confusion_lib
-from simsearch.retrieval import bootstrap, neighbors
+from simsearch.retrieval import bootstrap
 from simsearch.retrieval import calibration as calibration_lib
 from simsearch.retrieval.metrics import reliability
 
@@ -16,7 +16,7 @@ class Calibrated(NamedTuple):
     Attributes:
         calibration: Fitted to other images.
         false_match_rate: Share of different-class pairs that its threshold was to let through.
-        reliability: Told and true probabilities of each query's 10 nearest.
+        reliability: Predicted and observed probabilities of each query's 10 nearest.
     """
 
     calibration: calibration_lib.Calibration
@@ -35,8 +35,8 @@ class Figures(NamedTuple):
     Attributes:
         metrics: Each figure with its interval; figures that the images do not allow are not there.
         per_class: Recall@1 of each class that has a query.
-        confusion: Which classes are taken for which.
-        nearest: The nearest others of each image, one at least, of N.
+        confusion: Which classes are confused with which, by the nearest neighbour.
+        nearest: Row of the most similar other image, int64 [N].
         num_queries: Images with another one of their class.
         num_left_out: Images that are alone in their class, no query for retrieval.
         per_query: Figures that have a value for each image, float32 [N]; NaN for one left out.
@@ -47,7 +47,7 @@ class Figures(NamedTuple):
     metrics: dict[str, bootstrap.Interval]
     per_class: dict[str, float]
     confusion: confusion_lib.Counts
-    nearest: neighbors.Neighbors
+    nearest: np.ndarray
     num_queries: int
     num_left_out: int
     per_query: dict[str, np.ndarray]

@@ -40,7 +40,7 @@ def open_study(
         directory: Folder of what this study leaves beside the versions.
         default_file: SQLite file, where the plan names no database.
         direction: 1 where a higher figure is better, -1 where a lower one is.
-        num_validations: Of a trial that goes to its end.
+        num_validations: Validations of a trial that goes to its end.
         images: Those of all trials, as `data.splits.summary` has them.
 
     Raises:

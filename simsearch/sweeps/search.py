@@ -16,8 +16,8 @@ def create_sampler(settings: plan_lib.Settings, *, number: int) -> optuna.sample
     machines do not draw the same.
 
     Args:
-        settings: The sweep's, its seed among them.
-        number: The trial's place in the study.
+        settings: The sweep's settings.
+        number: The trial's number.
     """
     seed = int(np.random.SeedSequence([settings.seed, number]).generate_state(1)[0])
     if settings.sampler == "tpe":
@@ -31,8 +31,8 @@ def create_pruner(
     """Returns what decides which trials are ended for their bad figures.
 
     Args:
-        settings: The sweep's.
-        num_validations: How many a trial has that goes to its end.
+        settings: The sweep's settings.
+        num_validations: Validations of a trial that goes to its end.
 
     References:
         Li et al., Hyperband: A Novel Bandit-Based Approach to Hyperparameter Optimization, 2018.

@@ -54,7 +54,7 @@ def table(rows: Sequence[Row], *, monitor: str) -> str:
     """Returns the trials as aligned lines under a header.
 
     Args:
-        rows: The trials, in the order of the lines.
+        rows: The trials, in the table's order.
         monitor: Name of the figure.
     """
     names = list(dict.fromkeys(name for row in rows for name in row.params))

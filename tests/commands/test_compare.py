@@ -9,8 +9,8 @@ import simsearch
 from simsearch import errors, runs, wiring_images
 from simsearch.commands import compare
 from simsearch.data import images
+from simsearch.plots import changed
 from simsearch.retrieval import embed
-from simsearch.retrieval.plots import changed
 
 
 @pytest.fixture
@@ -59,12 +59,13 @@ def test_two_versions_are_compared_printed_drawn_and_stored(versions, caplog, mo
     assert result.picture_path.read_bytes().startswith(b"\x89PNG")
     shown = [each for block in blocks for change in block.changes for each in change.results]
     assert shown and all(0 <= each.probability <= 1 for each in shown)
+    assert min(each.score for each in shown) > 0.5, "the nearest of a few classes are near"
 
 
 def test_another_split_has_a_folder_of_its_own(versions):
     result = simsearch.compare(1, 0, workdir=versions, split="validation")
     assert result.json_path == versions / "compare_1_0" / "validation" / "compare.json"
-    assert result.versus.figures["map_at_r"].difference < 0
+    assert result.comparison.figures["map_at_r"].difference < 0
 
 
 def test_versions_with_different_images_are_refused(versions):

@@ -10,7 +10,8 @@ import simsearch
 from simsearch import errors, runs
 from simsearch.commands import evaluation, shared
 from simsearch.data import splits as splits_lib
-from simsearch.retrieval import embed, figures, pictures
+from simsearch.plots import pictures
+from simsearch.retrieval import embed, figures
 from tests.data import sets
 
 

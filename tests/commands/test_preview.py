@@ -8,7 +8,7 @@ from simsearch import config_files, errors, wiring_images
 from simsearch.commands import preview
 from simsearch.data import batch as batch_lib
 from simsearch.data import corrupt as corrupt_lib
-from simsearch.retrieval.plots import preview as plot
+from simsearch.plots import preview as plot
 
 SMALL = {"data.image_size": 24, "data.resize_mode": "squash", "model.weights": "none"}
 

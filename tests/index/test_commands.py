@@ -15,8 +15,8 @@ from simsearch.commands import search as search_command
 from simsearch.data import images as images_lib
 from simsearch.index import Answer, Hit, Index, answers
 from simsearch.index import model as model_lib
+from simsearch.plots import neighbors
 from simsearch.retrieval import embed
-from simsearch.retrieval.plots import neighbors
 from tests import cli
 from tests.index import model
 from tests.index.test_collection import calibrated

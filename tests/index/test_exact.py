@@ -2,6 +2,7 @@ import jax
 import numpy as np
 import pytest
 
+from simsearch import parallel
 from simsearch.index import exact, filters, nearest
 from simsearch.index.engine import Batch
 from tests.index import model, stores
@@ -18,14 +19,14 @@ def oracle(matrix, allowed, queries, k):
 @pytest.mark.parametrize("num_queries", [1, 16, 128])
 def test_the_nearest_are_those_of_a_full_sort(num_rows, num_devices, num_queries):
     rng = np.random.default_rng(num_rows)
-    mesh = nearest.mesh(jax.local_devices()[:num_devices])
+    mesh = parallel.mesh(jax.local_devices()[:num_devices])
     capacity = nearest.capacity(num_rows, num_devices)
     matrix = np.zeros((capacity, 24), np.float32)
     matrix[:num_rows] = model.unit_vectors(rng, num_rows, 24)
     queries = model.unit_vectors(rng, num_queries, 24)
     for share in (1.0, 0.01):
         allowed = (np.arange(capacity) < num_rows) & (rng.random(capacity) < share)
-        placed = (jax.device_put(part, nearest.over_rows(mesh)) for part in (matrix, allowed))
+        placed = (jax.device_put(part, parallel.over_rows(mesh)) for part in (matrix, allowed))
         scores, rows = nearest.top_k(*placed, queries, k=16, devices=mesh)
         expected, expected_rows = oracle(matrix, allowed, queries, 16)
         there = np.isfinite(expected)
@@ -38,11 +39,11 @@ def test_the_nearest_are_those_of_a_full_sort(num_rows, num_devices, num_queries
 
 def test_many_more_results_than_one_device_holds():
     rng = np.random.default_rng(0)
-    mesh = nearest.mesh(jax.local_devices())
+    mesh = parallel.mesh(jax.local_devices())
     matrix = model.unit_vectors(rng, nearest.capacity(2000, mesh.size), 8)
     allowed = np.ones(len(matrix), bool)
     queries = model.unit_vectors(rng, 2, 8)
-    placed = (jax.device_put(part, nearest.over_rows(mesh)) for part in (matrix, allowed))
+    placed = (jax.device_put(part, parallel.over_rows(mesh)) for part in (matrix, allowed))
     scores, _ = nearest.top_k(*placed, queries, k=1500, devices=mesh)
     np.testing.assert_allclose(scores, oracle(matrix, allowed, queries, 1500)[0], atol=1e-6)
 

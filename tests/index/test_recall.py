@@ -103,7 +103,8 @@ def test_a_sample_of_a_table_that_is_not_in_memory_is_from_all_over_it(url, monk
         engine.close()
 
 
-def test_recall_counts_what_a_search_misses(tmp_path):
+def test_recall_counts_what_a_search_misses_and_reads_the_records_once(tmp_path, monkeypatch):
+    monkeypatch.setattr("simsearch.index.lance._SCAN_ROWS", 7)  # The last of many parts has 4.
     engine = stores.connect(f"lance:{tmp_path}")
     vectors = clustered(np.random.default_rng(0), 200)
     engine.upsert([stores.row(i, vector=v) for i, v in enumerate(vectors)])
@@ -114,7 +115,10 @@ def test_recall_counts_what_a_search_misses(tmp_path):
         return [[*hits[:4], *hits[6:]] for hits in whole(queries, top_k=top_k, where=where)]
 
     engine.search = forgetful
+    scan, scans = engine.scan, []
+    monkeypatch.setattr(engine, "scan", lambda **how: scans.append(how) or scan(**how))
     assert recall.measure(engine, num_queries=20) == pytest.approx(0.8)
+    assert scans == [{"vectors": True}]
 
 
 def test_an_index_over_the_limit_is_approximate_and_says_how_good(folder, url, monkeypatch, caplog):

@@ -61,7 +61,7 @@ def draw_queries(num_images: int, *, max_pairs: int, seed: int) -> np.ndarray:
     Args:
         num_images: Images N, each of which may be a query.
         max_pairs: Most pairs of a query and another image; one query is there at least.
-        seed: Of the choice, where not all images are.
+        seed: Chooses the queries, where not all images are queries.
     """
     most = max(1, max_pairs // max(1, num_images - 1))
     if num_images <= most:

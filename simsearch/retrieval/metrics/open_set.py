@@ -125,7 +125,7 @@ def nothing_similar(
 
     Args:
         scores: As `score` returns them.
-        threshold: Of the cosine.
+        threshold: The lowest cosine of a similar image.
         num_bootstrap: Resamples of the queries behind the intervals.
         confidence: Of the intervals.
         seed: Of the resamples.

@@ -17,10 +17,12 @@ class Pairs(NamedTuple):
     Attributes:
         same: Pairs of one class, int64 [NUM_BINS].
         different: Pairs of two classes, int64 [NUM_BINS].
-        same_by_group: The same in coarse bins, for each group of queries, float32 [G, NUM_COARSE].
-        different_by_group: Likewise.
+        same_by_group: Pairs of one class in coarse bins, by group of queries, float32
+            [G, NUM_COARSE].
+        different_by_group: Pairs of two classes in coarse bins, by group of queries, float32
+            [G, NUM_COARSE].
         nearest_same: Pairs of one class among each query's 10 nearest, int64 [NUM_BINS].
-        nearest_different: Pairs of two classes among them, likewise.
+        nearest_different: Pairs of two classes among each query's 10 nearest, int64 [NUM_BINS].
         num_queries: Images that were paired with all others.
     """
 

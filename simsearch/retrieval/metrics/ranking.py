@@ -12,8 +12,8 @@ import numpy as np
 from simsearch.data import confusion as confusion_lib
 from simsearch.retrieval import all_pairs, neighbors
 
-# How many of each query's nearest are kept, for pictures and calibration.
-NUM_KEPT = 10
+# The deepest cut-off of a figure that has a fixed one.
+_DEEPEST = 10
 # Neighbours among which the first right one is looked for, where all come at once.
 _NUM_LOOKED_AT = 100
 
@@ -23,8 +23,7 @@ class RetrievalScores(NamedTuple):
 
     Attributes:
         valid: Whether another image shares the class, bool [N]; the others are no queries.
-        nearest: Rows of each image's nearest neighbours, int64 [N, min(10, N - 1)].
-        nearest_scores: Their cosines, float32, likewise.
+        nearest: Row of each image's nearest neighbour, int64 [N].
         recall_at_1: Whether the nearest is of the query's class, float32 [N].
         recall_at_5: Whether one of the nearest 5 is.
         recall_at_10: Whether one of the nearest 10 is.
@@ -37,7 +36,6 @@ class RetrievalScores(NamedTuple):
 
     valid: np.ndarray
     nearest: np.ndarray
-    nearest_scores: np.ndarray
     recall_at_1: np.ndarray
     recall_at_5: np.ndarray
     recall_at_10: np.ndarray
@@ -56,7 +54,7 @@ class RetrievalScores(NamedTuple):
         return {name: float(np.mean(values)) for name, values in self.per_query().items()}
 
 
-FIGURES = RetrievalScores._fields[3:]
+FIGURES = RetrievalScores._fields[2:]
 
 
 def leave_one_out(
@@ -80,7 +78,7 @@ def leave_one_out(
     if block_size is None and all_pairs.pays(embeddings, k=k):
         found = all_pairs.top_k(embeddings, k=k)
         for query in range(len(labels)):
-            collected.add(query, found.rows[query], found.scores[query])
+            collected.add(query, found.rows[query])
         far = collected.without_first()
         for block in neighbors.blocks(embeddings[far], embeddings, exclude=far):
             for i, row in enumerate(block.scores):
@@ -93,7 +91,7 @@ def leave_one_out(
         def rank(i: int, block: neighbors.Block = block) -> None:
             row, query = block.scores[i], block.start + i
             order = neighbors.largest(row, int(depths[query]))
-            if not collected.add(query, order, row[order[:NUM_KEPT]]):
+            if not collected.add(query, order):
                 collected.add_first(query, row)
 
         neighbors.for_each_row(rank, len(block.scores))
@@ -111,22 +109,19 @@ class _Collected:
         num_images = len(labels)
         self._labels = labels
         self._num_relevant = np.bincount(labels)[labels] - 1
-        self._num_kept = min(NUM_KEPT, num_images - 1)
-        self.depths = np.maximum(self._num_kept, self._num_relevant)
-        self._nearest = np.empty((num_images, self._num_kept), np.int64)
-        self._nearest_scores = np.empty((num_images, self._num_kept), np.float32)
+        self.depths = np.maximum(min(_DEEPEST, num_images - 1), self._num_relevant)
+        self._nearest = np.empty(num_images, np.int64)
         # Rank of the first of the query's class; 0: not yet seen.
         self._first = np.zeros(num_images, np.int64)
         self._shares = np.zeros((num_images, 4), np.float32)
 
-    def add(self, query: int, order: np.ndarray, scores: np.ndarray) -> bool:
-        """Takes a query's nearest, `depths` or more, and the scores of the first of them.
+    def add(self, query: int, order: np.ndarray) -> bool:
+        """Takes the rows of a query's nearest, `depths` or more.
 
         Returns:
             Whether one is of the query's class.
         """
-        self._nearest[query] = order[: self._num_kept]
-        self._nearest_scores[query] = scores[: self._num_kept]
+        self._nearest[query] = order[0]
         ranks = np.flatnonzero(self._labels[order] == self._labels[query]) + 1
         if not len(ranks):
             return False
@@ -154,7 +149,6 @@ class _Collected:
         return RetrievalScores(
             self._num_relevant > 0,
             self._nearest,
-            self._nearest_scores,
             *(np.ascontiguousarray(figure, np.float32) for figure in figures),
         )
 
@@ -208,5 +202,5 @@ def confusion(
         num_classes: Classes C.
     """
     labels = np.asarray(labels)
-    nearest = labels[scores.nearest[scores.valid, 0]]
+    nearest = labels[scores.nearest[scores.valid]]
     return confusion_lib.count(labels[scores.valid], nearest, num_classes=num_classes)

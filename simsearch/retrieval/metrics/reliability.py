@@ -1,4 +1,4 @@
-"""Whether a probability means what it says: of pairs told 70 %, are 70 % of one class?"""
+"""Whether a probability means what it says: are 70 % of the pairs predicted 70 % of one class?"""
 
 from typing import NamedTuple
 
@@ -9,31 +9,31 @@ NUM_BINS = 15
 
 
 class Reliability(NamedTuple):
-    """Pairs by the probability that they were told.
+    """Pairs in bins of their predicted probability.
 
     Attributes:
-        told: Mean probability in each bin, float64 [B]; 0 in an empty bin.
-        true: Share of the pairs that are of one class, likewise.
-        weight: Share of all pairs that fall into the bin.
+        predicted: Mean probability in each bin, float64 [B]; 0 in an empty bin.
+        observed: Share of the bin's pairs that are of one class, float64 [B]; 0 in an empty bin.
+        weight: Share of all pairs that fall into the bin, float64 [B].
     """
 
-    told: np.ndarray
-    true: np.ndarray
+    predicted: np.ndarray
+    observed: np.ndarray
     weight: np.ndarray
 
     @property
     def error(self) -> float:
         """Expected calibration error: by how much the two differ, in the mean over all pairs."""
-        return float(np.sum(self.weight * np.abs(self.told - self.true)))
+        return float(np.sum(self.weight * np.abs(self.predicted - self.observed)))
 
 
 def measure(probabilities: np.ndarray, num_same: np.ndarray, num_pairs: np.ndarray) -> Reliability:
-    """Returns what became of the pairs that were told each probability.
+    """Returns predicted and observed frequencies of pairs of one class.
 
     Args:
         probabilities: That two images are of one class, float [P], in [0, 1].
-        num_same: Pairs of one class among those that were told so, [P].
-        num_pairs: All pairs that were told so, [P]; one at least in all.
+        num_same: Pairs of one class among those with that probability, [P].
+        num_pairs: All pairs with that probability, [P]; one at least in all.
 
     References:
         Naeini, Cooper and Hauskrecht, Obtaining Well Calibrated Probabilities Using Bayesian
@@ -48,5 +48,5 @@ def measure(probabilities: np.ndarray, num_same: np.ndarray, num_pairs: np.ndarr
 
     sizes = total(num_pairs)
     divisor = np.maximum(sizes, 1)
-    told, true = total(probabilities * num_pairs) / divisor, total(num_same) / divisor
-    return Reliability(told, true, sizes / sizes.sum())
+    predicted, observed = total(probabilities * num_pairs) / divisor, total(num_same) / divisor
+    return Reliability(predicted, observed, sizes / sizes.sum())

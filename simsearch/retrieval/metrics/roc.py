@@ -18,7 +18,7 @@ class Roc(NamedTuple):
 
     Attributes:
         false: Share of the negatives at or above it, float64 [..., B + 1], from 0 to 1.
-        true: Share of the positives at or above it, likewise.
+        true: Share of the positives at or above it, float64 [..., B + 1], from 0 to 1.
     """
 
     false: np.ndarray
@@ -29,8 +29,10 @@ def curve(positives: np.ndarray, negatives: np.ndarray) -> Roc:
     """Returns the curve of counts by score.
 
     Args:
-        positives: Count in each bin of the score, ascending, [..., B]; some in every row.
-        negatives: Likewise.
+        positives: Count in each bin of the positives' scores, ascending, [..., B]; some in every
+            row.
+        negatives: Count in each bin of the negatives' scores, ascending, [..., B]; some in every
+            row.
     """
     return Roc(_shares(negatives), _shares(positives))
 

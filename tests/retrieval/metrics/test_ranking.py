@@ -34,9 +34,7 @@ def test_leave_one_out_equals_nested_loops(num, classes, block_size, in_pairs, m
         order = order_of(embeddings, i)
         relevant = sum(labels[j] == labels[i] for j in order)
         assert found.valid[i] == (relevant > 0)
-        assert found.nearest[i].tolist() == order[:10]
-        scores = embeddings[order[:10]] @ embeddings[i]
-        np.testing.assert_allclose(found.nearest_scores[i], scores, atol=1e-6)
+        assert found.nearest[i] == order[0]
         for k in (1, 5, 10):
             hit = any(labels[j] == labels[i] for j in order[:k])
             assert getattr(found, f"recall_at_{k}")[i] == hit

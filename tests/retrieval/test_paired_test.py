@@ -3,14 +3,14 @@ import itertools
 import numpy as np
 import pytest
 
-from simsearch.retrieval import compare
+from simsearch.retrieval import paired_test
 
 OPTIONS = {"num_bootstrap": 300, "confidence": 0.95, "seed": 0}
 
 
 def alone(first, second):
     """Compares queries that do not depend on each other."""
-    return compare.paired(first, second, groups=np.arange(len(first)), **OPTIONS)
+    return paired_test.measure(first, second, groups=np.arange(len(first)), **OPTIONS)
 
 
 def exact_p_value(gains):
@@ -46,28 +46,28 @@ def test_swapping_the_versions_swaps_the_signs():
 def test_few_differing_queries_have_the_exact_p_value(gains):
     options = {"num_permutations": 10, "seed": 0}
     expected = exact_p_value([gain for gain in gains if gain])
-    assert compare.sign_flip_p_value(np.array(gains), **options) == pytest.approx(expected)
+    assert paired_test.sign_flip_p_value(np.array(gains), **options) == pytest.approx(expected)
 
 
 def test_random_signs_approach_the_exact_p_value(monkeypatch):
     gains = np.random.default_rng(1).normal(0.3, 1, 11)
-    monkeypatch.setattr(compare, "_MOST_EXACT", 0)
-    monkeypatch.setattr(compare, "_BLOCK_ELEMENTS", 5000)
-    found = compare.sign_flip_p_value(gains, num_permutations=20_000, seed=0)
+    monkeypatch.setattr(paired_test, "_MOST_EXACT", 0)
+    monkeypatch.setattr(paired_test, "_BLOCK_ELEMENTS", 5000)
+    found = paired_test.sign_flip_p_value(gains, num_permutations=20_000, seed=0)
     # Four standard deviations of a binomial share at 20,000 draws are at most 0.0142.
     assert found == pytest.approx(exact_p_value(gains.tolist()), abs=0.0142)
 
 
 def test_a_p_value_of_random_signs_counts_the_signs_that_were_observed():
     # Of 2**20 assignments two reach the sum, and none of the 99 that are drawn does.
-    found = compare.sign_flip_p_value(np.ones(20), num_permutations=99, seed=0)
+    found = paired_test.sign_flip_p_value(np.ones(20), num_permutations=99, seed=0)
     assert found == pytest.approx(1 / 100)
 
 
 def test_equal_versions_seldom_look_different():
     rng = np.random.default_rng(0)
     p_values = [
-        compare.sign_flip_p_value(rng.normal(size=30), num_permutations=400, seed=seed)
+        paired_test.sign_flip_p_value(rng.normal(size=30), num_permutations=400, seed=seed)
         for seed in range(200)
     ]
     # Uniform: 20 of 200 below 0.1 expected, four standard deviations are 17.
@@ -81,7 +81,7 @@ def test_groups_that_move_together_are_one_observation():
     for seed in range(100):
         gains = rng.normal(size=14)[groups] + 0.1 * rng.normal(size=len(groups))
         options = OPTIONS | {"seed": seed}
-        found = compare.paired(np.zeros(len(gains)), gains, groups=groups, **options)
+        found = paired_test.measure(np.zeros(len(gains)), gains, groups=groups, **options)
         sure += found.p_value <= 0.1
         holds += found.low <= 0 <= found.high
         sure_alone += alone(np.zeros(len(gains)), gains).p_value <= 0.1
@@ -98,7 +98,7 @@ def test_of_few_groups_the_p_value_is_to_be_trusted_and_not_the_interval():
     for seed in range(200):
         gains = rng.normal(size=5)[groups]
         options = OPTIONS | {"seed": seed}
-        found = compare.paired(np.zeros(len(gains)), gains, groups=groups, **options)
+        found = paired_test.measure(np.zeros(len(gains)), gains, groups=groups, **options)
         promised += not found.low <= 0 <= found.high
         sure += found.p_value < 0.05
     # Of 200 where the two are equally good, 10 promised; five signs cannot be sure.
@@ -107,7 +107,7 @@ def test_of_few_groups_the_p_value_is_to_be_trusted_and_not_the_interval():
 
 def test_the_p_value_is_that_of_the_groups_sums():
     gains, groups = np.array([3.0, -1, 1, 1, 2]), np.array([7, 7, 2, 2, 9])
-    found = compare.paired(np.zeros(5), gains, groups=groups, **OPTIONS)
+    found = paired_test.measure(np.zeros(5), gains, groups=groups, **OPTIONS)
     assert found.p_value == pytest.approx(exact_p_value([2, 2, 2]))
     assert (found.difference, found.num_groups) == (pytest.approx(6 / 5), 3)
     # Sums over sizes of resampled groups: from the worst group to the best.

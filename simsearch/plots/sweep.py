@@ -9,7 +9,7 @@ import matplotlib
 import matplotlib.colors
 import numpy as np
 
-from simsearch.retrieval.plots import style
+from simsearch.plots import style
 from simsearch.sweeps import plan, trials
 from simsearch.sweeps import space as space_lib
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from simsearch import monitors, progress
-from simsearch.retrieval.plots import style
+from simsearch.plots import style
 
 _TRAIN = ("loss", "active_fraction", "spread", "gradient_norm", "learning_rate")
 _TITLES = {

@@ -1,4 +1,4 @@
-"""Which classes are taken for which: the class of each query by that of its nearest neighbour."""
+"""Which classes are confused: the class of each query by that of its nearest neighbour."""
 
 import os
 import pathlib
@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib import ticker
 
 from simsearch.data import confusion as confusion_lib
-from simsearch.retrieval.plots import style
+from simsearch.plots import style
 
 _MOST_NUMBERED, _MOST_NAMED, _MOST_MAPPED, _MOST_LISTED = 25, 60, 300, 10
 _LIST = 4.6  # inches
@@ -24,7 +24,7 @@ def draw(
 
     Args:
         path: Where to.
-        counts: Of C classes.
+        counts: How often queries of which class were confused with which, of C classes.
         class_names: Name of each class.
     """
     is_listed = counts.num_classes > _MOST_NAMED
@@ -68,7 +68,7 @@ def most_frequent(counts: confusion_lib.Counts, class_names: Sequence[str]) -> l
     """Returns the ten most frequent confusions in words, those of equal counts in order.
 
     Args:
-        counts: As `draw` takes them.
+        counts: How often queries of which class were confused with which.
         class_names: Name of each class.
     """
     return [
@@ -95,6 +95,6 @@ def _shown(counts: confusion_lib.Counts) -> np.ndarray:
 
 
 def _list(figure: Any, place: tuple[float, float], confusions: Sequence[str]) -> None:
-    title = "most frequent confusions: queries of a class → taken for"
-    lines = (title, *confusions) if confusions else ("no query is taken for another class",)
+    title = "most frequent confusions: queries of a class → confused with"
+    lines = (title, *confusions) if confusions else ("no query is confused with another class",)
     figure.text(*place, "\n".join(lines), va="top", fontsize=8.5, linespacing=1.8)

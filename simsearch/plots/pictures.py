@@ -8,6 +8,8 @@ import numpy as np
 
 from simsearch import errors
 from simsearch.data import smaller_images, splits
+from simsearch.plots import confusion, curves, embedding_map, reliability
+from simsearch.plots import neighbors as neighbors_plot
 from simsearch.retrieval import calibration as calibration_lib
 from simsearch.retrieval import embed, neighbors
 from simsearch.retrieval import figures as figures_lib
@@ -45,10 +47,6 @@ def draw_all(
     Raises:
         UsageError: Where the image of `query_index` could not be read.
     """
-    # matplotlib takes a second to import, and only pictures need it.
-    from simsearch.retrieval.plots import confusion, curves, embedding_map, reliability
-    from simsearch.retrieval.plots import neighbors as neighbors_plot
-
     sheet = _Sheet(
         split,
         embedded,
@@ -113,7 +111,7 @@ class _Sheet:
         split: splits.Split,
         embedded: embed.Embedded,
         *,
-        nearest: neighbors.Neighbors,
+        nearest: np.ndarray,
         num_similar: int,
         max_pixels: int,
         calibration: calibration_lib.Calibration | None,
@@ -124,21 +122,19 @@ class _Sheet:
         self._num_similar = num_similar
         self._calibration = calibration
         self._vectors = embedded.embeddings[self.rows]
-        self._nearest, self._nearest_score = self.rows[nearest.rows[:, 0]], nearest.scores[:, 0]
+        self._nearest = nearest
 
     def image(self, row: int) -> np.ndarray:
         """Returns an image for the eye, uint8 [H, W, 3]."""
         return smaller_images.display(lambda: self._split.read(row), max_pixels=self._max_pixels)
 
-    def row(self, query: int, *, is_named: bool = False) -> Any:
+    def row(self, query: int, *, is_named: bool = False) -> neighbors_plot.Row:
         """Returns a query and its results, for the plots.
 
         Args:
             query: Row of the image.
             is_named: Whether its file is told, so that one in the wrong folder can be found.
         """
-        from simsearch.retrieval.plots import neighbors as neighbors_plot
-
         own = int(np.searchsorted(self.rows, query))
         found = neighbors.top_k(
             self._vectors[own : own + 1],
@@ -165,15 +161,15 @@ class _Sheet:
 
         How sure: by how much the wrong one is nearer than the nearest of the query's own class.
         """
-        labels = self._split.labels
-        wrong = np.flatnonzero(labels[self._nearest] != labels[self.rows])
+        labels = self._split.labels[self.rows]
+        wrong = np.flatnonzero(labels[self._nearest] != labels)
         margins = []
         for i in wrong:
-            of_class = labels[self.rows] == labels[self.rows[i]]
+            of_class = labels == labels[i]
             of_class[i] = False
-            best = (self._vectors[of_class] @ self._vectors[i]).max() if of_class.any() else None
             # An image that is alone in its class is no query: nothing right was to be found.
-            margins.append(-np.inf if best is None else self._nearest_score[i] - best)
+            best = (self._vectors[of_class] @ self._vectors[i]).max() if of_class.any() else np.inf
+            margins.append(self._vectors[self._nearest[i]] @ self._vectors[i] - best)
         order = np.argsort(-np.asarray(margins), kind="stable")
         return [int(self.rows[wrong[i]]) for i in order if np.isfinite(margins[i])]
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from simsearch.plots import style
 from simsearch.retrieval import figures as figures_lib
 from simsearch.retrieval.metrics import reliability
-from simsearch.retrieval.plots import style
 
 _LEAST_SHARE = 5e-3
 
@@ -18,7 +18,7 @@ def draw(path: str | os.PathLike, calibrated: figures_lib.Calibrated) -> pathlib
 
     Args:
         path: Where to.
-        calibrated: A calibration, and what became of what it told.
+        calibrated: A calibration, and how it did on the images that were measured.
     """
     found = calibrated.reliability
     with style.Canvas(10.5, 5.0) as canvas:
@@ -31,12 +31,12 @@ def draw(path: str | os.PathLike, calibrated: figures_lib.Calibrated) -> pathlib
         diagram.plot([0, 1], [0, 1], color=style.FAINT, linewidth=1, linestyle=":")
         # A handful of pairs is chance, not a share.
         filled = found.weight > _LEAST_SHARE
-        diagram.plot(found.told[filled], found.true[filled], color=style.QUERY, marker="o")
+        diagram.plot(found.predicted[filled], found.observed[filled], color=style.QUERY, marker="o")
         width = 1 / reliability.NUM_BINS
         left = np.arange(reliability.NUM_BINS) * width
         shares.bar(left, found.weight, width=0.9 * width, align="edge", color=style.QUERY)
         diagram.set(xlim=(0, 1), ylim=(0, 1), ylabel="share that is of the query's class")
-        diagram.set_title("the 10 nearest: predicted and true", loc="left")
+        diagram.set_title("the 10 nearest: predicted and observed", loc="left")
         text = {"color": style.FAINT, "fontsize": 8}
         diagram.set_title(f"calibration error {found.error:.3f}", loc="right", **text)
         diagram.tick_params(labelbottom=False)

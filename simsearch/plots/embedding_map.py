@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from simsearch.retrieval.plots import style
+from simsearch.plots import style
 
 _MOST_POINTS = 2000
 _THUMBNAIL = 0.038  # of the map's side

@@ -6,10 +6,7 @@ import matplotlib.text
 import numpy as np
 import pytest
 
-from simsearch.retrieval import calibration, figures
-from simsearch.retrieval.metrics import bins, pairs
-from simsearch.retrieval.metrics import reliability as reliability_lib
-from simsearch.retrieval.plots import (
+from simsearch.plots import (
     changed,
     confusion,
     curves,
@@ -19,6 +16,9 @@ from simsearch.retrieval.plots import (
     style,
     sweep,
 )
+from simsearch.retrieval import calibration, figures
+from simsearch.retrieval.metrics import bins, pairs
+from simsearch.retrieval.metrics import reliability as reliability_lib
 from simsearch.sweeps import space, trials
 from tests.data import sets
 
@@ -78,13 +78,13 @@ def test_of_hundreds_of_classes_the_map_has_the_listed_confusions_alone(texts, t
         assert tracemalloc.get_traced_memory()[1] < 60e6
     finally:
         tracemalloc.stop()
-    # The ten that are listed are of ten classes, two and two taken for each other.
+    # The ten that are listed are of ten classes, two and two confused with each other.
     assert any("1 of 3: class 9 → class 8" in text for text in texts)
     assert {"class 0", "class 9", "33", "67"} < set(texts) and "class 10" not in texts
     assert any("nearest neighbour, 10 of 4,000 classes" in text for text in texts)
     right = sets.counts_of(np.eye(400, dtype=int))
     confusion.draw(tmp_path / "none.png", right, class_names=names)
-    assert "no query is taken for another class" in texts and "class 9" in texts
+    assert "no query is confused with another class" in texts and "class 9" in texts
 
 
 def test_the_most_frequent_confusions_come_first():

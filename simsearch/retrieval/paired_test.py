@@ -12,7 +12,7 @@ _BLOCK_ELEMENTS = 2**23
 _MOST_EXACT = 12
 
 
-class Comparison(NamedTuple):
+class PairedTest(NamedTuple):
     """One figure of two versions on the same queries; positive: the second is better.
 
     Attributes:
@@ -38,7 +38,7 @@ class Comparison(NamedTuple):
     lost: np.ndarray
 
 
-def paired(
+def measure(
     first: np.ndarray,
     second: np.ndarray,
     *,
@@ -47,7 +47,7 @@ def paired(
     confidence: float,
     seed: int,
     num_permutations: int = 10_000,
-) -> Comparison:
+) -> PairedTest:
     """Returns what the second version gains over the first, query by query.
 
     Interval and p-value take groups of queries for independent, not queries: the images of a class
@@ -92,7 +92,7 @@ def paired(
         seed=seed,
     )
     order = np.argsort(-np.abs(gains), kind="stable")
-    return Comparison(
+    return PairedTest(
         first=float(first.mean()),
         second=float(second.mean()),
         difference=interval.value,

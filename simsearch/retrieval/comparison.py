@@ -6,8 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from simsearch import tables
-from simsearch.retrieval import compare, embed
-from simsearch.retrieval.metrics import ranking, triplets, voting
+from simsearch.retrieval import embed, evaluate, paired_test
 
 # The figure whose won and lost queries are shown, and the one that says which of them first.
 SHOWN, CLEAREST = "recall_at_1", "map_at_r"
@@ -32,128 +31,90 @@ class Side(NamedTuple):
     gallery_labels: np.ndarray
 
 
-class Nearest(NamedTuple):
-    """What a version finds first for each query.
-
-    Attributes:
-        rows: Row of the most similar other image, int64 [Q].
-        scores: Cosine with it, float32 [Q].
-    """
-
-    rows: np.ndarray
-    scores: np.ndarray
-
-
-class Versus(NamedTuple):
+class Comparison(NamedTuple):
     """Two versions compared; positive differences: the second is better.
 
     Attributes:
-        figures: Comparison by figure.
+        figures: What the second version gains, by figure.
         rows: Row of each query in the split, int64 [Q].
-        first: What the first version finds.
-        second: What the second version finds.
+        first: Row of what the first version finds nearest to each query, int64 [Q].
+        second: Row of what the second version finds nearest, int64 [Q].
         won: Queries, as positions in `rows`, that the second version alone answers right, the
             clearest first.
-        lost: Queries that the first version alone answers right, likewise.
+        lost: Queries that the first version alone answers right, the clearest first.
     """
 
-    figures: dict[str, compare.Comparison]
+    figures: dict[str, paired_test.PairedTest]
     rows: np.ndarray
-    first: Nearest
-    second: Nearest
+    first: np.ndarray
+    second: np.ndarray
     won: np.ndarray
     lost: np.ndarray
 
 
-def versus(
+def measure(
     first: Side,
     second: Side,
     *,
     labels: np.ndarray,
-    num_neighbors: int,
-    temperature: float,
-    triplet_margin: float,
-    num_triplets: int,
-    num_bootstrap: int,
-    confidence: float,
-    seed: int,
-) -> Versus:
+    options: evaluate.Options,
+) -> Comparison:
     """Returns what the second version gains over the first, query by query.
 
     Args:
         first: One version's embeddings.
         second: The other's, of the same images in the same order.
         labels: Classes of the split, int [N].
-        num_neighbors: Train images that vote in `knn_accuracy`.
-        temperature: A vote weighs exp(cosine / temperature).
-        triplet_margin: Margin of `one_minus_triplet_loss`.
-        num_triplets: Random triplets behind it, the same for both, one at least for each query.
-        num_bootstrap: Resamples behind each interval.
-        confidence: Of the intervals, such as 0.95.
-        seed: Of everything that is drawn.
+        options: How the figures of both are computed, with the same random triplets.
     """
     # An image that one of them could not read is left out of both.
     kept = np.flatnonzero(first.queries.valid & second.queries.valid)
     kept_labels = labels[kept]
-    values, found = [], []
+    found, values = [], []
     for side in (first, second):
-        embeddings = side.queries.embeddings[kept]
-        scores = ranking.leave_one_out(embeddings, kept_labels)
-        found.append(scores)
-        figures: dict[str, np.ndarray] = dict(scores.per_query())
         valid = side.gallery.valid
-        own_rows = (np.cumsum(valid) - 1)[kept] if side.gallery is side.queries else None
-        if np.isin(kept_labels, side.gallery_labels[valid]).any():
-            figures["knn_accuracy"] = voting.knn_accuracy(
-                embeddings,
-                kept_labels,
-                side.gallery.embeddings[valid],
-                side.gallery_labels[valid],
-                num_neighbors=num_neighbors,
-                temperature=temperature,
-                exclude=own_rows,
-            )
-        figures["one_minus_triplet_loss"] = triplets.one_minus_triplet_loss(
-            embeddings, kept_labels, margin=triplet_margin, num_triplets=num_triplets, seed=seed
+        scores, columns = evaluate.per_query(
+            side.queries.embeddings[kept],
+            kept_labels,
+            gallery=side.gallery.embeddings[valid],
+            gallery_labels=side.gallery_labels[valid],
+            options=options,
+            own_rows=(np.cumsum(valid) - 1)[kept] if side.gallery is side.queries else None,
         )
-        values.append(figures)
-    options = {"num_bootstrap": num_bootstrap, "confidence": confidence, "seed": seed}
+        found.append(scores)
+        values.append(columns)
     is_query = found[0].valid
     compared = {
-        name: compare.paired(
+        name: paired_test.measure(
             column,
             values[1][name],
             groups=kept_labels if name == "knn_accuracy" else kept_labels[is_query],
-            **options,
+            **options.resampling(),
         )
         for name, column in values[0].items()
         if name in values[1]
     }
     gains = values[1][CLEAREST] - values[0][CLEAREST]
     shown = compared[SHOWN]
-    return Versus(
+    return Comparison(
         figures=compared,
         rows=kept[is_query],
-        first=_nearest(found[0], kept, is_query),
-        second=_nearest(found[1], kept, is_query),
+        first=kept[found[0].nearest[is_query]],
+        second=kept[found[1].nearest[is_query]],
         won=shown.won[np.argsort(-gains[shown.won], kind="stable")],
         lost=shown.lost[np.argsort(gains[shown.lost], kind="stable")],
     )
 
 
-def _nearest(scores: ranking.RetrievalScores, kept: np.ndarray, is_query: np.ndarray) -> Nearest:
-    return Nearest(kept[scores.nearest[is_query, 0]], scores.nearest_scores[is_query, 0])
-
-
 def table(
-    figures: Mapping[str, compare.Comparison], *, names: Sequence[str], confidence: float
+    figures: Mapping[str, paired_test.PairedTest], *, names: Sequence[str], confidence: float
 ) -> str:
     """Returns the comparisons as aligned lines under a header; `*` marks p-values under 0.05.
 
     Says so where there are too few classes for any, and where an interval promises more.
 
     Args:
-        figures: Comparison by figure.
+        figures: What the second version gains, by figure.
         names: What the two versions are called.
         confidence: Of the intervals.
     """
@@ -179,7 +140,7 @@ def _signed(value: float) -> str:
     return f"{value:+.4f}" if round(value, 4) else "0.0000"
 
 
-def _notes(figures: Collection[compare.Comparison], *, confidence: float) -> list[str]:
+def _notes(figures: Collection[paired_test.PairedTest], *, confidence: float) -> list[str]:
     """Returns what to beware of in a table of comparisons, one line each."""
     notes = []
     num_classes = max(found.num_groups for found in figures)
@@ -197,7 +158,9 @@ def _notes(figures: Collection[compare.Comparison], *, confidence: float) -> lis
     return notes
 
 
-def to_json(found: Versus, *, names: Sequence[str], image_names: Sequence[str]) -> dict[str, Any]:
+def to_json(
+    found: Comparison, *, names: Sequence[str], image_names: Sequence[str]
+) -> dict[str, Any]:
     """Returns the comparison as plain values.
 
     Args:
@@ -210,8 +173,8 @@ def to_json(found: Versus, *, names: Sequence[str], image_names: Sequence[str]) 
         return [
             {
                 "query": image_names[found.rows[i]],
-                names[0]: image_names[found.first.rows[i]],
-                names[1]: image_names[found.second.rows[i]],
+                names[0]: image_names[found.first[i]],
+                names[1]: image_names[found.second[i]],
             }
             for i in positions.tolist()
         ]

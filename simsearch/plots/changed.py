@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from simsearch.retrieval.plots import neighbors, style
+from simsearch.plots import neighbors, style
 
 _TILE, _CAPTION, _TITLE, _HEADER = 1.3, 0.42, 0.72, 0.55  # inches
 _GAP, _MARGIN, _BETWEEN = 0.16, 0.2, 0.55

@@ -10,10 +10,7 @@ import matplotlib.image
 import numpy as np
 import pytest
 
-from simsearch.retrieval import calibration, figures
-from simsearch.retrieval.metrics import bins, pairs
-from simsearch.retrieval.metrics import reliability as reliability_lib
-from simsearch.retrieval.plots import (
+from simsearch.plots import (
     confusion,
     curves,
     embedding_map,
@@ -22,6 +19,9 @@ from simsearch.retrieval.plots import (
     style,
     sweep,
 )
+from simsearch.retrieval import calibration, figures
+from simsearch.retrieval.metrics import bins, pairs
+from simsearch.retrieval.metrics import reliability as reliability_lib
 from simsearch.sweeps import space
 from tests.data import sets
 
@@ -227,7 +227,7 @@ import sys, matplotlib, numpy as np
 names = [name for name in matplotlib.rcParams if name != "backend"]  # asking for it loads pyplot
 before = [matplotlib.rcParams[name] for name in names]
 from simsearch.data import confusion as data_confusion
-from simsearch.retrieval.plots import confusion
+from simsearch.plots import confusion
 counts = data_confusion.count([0, 1], [0, 1], num_classes=2)
 confusion.draw({str(tmp_path / "c.png")!r}, counts, class_names="ab")
 assert "matplotlib.pyplot" not in sys.modules
@@ -246,8 +246,8 @@ def test_reliability_is_drawn_for_few_pairs_and_for_many(method, tmp_path):
     fit = calibration.fit(
         pairs.Pairs(same, different, of_groups, of_groups, same, different, 25), method=method
     )
-    told = fit.probability(bins.centers())
-    many = reliability_lib.measure(told, same, same + different)
+    predicted = fit.probability(bins.centers())
+    many = reliability_lib.measure(predicted, same, same + different)
     one = reliability_lib.measure(np.array([0.5]), np.array([1]), np.array([1]))
     paths = [
         reliability.draw(tmp_path / f"{name}.png", figures.Calibrated(fit, 0.01, found))

@@ -9,11 +9,11 @@ import pytest
 
 from simsearch import errors
 from simsearch.data import images, splits
-from simsearch.retrieval import calibration, embed, neighbors, pictures
+from simsearch.plots import confusion, curves, embedding_map, pictures
+from simsearch.plots import neighbors as plot
+from simsearch.retrieval import calibration, embed, neighbors
 from simsearch.retrieval import figures as figures_lib
 from simsearch.retrieval.metrics import bins, pairs, ranking, reliability
-from simsearch.retrieval.plots import confusion, curves, embedding_map
-from simsearch.retrieval.plots import neighbors as plot
 from tests.data import sets
 
 
@@ -33,7 +33,6 @@ def _draw(directory, split, angles, *, invalid=(), calibrated=None, **options):
     vectors = np.stack([np.cos(radians), np.sin(radians)], 1).astype(np.float32)
     valid = ~np.isin(np.arange(len(angles)), invalid)
     vectors[~valid] = 0
-    scores = ranking.leave_one_out(vectors[valid], split.labels[valid])
     return pictures.draw_all(
         directory,
         split=split,
@@ -42,7 +41,7 @@ def _draw(directory, split, angles, *, invalid=(), calibrated=None, **options):
             metrics={},
             per_class={},
             confusion=sets.counts_of(np.eye(2)),
-            nearest=neighbors.Neighbors(scores.nearest_scores, scores.nearest),
+            nearest=ranking.leave_one_out(vectors[valid], split.labels[valid]).nearest,
             num_queries=int(valid.sum()),
             num_left_out=0,
             per_query={},

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from simsearch.retrieval.plots import style
+from simsearch.plots import style
 
 _TILE, _GAP, _BAND, _CAPTION, _MARGIN = 1.3, 0.1, 0.42, 0.3, 0.25  # inches
 _HEAD, _COLUMN_TITLES = 0.85, 0.3

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from simsearch.retrieval.plots import style
+from simsearch.plots import style
 
 _TILE, _CAPTION, _TITLE, _KEY = 1.45, 0.42, 0.55, 0.2  # inches
 _LABEL_LENGTH = 18
