@@ -38,8 +38,8 @@ class Store:
 
         Args:
             directory: The folder; made where it is missing, unless read only.
-            monitor: Name of the metric, one of `monitors.DIRECTIONS`, that decides which
-                checkpoint is best.
+            monitor: Name of the metric, one of `monitors.NAMES`, that decides which checkpoint
+                is best.
             read_only: Whether nothing may be changed.
 
         Raises:

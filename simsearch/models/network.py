@@ -116,10 +116,12 @@ def create_network(
         freeze_batch_norm=freeze_batch_norm,
         num_frozen=parts.num_frozen_parts(freeze),
     )
-    make_head = None
-    if head != "none":
-        norm = functools.partial(layers.BatchNorm, axis_name=axis_name)
-        make_head = functools.partial(heads.HEADS[head], embedding_size=embedding_size, norm=norm)
+    norm = functools.partial(layers.BatchNorm, axis_name=axis_name)
+    make_head = {
+        "none": None,
+        "linear": functools.partial(heads.Linear, embedding_size),
+        "mlp": functools.partial(heads.Mlp, embedding_size, norm),
+    }[head]
     return EmbeddingNetwork(
         make_backbone, make_head, pooling, image_mean, image_std, dtype, num_backbones
     )

@@ -70,9 +70,6 @@ def create_train_step(
     ) -> tuple[state_lib.TrainState, StepMetrics]:
         if trained_classes is not None:
             batch = _renumbered(batch, trained_classes)
-        dropout_key = keys.stream(key, "dropout")
-        if axis_name is not None:
-            dropout_key = jax.random.fold_in(dropout_key, jax.lax.axis_index(axis_name))
 
         def loss_of(params: Any) -> tuple[jax.Array, Any]:
             embeddings, changed = network.apply(
@@ -80,7 +77,6 @@ def create_train_step(
                 batch.images,
                 train=True,
                 mutable=["batch_stats"],
-                rngs={"dropout": dropout_key},
             )
             view = _view(embeddings, batch, axis_name, keys.stream(key, "mining"))
             everyone = view.gallery
