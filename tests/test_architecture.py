@@ -36,7 +36,7 @@ RANKS = [
         "simsearch.config_history",
         "simsearch.monitors",
     },
-    {"simsearch.cores", "simsearch.errors", "simsearch.memory"},
+    {"simsearch.allocator", "simsearch.cores", "simsearch.errors"},
 ]
 DOORS = {
     "tensorflow": [

@@ -11,7 +11,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from simsearch.models import chunks, folding, layers, materialise
+from simsearch.models import folding, layers
+from simsearch.models.cpu import chunks, materialise
 
 Activation = Callable[[jax.Array], jax.Array]
 
