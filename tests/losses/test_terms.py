@@ -49,7 +49,7 @@ def embeddings(num, seed=0, size=5):
 PROXIES = embeddings(5, seed=1) * 1.7
 PAST_EMBEDDINGS, PAST_LABELS = embeddings(6, seed=2), np.array([0, 1, 2, 3, 4, 0])
 PAST_VALID = np.arange(6) != 3
-PAST = memory.Memory(jnp.float32(PAST_EMBEDDINGS), jnp.int32(PAST_LABELS), jnp.asarray(PAST_VALID))
+PAST = pairs.Gallery(jnp.float32(PAST_EMBEDDINGS), jnp.int32(PAST_LABELS), jnp.asarray(PAST_VALID))
 
 
 def term(name):
