@@ -33,12 +33,14 @@ def average(
     mean are taken from augmented train images.
 
     Args:
-        versions: As of `merging.merge`.
-        workdir: As of `merging.merge`.
-        overrides: As of `merging.merge`.
+        versions: Numbers of two at least. Their best checkpoints are taken.
+        workdir: Folder of the versions.
+        overrides: Fields of the first version's configuration to change, of those that
+            `merging.merge` allows.
 
     Raises:
-        UsageError: As of `merging.merge`.
+        UsageError: Where a version or its checkpoint is not there, or the networks did not start
+            from the same weights.
 
     References:
         Wortsman et al., Model soups, 2022.

@@ -36,12 +36,15 @@ def ensemble(
     many times the work as there are networks. Everything else is as of the first version.
 
     Args:
-        versions: As of `merging.merge`; of a linear head or none.
-        workdir: As of `merging.merge`.
-        overrides: As of `merging.merge`.
+        versions: Numbers of two at least, of a linear head or none. Their best checkpoints are
+            taken.
+        workdir: Folder of the versions.
+        overrides: Fields of the first version's configuration to change, of those that
+            `merging.merge` allows.
 
     Raises:
-        UsageError: As of `merging.merge`, and where the networks have another head.
+        UsageError: Where a version or its checkpoint is not there, the networks did not start from
+            the same weights, or they have another head.
 
     References:
         Hansen and Salamon, Neural Network Ensembles, 1990.

@@ -208,8 +208,8 @@ def _figures(
         embedded: The split and the train split, by name.
         splits: The images.
         split: Name of the one.
-        class_vectors: As of `evaluate_lib.measure`.
-        calibrated: Likewise.
+        class_vectors: L2-normalised, float32 [C, D], where the network was trained with some.
+        calibrated: The network's calibration, where there is one.
     """
     queries, gallery = embedded[split], embedded["train"]
     options = {name: getattr(config.eval, name) for name in evaluate_lib.Options._fields}

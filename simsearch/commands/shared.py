@@ -24,7 +24,7 @@ class Origin(NamedTuple):
 
     Attributes:
         mode: The mode that made it.
-        numbers: Theirs.
+        numbers: The numbers of those versions.
     """
 
     mode: str

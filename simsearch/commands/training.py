@@ -110,9 +110,9 @@ def resume(
         version: Its number.
         workdir: Folder of the versions.
         config_name: The configuration that the caller has in mind, where it should be checked.
-        overrides: Fields of it, likewise. Those that say where the images lie on this machine, how
-            they are read and how many are embedded at a time (`runs.LOCAL_FIELDS`) may be others,
-            and are the version's from then on, where the images are the same.
+        overrides: Fields of it to check as well. Those that say where the images lie on this
+            machine, how they are read and how many are embedded at a time (`runs.LOCAL_FIELDS`)
+            may be others, and are the version's from then on, where the images are the same.
         on_splits: As of `train`.
         after_validation: Gets each validation's record; what it raises ends the run there.
         stop_request: As of `train`.

@@ -51,7 +51,7 @@ class View(NamedTuple):
     anchors: pairs.Anchors  # this device's images
     gallery: pairs.Gallery  # the images of all devices, and those remembered
     images: classes.Images  # this device's images, with what was mixed into them
-    batch: classes.Images  # the images of all devices, likewise
+    batch: classes.Images  # the images of all devices, with what was mixed into them
     share: float  # 1 / number of devices
     key: jax.Array  # the same on every device
 

@@ -128,8 +128,8 @@ class Block(nn.Module):
 
     Attributes:
         spec: Its row of the table.
-        squeeze_activation: As of `InvertedResidualNet`.
-        gate: As of `InvertedResidualNet`.
+        squeeze_activation: Between the two layers of the squeeze-and-excitation.
+        gate: After them.
         conv: Makes a convolution.
         norm: Makes a BatchNorm.
         dtype: What it computes in.
