@@ -106,10 +106,10 @@ def run(argv: list[str]) -> None:
         raise errors.UsageError(f"unexpected argument {unexpected[0]!r}; flags begin with --")
     check_flags(FLAGS.mode)
     # Imported here so that a mistyped flag and --help are answered at once.
-    from simsearch import memory, progress
+    from simsearch import allocator, progress
 
-    memory.collect_seldom()
-    memory.keep(large_arrays=FLAGS.mode != "serve")
+    allocator.collect_seldom()
+    allocator.keep(large_arrays=FLAGS.mode != "serve")
     progress.log_to_stdout()
     module, function, names = MODES[FLAGS.mode]
     command = getattr(importlib.import_module(f"simsearch.commands.{module}"), function)

@@ -21,7 +21,7 @@ sys.path.insert(0, str(ROOT))
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 
-from simsearch import memory  # noqa: E402
+from simsearch import allocator  # noqa: E402
 
 SHORT = {
     # Three epochs are too few for more augmentation; what follows training is not measured here.
@@ -97,7 +97,7 @@ def main() -> None:
     parser.add_argument("--rows", default="", help="rows that contain this text; empty: all")
     parser.add_argument("--output", type=pathlib.Path, help="Markdown file to write")
     options = parser.parse_args()
-    memory.keep()
+    allocator.keep()
     common = SHORT | {
         "data.source": "folder",
         "data.path": options.images,

@@ -12,11 +12,11 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from simsearch import memory, models
+from simsearch import allocator, models
 
 VERSION = f"jax {jax.__version__}"
 # As main.py does for every command.
-memory.keep()
+allocator.keep()
 
 
 def create(

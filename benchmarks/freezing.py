@@ -21,7 +21,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from simsearch import config_files, memory, parallel, wiring
+from simsearch import allocator, config_files, parallel, wiring
 from simsearch.data import batch as batch_lib
 from simsearch.training import run, state
 
@@ -107,7 +107,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=7, help="turns of each choice")
     parser.add_argument("--output", default=str(_RESULT))
     options = parser.parse_args()
-    memory.keep()
+    allocator.keep()
     device = jax.local_devices()[0]
     lines = [
         "# What freezing saves",

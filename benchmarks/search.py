@@ -23,7 +23,7 @@ from importlib import metadata
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from simsearch import memory  # noqa: E402
+from simsearch import allocator  # noqa: E402
 
 SIZE, TOP_K, BATCH, CLUSTERS = 128, 10, 100, 1000
 
@@ -256,7 +256,7 @@ def main():
         return
     on_one_core(options.cpu)
     # As main.py does for every command; here the other contenders gain by it as well.
-    memory.keep()
+    allocator.keep()
     names = ("jax", "faiss-cpu", "numpy", "lancedb")
     versions = ", ".join(f"{name} {metadata.version(name)}" for name in names)
     print(f"{time.strftime('%Y-%m-%d')}, one core of {platform.machine()}, {versions}; "

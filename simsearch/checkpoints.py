@@ -38,8 +38,8 @@ class Store:
 
         Args:
             directory: The folder; made where it is missing, unless read only.
-            monitor: Name of the metric, one of `monitors.DIRECTIONS`, that decides which
-                checkpoint is best.
+            monitor: Name of the metric, one of `monitors.NAMES`, that decides which checkpoint
+                is best.
             read_only: Whether nothing may be changed.
 
         Raises:
@@ -133,9 +133,11 @@ class Store:
             raise self._failed(error) from error
 
     def close(self) -> None:
-        """Waits, and lets go of the folder."""
-        self.wait()
-        self._manager.close()
+        """Waits, and lets go of the folder, also where a write failed."""
+        try:
+            self.wait()
+        finally:
+            self._manager.close()
 
     def newest_step(self) -> int | None:
         """Returns the step to go on from, None where nothing was saved yet."""

@@ -117,7 +117,7 @@ class Train:
     log_every_steps: PositiveInt
     eval_every_epochs: PositiveInt
     checkpoint_every_steps: Count
-    monitor: Literal[tuple(monitors.DIRECTIONS)]
+    monitor: Literal[monitors.NAMES]
     patience: Count
     collapse_spread: Fraction
 

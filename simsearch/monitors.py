@@ -1,31 +1,28 @@
-"""The validation figures that can choose a checkpoint, and which way each of them is better."""
+"""The validation figures that can choose a checkpoint: of each of them, higher is better."""
 
 import math
 from collections.abc import Mapping
 
-# 1 where higher is better, -1 where lower is. Validation computes every one of them, the last where
-# a loss has class vectors.
-DIRECTIONS = {
-    "recall_at_1": 1,
-    "recall_at_5": 1,
-    "recall_at_10": 1,
-    "precision_at_5": 1,
-    "precision_at_10": 1,
-    "mrr": 1,
-    "map_at_r": 1,
-    "r_precision": 1,
-    "classifier_accuracy": 1,
-}
+# Validation computes every one of them, the last where a loss has class vectors.
+NAMES = (
+    "recall_at_1",
+    "recall_at_5",
+    "recall_at_10",
+    "precision_at_5",
+    "precision_at_10",
+    "mrr",
+    "map_at_r",
+    "r_precision",
+    "classifier_accuracy",
+)
 
 
 def rank(name: str, figures: Mapping[str, float | None]) -> float:
-    """Returns the figure with the sign that makes higher better, -inf where it is no number.
+    """Returns the figure, -inf where it is no number.
 
     Args:
-        name: One of `DIRECTIONS`.
+        name: One of `NAMES`.
         figures: Of one validation; JSON stores what is not finite as None.
     """
     value = figures.get(name)
-    if value is None or not math.isfinite(value):
-        return -math.inf
-    return DIRECTIONS[name] * value
+    return -math.inf if value is None or not math.isfinite(value) else value

@@ -102,7 +102,7 @@ def start(
     """Starts `function(variables, rows)` and returns what waits for its result.
 
     On several devices each computes its shard. A CPU is one device and a network keeps little more
-    than one of its cores at work (`models/chunks.py`), so there each core computes its part.
+    than one of its cores at work (`models/cpu/chunks.py`), so there each core computes its part.
 
     Args:
         function: Compiled; gives each row [B, ...] of its input a row of its result, by itself.

@@ -59,7 +59,8 @@ def create_network(config: Config, *, axis_name: str | None = None) -> nn.Module
 
 def abstract_variables(config: Config) -> Any:
     """Returns the shapes of the network's variables, without computing any."""
-    return jax.eval_shape(lambda: random_variables(config))
+    config = preprocessing.resolve(config)
+    return models.abstract_variables(create_network(config), image_size=config.data.image_size)
 
 
 def embedding_size(config: Config) -> int:
@@ -107,7 +108,7 @@ def keeps_batch_norm(config: Config) -> bool:
 
 
 def initial_variables(config: Config, weights: pretrained.Weights | None = None) -> Initial:
-    """Returns random variables with the configured weights laid over them.
+    """Returns the configured weights, and random variables for what they leave open.
 
     Args:
         config: The run's configuration.
@@ -115,7 +116,8 @@ def initial_variables(config: Config, weights: pretrained.Weights | None = None)
     """
     # Read first: a file that is not there is told before anything is compiled.
     weights = weights or read_weights(config)
-    variables = pretrained.lay_over(random_variables(config), weights, config.model.backbone)
+    known = pretrained.lay_over(abstract_variables(config), weights, config.model.backbone)
+    variables = random_variables(config, known=known)
     facts = {"source": weights.source, "sha256": weights.sha256}
     return Initial(variables, facts, pretrained.has_folded_batch_norm(weights))
 
@@ -125,11 +127,20 @@ def trainable(config: Config, params: Any) -> Any:
     return models.trainable(params, freeze=config.model.freeze)
 
 
-def random_variables(config: Config) -> Any:
-    """Returns the network's variables as they are without weights."""
+def random_variables(config: Config, *, known: Any | None = None) -> Any:
+    """Returns the network's variables as they are without weights.
+
+    Args:
+        config: The run's configuration.
+        known: What is not random of them, as of `models.initialise`.
+    """
     config = preprocessing.resolve(config)
-    network = create_network(config)
-    return models.initialise(network, seed=config.train.seed, image_size=config.data.image_size)
+    return models.initialise(
+        create_network(config),
+        seed=config.train.seed,
+        image_size=config.data.image_size,
+        known=known,
+    )
 
 
 def facts(

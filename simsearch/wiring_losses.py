@@ -6,7 +6,7 @@ import jax
 
 from simsearch import keys, wiring
 from simsearch.config import Config
-from simsearch.losses import classes
+from simsearch.losses import classes, pairs
 from simsearch.losses import memory as memory_lib
 from simsearch.losses import terms as terms_lib
 
@@ -35,7 +35,7 @@ def initial_proxies(config: Config, num_classes: int) -> dict[str, jax.Array]:
     }
 
 
-def empty_memory(config: Config) -> memory_lib.Memory | None:
+def empty_memory(config: Config) -> pairs.Gallery | None:
     """Returns the cross-batch memory before the first step, None where there is none."""
     size = config.loss.memory_size
     return memory_lib.empty(size, embedding_size=wiring.embedding_size(config)) if size else None

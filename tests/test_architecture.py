@@ -38,9 +38,9 @@ RANKS = [
         "simsearch.monitors",
     },
     {
+        "simsearch.allocator",
         "simsearch.cores",
         "simsearch.errors",
-        "simsearch.memory",
         "simsearch.tables",
         "simsearch.whole_files",
         "simsearch.wording",

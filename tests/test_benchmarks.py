@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import simsearch
-from simsearch import memory
+from simsearch import allocator
 from simsearch.models import catalog, resnet
 
 
@@ -18,7 +18,7 @@ from simsearch.models import catalog, resnet
 def benchmark(monkeypatch):
     """Returns the function that imports a benchmark by name."""
     monkeypatch.setattr(sys, "path", list(sys.path))
-    monkeypatch.setattr(memory, "keep", lambda: None)
+    monkeypatch.setattr(allocator, "keep", lambda: None)
     return lambda name: importlib.import_module(f"benchmarks.{name}")
 
 

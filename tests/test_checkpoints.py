@@ -128,6 +128,22 @@ def test_a_disk_that_is_too_small_is_told_before_training(tmp_path, monkeypatch)
     checkpoints.check_space(tmp_path, state, num_stored=2)
 
 
+def test_the_folder_is_let_go_of_where_a_write_failed(tmp_path, monkeypatch):
+    store = checkpoints.Store(tmp_path, monitor="map_at_r")
+    real, closed = store._manager.close, []
+
+    def fail():
+        raise OSError("no such disk")
+
+    monkeypatch.setattr(store._manager, "wait_until_finished", fail)
+    monkeypatch.setattr(store._manager, "close", lambda: closed.append(True))
+    with pytest.raises(errors.RunError, match="no such disk"):
+        store.close()
+    assert closed
+    monkeypatch.undo()
+    real()
+
+
 def test_a_disk_that_fills_up_while_writing_is_one_line(tmp_path, monkeypatch):
     store = checkpoints.Store(tmp_path, monitor="map_at_r")
 

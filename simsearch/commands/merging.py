@@ -1,5 +1,6 @@
 """One version from several trained ones: what `--mode=average` and `--mode=ensemble` share."""
 
+import contextlib
 import dataclasses
 import functools
 import os
@@ -200,19 +201,18 @@ def _save(
     metrics: Mapping[str, float],
 ) -> None:
     """Writes the only checkpoint and validation of a version."""
-    store = checkpoints.Store(made.checkpoint_dir, monitor=made.config.train.monitor)
-    store.save(
-        step,
-        variables=variables,
-        proxies=proxies,
-        training=None,
-        about={"config": dataclasses.asdict(made.config)},
-        metrics=metrics,
-    )
-    store.close()
-    records = records_lib.Records(made, step=0)
-    records.write("validation", step, metrics, epoch=0.0)
-    records.close()
+    monitor = made.config.train.monitor
+    with contextlib.closing(checkpoints.Store(made.checkpoint_dir, monitor=monitor)) as store:
+        store.save(
+            step,
+            variables=variables,
+            proxies=proxies,
+            training=None,
+            about={"config": dataclasses.asdict(made.config)},
+            metrics=metrics,
+        )
+    with contextlib.closing(records_lib.Records(made, step=0)) as records:
+        records.write("validation", step, metrics, epoch=0.0)
 
 
 def _check_related(

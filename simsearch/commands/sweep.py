@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from simsearch import errors, monitors, parallel, progress, runs, wiring
+from simsearch import errors, parallel, progress, runs, wiring
 from simsearch.commands import sweep_trial, training
 from simsearch.data import splits as splits_lib
 from simsearch.sweeps import database, trials
@@ -57,7 +57,6 @@ def sweep(plan: plan_lib.Plan, *, workdir: str | os.PathLike = "runs") -> SweepR
             till then is told and kept all the same.
     """
     root = pathlib.Path(workdir)
-    monitor = plan.base.train.monitor
     directory = root / f"sweep_{plan.settings.study}"
     with stop.on_signals() as stop_request:
         splits = training.prepare(plan.base)
@@ -71,7 +70,6 @@ def sweep(plan: plan_lib.Plan, *, workdir: str | os.PathLike = "runs") -> SweepR
             plan,
             directory=directory,
             default_file=root / "sweep.db",
-            direction=monitors.DIRECTIONS[monitor],
             num_validations=_num_validations(plan, len(splits["train"].labels)),
             images=images,
         )

@@ -5,7 +5,7 @@ import math
 import jax
 import jax.numpy as jnp
 
-from simsearch.losses import classes, distances, parts
+from simsearch.losses import classes, distances, ratio
 
 # A squared sine below this has slope 0: at cosine 1 and -1 that of the square root is infinite.
 _MIN_SQUARED_SINE = 1e-6
@@ -18,7 +18,7 @@ def arcface(
     margin: float,
     scale: float,
     label_smoothing: float,
-) -> parts.LossParts:
+) -> ratio.Ratio:
     """Returns this device's share of the ArcFace loss.
 
         mean over images i of the cross-entropy of softmax over c of
@@ -36,7 +36,7 @@ def arcface(
         label_smoothing: Share of the target that is spread over all classes.
 
     Returns:
-        Parts whose count is the valid images. Active are those of them that are misclassified
+        A ratio whose count is the valid images. Active are those of them that are misclassified
         under the margin.
 
     References:
@@ -60,7 +60,7 @@ def arcface(
     weights = images.mix_weights
     losses = weights * own_losses + (1.0 - weights) * other_losses
     is_wrong = jnp.argmax(logits, axis=1) != images.labels
-    return classes.parts_of(losses, is_wrong, valid=images.valid)
+    return classes.ratio_of(losses, is_wrong, valid=images.valid)
 
 
 def _add_margin(cosines: jax.Array, margin: float) -> jax.Array:

@@ -3,12 +3,12 @@
 import jax
 import jax.numpy as jnp
 
-from simsearch.losses import distances, log_sums, pairs, parts
+from simsearch.losses import distances, log_sums, pairs, ratio
 
 
 def circle(
     anchors: pairs.Anchors, gallery: pairs.Gallery, *, margin: float, scale: float
-) -> parts.LossParts:
+) -> ratio.Ratio:
     """Returns this device's share of the circle loss.
 
         mean over anchors i of log(1 + sum over n of exp(scale a_n (s_in - m))
@@ -24,7 +24,7 @@ def circle(
         scale: How sharply the worst pairs count most.
 
     Returns:
-        Parts whose count is the anchors that have a positive and a negative. Active are the pairs
+        A ratio whose count is the anchors that have a positive and a negative. Active are the pairs
         on the wrong side of their margin, of all pairs.
 
     References:
@@ -40,7 +40,7 @@ def circle(
     log_product += log_sums.log_sum_exp(scale * push, negative)
     has_both = jnp.any(positive, axis=1) & jnp.any(negative, axis=1)
     active = (positive & (cosines < 1.0 - margin)) | (negative & (cosines > margin))
-    return parts.LossParts(
+    return ratio.Ratio(
         total=jnp.sum(jnp.where(has_both, jax.nn.softplus(log_product), 0.0)),
         count=jnp.sum(has_both, dtype=jnp.float32),
         num_active=jnp.sum(active, dtype=jnp.float32),

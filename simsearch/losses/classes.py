@@ -5,7 +5,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from simsearch.losses import distances, parts
+from simsearch.losses import distances, ratio
 
 
 class Images(NamedTuple):
@@ -68,8 +68,8 @@ def cross_entropy(
     return jnp.where(valid, losses, 0.0)
 
 
-def parts_of(losses: jax.Array, is_wrong: jax.Array, *, valid: jax.Array) -> parts.LossParts:
-    """Returns the parts of a loss that is a mean over the valid images.
+def ratio_of(losses: jax.Array, is_wrong: jax.Array, *, valid: jax.Array) -> ratio.Ratio:
+    """Returns the ratio of a loss that is a mean over the valid images.
 
     Args:
         losses: Of each image, 0 for those to ignore, float [B].
@@ -78,7 +78,7 @@ def parts_of(losses: jax.Array, is_wrong: jax.Array, *, valid: jax.Array) -> par
     """
     count = jnp.sum(valid, dtype=jnp.float32)
     active = jnp.sum(is_wrong & valid, dtype=jnp.float32)
-    return parts.LossParts(jnp.sum(losses), count, active, count)
+    return ratio.Ratio(jnp.sum(losses), count, active, count)
 
 
 def num_right(images: Images, proxies: jax.Array) -> jax.Array:

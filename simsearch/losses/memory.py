@@ -1,6 +1,8 @@
-"""Cross-batch memory: the embeddings of past batches, as further gallery of the pair losses."""
+"""Cross-batch memory: the embeddings of past batches, as further gallery of the pair losses.
 
-from typing import NamedTuple
+A memory is a gallery of the M images that were trained on last, newest first, with their embeddings
+as they were then. Places that are not filled yet are not valid.
+"""
 
 import jax
 import jax.numpy as jnp
@@ -8,30 +10,16 @@ import jax.numpy as jnp
 from simsearch.losses import pairs
 
 
-class Memory(NamedTuple):
-    """The newest M images that were trained on, newest first.
-
-    Attributes:
-        embeddings: As they were then, float32 [M, D].
-        labels: Classes, int32 [M].
-        valid: False for places not filled yet and images that could not be read, bool [M].
-    """
-
-    embeddings: jax.Array
-    labels: jax.Array
-    valid: jax.Array
-
-
-def empty(size: int, *, embedding_size: int) -> Memory:
+def empty(size: int, *, embedding_size: int) -> pairs.Gallery:
     """Returns a memory of `size` places without anything in it."""
-    return Memory(
+    return pairs.Gallery(
         jnp.zeros((size, embedding_size), jnp.float32),
         jnp.zeros(size, jnp.int32),
         jnp.zeros(size, bool),
     )
 
 
-def push(memory: Memory, batch: pairs.Gallery) -> Memory:
+def push(memory: pairs.Gallery, batch: pairs.Gallery) -> pairs.Gallery:
     """Returns the memory with a batch put first and the oldest images dropped.
 
     Args:
@@ -43,10 +31,10 @@ def push(memory: Memory, batch: pairs.Gallery) -> Memory:
         jnp.concatenate([new.astype(old.dtype), old])[:size]
         for new, old in zip(batch, memory, strict=True)
     )
-    return Memory(*joined)
+    return pairs.Gallery(*joined)
 
 
-def extend(batch: pairs.Gallery, memory: Memory, *, is_used: jax.Array) -> pairs.Gallery:
+def extend(batch: pairs.Gallery, memory: pairs.Gallery, *, is_used: jax.Array) -> pairs.Gallery:
     """Returns the batch followed by the memory, which carries no gradient.
 
     Args:

@@ -9,7 +9,7 @@ from typing import Protocol
 import jax
 import jax.numpy as jnp
 
-from simsearch.losses import parts
+from simsearch.losses import ratio
 
 # `batch_all` looks at A * N * N triplets; this many at a time (float32: 8 MiB).
 _TRIPLETS_AT_A_TIME = 2**21
@@ -30,7 +30,7 @@ class Miner(Protocol):
         *,
         margin: float,
         soft_margin: bool = False,
-    ) -> parts.LossParts:
+    ) -> ratio.Ratio:
         """Returns the loss over the triplets that the miner chose."""
 
 
@@ -41,7 +41,7 @@ def batch_all(
     *,
     margin: float,
     soft_margin: bool = False,
-) -> parts.LossParts:
+) -> ratio.Ratio:
     """Sums the loss over every triplet; the mean is over the active ones.
 
     A triplet is active while d(a, p) - d(a, n) + margin > 0. With the hinge the others add
@@ -56,7 +56,7 @@ def batch_all(
         soft_margin: softplus(violation) in place of max(violation, 0).
 
     Returns:
-        Parts whose count is the active triplets (soft margin: all triplets).
+        A ratio whose count is the active triplets (soft margin: all triplets).
 
     References:
         Hermans, Beyer, Leibe. In Defense of the Triplet Loss for Person Re-Identification. 2017.
@@ -85,7 +85,7 @@ def batch_all(
     )
     num_candidates = jnp.sum(positives * negatives)
     count = num_candidates if soft_margin else num_active
-    return parts.LossParts(jnp.sum(totals), count, num_active, num_candidates)
+    return ratio.Ratio(jnp.sum(totals), count, num_active, num_candidates)
 
 
 def batch_hard(
@@ -95,7 +95,7 @@ def batch_hard(
     *,
     margin: float,
     soft_margin: bool = False,
-) -> parts.LossParts:
+) -> ratio.Ratio:
     """Takes, for each anchor, its farthest positive and its nearest negative.
 
     Args:
@@ -106,7 +106,7 @@ def batch_hard(
         soft_margin: softplus(violation) in place of max(violation, 0).
 
     Returns:
-        Parts whose count is the anchors that have a positive and a negative, active or not.
+        A ratio whose count is the anchors that have a positive and a negative, active or not.
         Images that tie for the hardest share its gradient, so the order of the batch is nothing.
 
     References:
@@ -126,7 +126,7 @@ def semi_hard(
     *,
     margin: float,
     soft_margin: bool = False,
-) -> parts.LossParts:
+) -> ratio.Ratio:
     """Takes, for each positive pair, the nearest negative that is further than the positive.
 
     That is FaceNet's semi-hard negative wherever it lies within the margin. Two cases are left,
@@ -142,7 +142,7 @@ def semi_hard(
         soft_margin: softplus(violation) in place of max(violation, 0).
 
     Returns:
-        Parts whose count is the positive pairs that have a negative, active or not.
+        A ratio whose count is the positive pairs that have a negative, active or not.
 
     References:
         Schroff, Kalenichenko, Philbin. FaceNet. 2015. https://arxiv.org/abs/1503.03832
@@ -173,7 +173,7 @@ def distance_weighted(
     euclidean: jax.Array,
     uniforms: jax.Array,
     num_dimensions: int,
-) -> parts.LossParts:
+) -> ratio.Ratio:
     """Draws, for each positive pair, a negative at any distance about as likely as at another.
 
     Distances of random points on a sphere crowd around sqrt(2): negatives drawn evenly are nearly
@@ -191,7 +191,7 @@ def distance_weighted(
         num_dimensions: D of the embeddings.
 
     Returns:
-        Parts whose count is the positive pairs that have a negative, active or not.
+        A ratio whose count is the positive pairs that have a negative, active or not.
 
     References:
         Wu et al. Sampling Matters in Deep Embedding Learning. 2017.
@@ -248,7 +248,7 @@ def sum_over(
     negative: jax.Array,
     margin: float,
     soft_margin: bool,
-) -> parts.LossParts:
+) -> ratio.Ratio:
     """Returns the loss summed over chosen triplets, counting each, active or not.
 
     Args:
@@ -264,7 +264,7 @@ def sum_over(
     loss = jnp.where(has_triplet, penalty(violations, soft_margin=soft_margin), 0.0)
     num_candidates = jnp.sum(has_triplet, dtype=jnp.float32)
     num_active = jnp.sum(has_triplet & (violations > 0.0), dtype=jnp.float32)
-    return parts.LossParts(jnp.sum(loss), num_candidates, num_active, num_candidates)
+    return ratio.Ratio(jnp.sum(loss), num_candidates, num_active, num_candidates)
 
 
 MINERS = {"batch_all": batch_all, "batch_hard": batch_hard, "semi_hard": semi_hard}

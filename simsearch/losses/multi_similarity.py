@@ -2,7 +2,7 @@
 
 import jax.numpy as jnp
 
-from simsearch.losses import distances, log_sums, pairs, parts
+from simsearch.losses import distances, log_sums, pairs, ratio
 
 
 def multi_similarity(
@@ -13,7 +13,7 @@ def multi_similarity(
     beta: float,
     base: float,
     epsilon: float,
-) -> parts.LossParts:
+) -> ratio.Ratio:
     """Returns this device's share of the multi-similarity loss.
 
         mean over anchors i of 1/alpha log(1 + sum over p of exp(-alpha (s_ip - base)))
@@ -32,7 +32,7 @@ def multi_similarity(
         epsilon: Width of the miner's margin, in cosine.
 
     Returns:
-        Parts whose count is the anchors that have a positive and a negative. Active are the pairs
+        A ratio whose count is the anchors that have a positive and a negative. Active are the pairs
         that the miner keeps, of all pairs.
 
     References:
@@ -47,7 +47,7 @@ def multi_similarity(
     kept_negative = negative & (cosines > farthest - epsilon)
     pull = log_sums.log_one_plus_sum_exp(-alpha * (cosines - base), kept_positive) / alpha
     push = log_sums.log_one_plus_sum_exp(beta * (cosines - base), kept_negative) / beta
-    return parts.LossParts(
+    return ratio.Ratio(
         total=jnp.sum(pull + push),
         count=jnp.sum(jnp.any(positive, axis=1) & jnp.any(negative, axis=1), dtype=jnp.float32),
         num_active=jnp.sum(kept_positive | kept_negative, dtype=jnp.float32),

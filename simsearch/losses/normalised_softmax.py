@@ -3,12 +3,12 @@
 import jax
 import jax.numpy as jnp
 
-from simsearch.losses import classes, distances, parts
+from simsearch.losses import classes, distances, ratio
 
 
 def normalised_softmax(
     images: classes.Images, proxies: jax.Array, *, scale: float, label_smoothing: float
-) -> parts.LossParts:
+) -> ratio.Ratio:
     """Returns this device's share of the normalised softmax loss.
 
         mean over images i of the cross-entropy of softmax over c of (scale * cos(x_i, w_c))
@@ -20,7 +20,7 @@ def normalised_softmax(
         label_smoothing: Share of the target that is spread over all classes.
 
     Returns:
-        Parts whose count is the valid images. Active are those of them that are misclassified.
+        A ratio whose count is the valid images. Active are those of them that are misclassified.
 
     References:
         Wang et al. NormFace: L2 Hypersphere Embedding for Face Verification. 2017.
@@ -37,4 +37,4 @@ def normalised_softmax(
         label_smoothing=label_smoothing,
     )
     is_wrong = jnp.argmax(logits, axis=1) != images.labels
-    return classes.parts_of(losses, is_wrong, valid=images.valid)
+    return classes.ratio_of(losses, is_wrong, valid=images.valid)

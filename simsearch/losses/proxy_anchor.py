@@ -3,12 +3,12 @@
 import jax
 import jax.numpy as jnp
 
-from simsearch.losses import classes, distances, log_sums, parts
+from simsearch.losses import classes, distances, log_sums, ratio
 
 
 def proxy_anchor(
     images: classes.Images, proxies: jax.Array, *, margin: float, scale: float
-) -> parts.LossParts:
+) -> ratio.Ratio:
     """Returns the Proxy-Anchor loss of a whole batch.
 
         1/|P+| sum over c in P+ of log(1 + sum over x of class c of exp(-scale (s_xc - m)))
@@ -24,7 +24,7 @@ def proxy_anchor(
         scale: How sharply the worst images of a class count most.
 
     Returns:
-        Parts whose count is 1, or 0 where nothing is valid. Active are the pairs of an image and
+        A ratio whose count is 1, or 0 where nothing is valid. Active are the pairs of an image and
         a class vector on the wrong side of their margin, of all such pairs.
 
     References:
@@ -40,7 +40,7 @@ def proxy_anchor(
     push = log_sums.log_one_plus_sum_exp(scale * (cosines + margin), outside)
     num_present = jnp.sum(jnp.any(inside > 0.0, axis=1), dtype=jnp.float32)
     active = ((inside > 0.0) & (cosines < margin)) | ((outside > 0.0) & (cosines > -margin))
-    return parts.LossParts(
+    return ratio.Ratio(
         total=jnp.sum(pull) / jnp.maximum(num_present, 1.0) + jnp.sum(push) / num_classes,
         count=jnp.any(images.valid).astype(jnp.float32),
         num_active=jnp.sum(active, dtype=jnp.float32),

@@ -2,12 +2,10 @@
 
 import jax.numpy as jnp
 
-from simsearch.losses import distances, log_sums, pairs, parts
+from simsearch.losses import distances, log_sums, pairs, ratio
 
 
-def supcon(
-    anchors: pairs.Anchors, gallery: pairs.Gallery, *, temperature: float
-) -> parts.LossParts:
+def supcon(anchors: pairs.Anchors, gallery: pairs.Gallery, *, temperature: float) -> ratio.Ratio:
     """Returns this device's share of the supervised contrastive loss.
 
         mean over anchors i of -1/|P(i)| sum over p in P(i) of
@@ -22,8 +20,8 @@ def supcon(
         temperature: What the cosines are divided by; the smaller, the more the nearest count.
 
     Returns:
-        Parts whose count is the anchors that have a positive. Active are those of them that have a
-        negative at least as near as their farthest positive.
+        A ratio whose count is the anchors that have a positive. Active are those of them that have
+        a negative at least as near as their farthest positive.
 
     References:
         Khosla et al. Supervised Contrastive Learning. 2020. https://arxiv.org/abs/2004.11362
@@ -40,4 +38,4 @@ def supcon(
     has_positive = num_positives > 0.0
     active = pairs.is_confused(cosines, masks)
     count = jnp.sum(has_positive, dtype=jnp.float32)
-    return parts.LossParts(total, count, jnp.sum(active, dtype=jnp.float32), count)
+    return ratio.Ratio(total, count, jnp.sum(active, dtype=jnp.float32), count)

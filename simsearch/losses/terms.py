@@ -15,8 +15,8 @@ from simsearch.losses import (
     multi_similarity,
     normalised_softmax,
     pairs,
-    parts,
     proxy_anchor,
+    ratio,
     supcon,
     triplet,
 )
@@ -51,7 +51,7 @@ class View(NamedTuple):
     anchors: pairs.Anchors  # this device's images
     gallery: pairs.Gallery  # the images of all devices, and those remembered
     images: classes.Images  # this device's images, with what was mixed into them
-    batch: classes.Images  # the images of all devices, likewise
+    batch: classes.Images  # the images of all devices, with what was mixed into them
     share: float  # 1 / number of devices
     key: jax.Array  # the same on every device
 
@@ -67,7 +67,7 @@ def classifier(terms: Sequence[Term]) -> str | None:
     return max(names, key=lambda term: term.weight).name if names else None
 
 
-def evaluate(term: Term, view: View, proxies: Mapping[str, jax.Array]) -> parts.LossParts:
+def evaluate(term: Term, view: View, proxies: Mapping[str, jax.Array]) -> ratio.Ratio:
     """Returns this device's share of one loss.
 
     Args:
@@ -80,7 +80,7 @@ def evaluate(term: Term, view: View, proxies: Mapping[str, jax.Array]) -> parts.
         return IMAGE_LOSSES[name](view.images, proxies[name], **options)
     if name in BATCH_LOSSES:
         whole = BATCH_LOSSES[name](view.batch, proxies[name], **options)
-        return parts.LossParts(*(view.share * part for part in whole))
+        return ratio.Ratio(*(view.share * field for field in whole))
     if options.get("miner") == "none":
         del options["miner"]
         return triplet.explicit(view.images.embeddings, view.images.valid, **options)

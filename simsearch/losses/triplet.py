@@ -5,7 +5,7 @@ import functools
 import jax
 import jax.numpy as jnp
 
-from simsearch.losses import distances, mining, pairs, parts
+from simsearch.losses import distances, mining, pairs, ratio
 
 
 def explicit(
@@ -15,7 +15,7 @@ def explicit(
     margin: float,
     distance: str,
     soft_margin: bool = False,
-) -> parts.LossParts:
+) -> ratio.Ratio:
     """Returns the triplet loss of a batch of explicit triplets.
 
         max(d(a, p) - d(a, n) + margin, 0)
@@ -28,7 +28,7 @@ def explicit(
         soft_margin: softplus(violation) in place of max(violation, 0).
 
     Returns:
-        Parts whose count is the valid triplets, active or not.
+        A ratio whose count is the valid triplets, active or not.
 
     Raises:
         ValueError: B is not a multiple of 3.
@@ -63,7 +63,7 @@ def mined(
     distance: str,
     soft_margin: bool = False,
     key: jax.Array | None = None,
-) -> parts.LossParts:
+) -> ratio.Ratio:
     """Returns this device's share of the triplet loss with triplets mined in the whole gallery.
 
         sum of max(d(a, p) - d(a, n) + margin, 0) over the triplets that the miner chooses
@@ -78,7 +78,7 @@ def mined(
         key: The same on every device; only "distance_weighted" draws from it.
 
     Returns:
-        Parts whose count is told by the miner, as is where it comes from.
+        A ratio whose count is told by the miner, as is where it comes from.
     """
     if miner == "distance_weighted":
         mine = _distance_weighted(anchors, gallery, key)

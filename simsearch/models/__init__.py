@@ -5,7 +5,13 @@ from simsearch.models.catalog import ALIASES
 from simsearch.models.catalog import NAMES as BACKBONES
 from simsearch.models.catalog import find as find_backbone
 from simsearch.models.folding import fold_batch_norm
-from simsearch.models.network import EmbeddingNetwork, create_network, initialise, unit
+from simsearch.models.network import (
+    EmbeddingNetwork,
+    abstract_variables,
+    create_network,
+    initialise,
+    unit,
+)
 from simsearch.models.parts import trainable
 from simsearch.models.statistics import observe, recalibrate, unfold
 
@@ -15,6 +21,7 @@ __all__ = [
     "IMAGE_MEAN",
     "IMAGE_STD",
     "EmbeddingNetwork",
+    "abstract_variables",
     "create_network",
     "find_backbone",
     "fold_batch_norm",

@@ -13,11 +13,9 @@ class Linear(nn.Module):
 
     Attributes:
         embedding_size: Dimensions of the embedding.
-        norm: Makes a BatchNorm; not used.
     """
 
     embedding_size: int
-    norm: Callable[..., nn.Module]
 
     @nn.compact
     def __call__(self, features: jax.Array, *, train: bool) -> jax.Array:
@@ -26,7 +24,12 @@ class Linear(nn.Module):
 
 
 class Mlp(nn.Module):
-    """Linear layers of 512, 256 and D units, BatchNorm and LeakyReLU between them."""
+    """Linear layers of 512, 256 and D units, BatchNorm and LeakyReLU between them.
+
+    Attributes:
+        embedding_size: Dimensions D of the embedding.
+        norm: Makes a BatchNorm under a name.
+    """
 
     embedding_size: int
     norm: Callable[..., nn.Module]
@@ -39,6 +42,3 @@ class Mlp(nn.Module):
             x = nn.Dense(size, use_bias=False, name=f"dense{i}")(x)
             x = nn.leaky_relu(self.norm(name=f"norm{i}")(x, train=train))
         return nn.Dense(self.embedding_size, name="projection")(x)
-
-
-HEADS = {"linear": Linear, "mlp": Mlp}

@@ -11,7 +11,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from simsearch.models import chunks, folding, layers, materialise
+from simsearch.models import folding, layers
+from simsearch.models.cpu import chunks, materialise
 
 Activation = Callable[[jax.Array], jax.Array]
 
@@ -127,8 +128,8 @@ class Block(nn.Module):
 
     Attributes:
         spec: Its row of the table.
-        squeeze_activation: As of `InvertedResidualNet`.
-        gate: As of `InvertedResidualNet`.
+        squeeze_activation: Between the two layers of the squeeze-and-excitation.
+        gate: After them.
         conv: Makes a convolution.
         norm: Makes a BatchNorm.
         dtype: What it computes in.

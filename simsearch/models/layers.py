@@ -7,7 +7,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from simsearch.models import convolution, depthwise, grouped, narrow, platform, pointwise
+from simsearch.models.cpu import convolution, depthwise, grouped, narrow, platform, pointwise
 
 # Up to so many output pixels XLA:CPU is slower with a convolution than with a matrix product over
 # patches: 25-50 times at 2x2 and 1x1, where it has no fast kernel, and about equal from 5x5 on.

@@ -116,26 +116,60 @@ def create_network(
         freeze_batch_norm=freeze_batch_norm,
         num_frozen=parts.num_frozen_parts(freeze),
     )
-    make_head = None
-    if head != "none":
-        norm = functools.partial(layers.BatchNorm, axis_name=axis_name)
-        make_head = functools.partial(heads.HEADS[head], embedding_size=embedding_size, norm=norm)
+    norm = functools.partial(layers.BatchNorm, axis_name=axis_name)
+    make_head = {
+        "none": None,
+        "linear": functools.partial(heads.Linear, embedding_size),
+        "mlp": functools.partial(heads.Mlp, embedding_size, norm),
+    }[head]
     return EmbeddingNetwork(
         make_backbone, make_head, pooling, image_mean, image_std, dtype, num_backbones
     )
 
 
-def initialise(network: EmbeddingNetwork, *, seed: int, image_size: int) -> Any:
-    """Returns a network's random variables: `params` and, with BatchNorm, `batch_stats`.
+def abstract_variables(network: EmbeddingNetwork, *, image_size: int) -> Any:
+    """Returns the shapes of a network's variables, without computing any; as of `initialise`."""
+    return jax.eval_shape(lambda: _init(network, jax.random.key(0), image_size))
 
-    The generator is XLA's own ("rbg"): threefry, JAX's default, takes XLA:CPU three times as long
-    to compile for all the kernels. Its numbers may differ between kinds of device.
+
+def initialise(
+    network: EmbeddingNetwork, *, seed: int, image_size: int, known: Any | None = None
+) -> Any:
+    """Returns a network's variables, `params` and, with BatchNorm, `batch_stats`: random ones.
+
+    The numbers depend on the seed alone, up to rounding, whatever the kind of device: versions of
+    one seed can be averaged wherever they were trained.
 
     Args:
         network: As `create_network` returns it.
         seed: Of the numbers.
         image_size: Side of the images, in pixels.
+        known: The same tree, of which the arrays are returned as they are and the
+            ShapeDtypeStructs are drawn, to the numbers that they have where all are; None: all are
+            drawn.
     """
+    key = keys.stream(jax.random.key(seed, impl="threefry2x32"), "initialise")
+
+    def draw() -> Any:
+        variables = _init(network, key, image_size)
+        if known is None:
+            return variables
+        return jax.tree.map(
+            lambda old, new: new if isinstance(old, jax.ShapeDtypeStruct) else None,
+            known,
+            variables,
+        )
+
+    # What runs once need not run fast: XLA:CPU compiles this generator for all the kernels twice
+    # as long at its usual level.
+    drawn = jax.jit(draw, compiler_options={"xla_backend_optimization_level": 1})()
+    if known is None:
+        return drawn
+    return jax.tree.map(
+        lambda new, old: old if new is None else new, drawn, known, is_leaf=lambda x: x is None
+    )
+
+
+def _init(network: EmbeddingNetwork, key: jax.Array, image_size: int) -> Any:
     images = jnp.zeros((1, image_size, image_size, 3), jnp.uint8)
-    key = keys.stream(jax.random.key(seed, impl="rbg"), "initialise")
-    return jax.jit(lambda: network.init(key, images, train=False))()
+    return network.init(key, images, train=False)

@@ -206,7 +206,7 @@ def lay_over(variables: Mapping[str, Any], weights: Weights, backbone: str) -> d
     """Returns the variables with the backbone's taken from a checkpoint, of the same shapes.
 
     Args:
-        variables: A network's `params` and `batch_stats`.
+        variables: A network's `params` and `batch_stats`, or their shapes.
         weights: As `read_weights` returns them; those of "none" leave everything as it is.
         backbone: Name of the backbone.
 

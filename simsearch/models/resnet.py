@@ -16,7 +16,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from simsearch.models import backbone, layers, materialise, max_pool
+from simsearch.models import backbone, layers
+from simsearch.models.cpu import materialise, max_pool
 
 
 class ResNet(nn.Module):

@@ -29,7 +29,6 @@ def open_study(
     *,
     directory: pathlib.Path,
     default_file: pathlib.Path,
-    direction: int,
     num_validations: int,
     images: Mapping[str, Any],
 ) -> Iterator[study_lib.Study]:
@@ -39,7 +38,6 @@ def open_study(
         plan: The sweep.
         directory: Folder of what this study leaves beside the versions.
         default_file: SQLite file, where the plan names no database.
-        direction: 1 where a higher figure is better, -1 where a lower one is.
         num_validations: Validations of a trial that goes to its end.
         images: Those of all trials, as `data.splits.summary` has them.
 
@@ -57,7 +55,7 @@ def open_study(
             study = optuna.create_study(
                 storage=storage,
                 study_name=plan.settings.study,
-                direction="maximize" if direction == 1 else "minimize",
+                direction="maximize",
                 pruner=search.create_pruner(plan.settings, num_validations=num_validations),
                 load_if_exists=True,
             )

@@ -117,13 +117,12 @@ class Study:
 
     def rows(self) -> list[trials.Row]:
         """Returns all trials but those that were begun anew, the best first."""
-        direction = 1 if self._study.direction == optuna.study.StudyDirection.MAXIMIZE else -1
         rows = [
             trials.Row(
                 number=trial.number,
                 state=_state(trial),
                 params=_params(trial),
-                value=_value(trial, direction),
+                value=_value(trial),
                 num_validations=len(trial.intermediate_values),
                 version=trial.user_attrs.get("version"),
                 is_here=trial.user_attrs.get("home") == self._workers.home,
@@ -131,7 +130,7 @@ class Study:
             )
             for trial in self._trials()
         ]
-        return trials.ranked(rows, direction=direction)
+        return trials.ranked(rows)
 
     def importances(self, *, seed: int) -> dict[str, float]:
         """Returns each field's share in the figures' variance, the largest first.
@@ -260,9 +259,9 @@ def _state(trial: optuna.trial.FrozenTrial) -> trials.State:
     }[trial.state]
 
 
-def _value(trial: optuna.trial.FrozenTrial, direction: int) -> float | None:
+def _value(trial: optuna.trial.FrozenTrial) -> float | None:
     """Returns the best figure of a trial, so far where it did not go to its end."""
     if trial.state == _STATE.COMPLETE:
         return trial.value
     known = [value for value in trial.intermediate_values.values() if math.isfinite(value)]
-    return max(known, key=lambda value: direction * value) if known else None
+    return max(known, default=None)

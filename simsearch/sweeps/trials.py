@@ -35,16 +35,13 @@ class Row(NamedTuple):
     error: str
 
 
-def ranked(rows: Sequence[Row], *, direction: int) -> list[Row]:
-    """Returns the finished trials from best to worst, then the pruned ones likewise, then others.
-
-    Args:
-        rows: In any order.
-        direction: 1 where a higher figure is better, -1 where a lower one is.
+def ranked(rows: Sequence[Row]) -> list[Row]:
+    """Returns the finished trials from best to worst, then the pruned ones, from best to worst too,
+    then others.
     """
 
     def key(row: Row) -> tuple[int, float, int]:
-        value = -math.inf if row.value is None else direction * row.value
+        value = -math.inf if row.value is None else row.value
         return _ORDER.index(row.state), -value, row.number
 
     return sorted(rows, key=key)

@@ -1,5 +1,6 @@
 """One version from its newest checkpoint, or its first weights, to the end of its plan."""
 
+import contextlib
 import dataclasses
 import functools
 import itertools
@@ -70,8 +71,10 @@ def fit_version(
     optimizer = create_optimizer(config, schedule)
     if plan.num_steps:
         progress.log.info("%s", _parameters(config, shapes, num_classes=len(split.class_names)))
-    with version.lock():
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(version.lock())
         store = checkpoints.Store(version.checkpoint_dir, monitor=config.train.monitor)
+        stack.enter_context(contextlib.closing(store))
         if initial is None and store.newest_step() is None:
             initial = _same_initial(version)
         if initial and initial.is_folded and plan.num_steps and not wiring.keeps_batch_norm(config):
@@ -82,40 +85,33 @@ def fit_version(
         done = int(state.step)
         if store.newest_step() is not None and is_finished(version, plan, done):
             progress.log.info("%s is already trained: %d steps", version.path, done)
-            store.close()
             return
         if done:
             progress.log.info("going on after step %d of %d", done, plan.num_steps)
         checkpoints.check_space(version.path, state, num_stored=store.num_stored())
-        records = records_lib.Records(version, step=done)
+        records = stack.enter_context(contextlib.closing(records_lib.Records(version, step=done)))
         if done:
             confusion.restore(store.about(done).get("confusion"))
         batches = _batches(config, split, plan, start=done, confusion=confusion, corrupt=corrupt)
-        try:
-            loop.fit(
-                parallel.replicate(state, devices),
-                itertools.chain.from_iterable(
-                    parallel.prefetch(period, devices) for period in batches
-                ),
-                config=config,
-                plan=plan,
-                train_step=create_train_step(
-                    config, optimizer, devices, trained_classes=_trained_classes(split)
-                ),
-                learning_rate=lambda step: schedule(step // config.train.accumulate_steps),
-                evaluate=evaluate,
-                store=store,
-                about=lambda: {
-                    "config": dataclasses.asdict(config),
-                    "confusion": confusion.to_json(),
-                },
-                records=records,
-                stop_request=stop_request,
-                after_validation=after_validation,
-            )
-        finally:
-            records.close()
-            store.close()
+        loop.fit(
+            parallel.replicate(state, devices),
+            itertools.chain.from_iterable(parallel.prefetch(period, devices) for period in batches),
+            config=config,
+            plan=plan,
+            train_step=create_train_step(
+                config, optimizer, devices, trained_classes=_trained_classes(split)
+            ),
+            learning_rate=lambda step: schedule(step // config.train.accumulate_steps),
+            evaluate=evaluate,
+            store=store,
+            about=lambda: {
+                "config": dataclasses.asdict(config),
+                "confusion": confusion.to_json(),
+            },
+            records=records,
+            stop_request=stop_request,
+            after_validation=after_validation,
+        )
 
 
 def _batches(

@@ -7,7 +7,7 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 
-from simsearch.losses import memory as memory_lib
+from simsearch.losses import pairs
 
 # Where the class vectors of the losses stand among the parameters, beside "backbone" and "head".
 PROXIES = "proxies"
@@ -22,7 +22,7 @@ class TrainState:
     batch_stats: Any
     opt_state: Any
     average: Any = None  # moving averages of `params` and `batch_stats`; None: not kept
-    memory: memory_lib.Memory | None = None  # of past embeddings, where the losses look at some
+    memory: pairs.Gallery | None = None  # of past embeddings, where the losses look at some
 
     @property
     def variables(self) -> dict[str, Any]:
@@ -56,7 +56,7 @@ def create(
     *,
     proxies: Mapping[str, jax.Array] | None = None,
     is_averaged: bool = False,
-    memory: memory_lib.Memory | None = None,
+    memory: pairs.Gallery | None = None,
 ) -> TrainState:
     """Returns the state before the first step.
 

@@ -10,9 +10,8 @@ import numpy as np
 
 from simsearch import keys
 from simsearch.data import batch as batch_lib
-from simsearch.losses import classes, pairs
+from simsearch.losses import classes, pairs, ratio
 from simsearch.losses import memory as memory_lib
-from simsearch.losses import parts as parts_lib
 from simsearch.losses import terms as terms_lib
 from simsearch.training import optimizer as optimizer_lib
 from simsearch.training import state as state_lib
@@ -70,9 +69,6 @@ def create_train_step(
     ) -> tuple[state_lib.TrainState, StepMetrics]:
         if trained_classes is not None:
             batch = _renumbered(batch, trained_classes)
-        dropout_key = keys.stream(key, "dropout")
-        if axis_name is not None:
-            dropout_key = jax.random.fold_in(dropout_key, jax.lax.axis_index(axis_name))
 
         def loss_of(params: Any) -> tuple[jax.Array, Any]:
             embeddings, changed = network.apply(
@@ -80,7 +76,6 @@ def create_train_step(
                 batch.images,
                 train=True,
                 mutable=["batch_stats"],
-                rngs={"dropout": dropout_key},
             )
             view = _view(embeddings, batch, axis_name, keys.stream(key, "mining"))
             everyone = view.gallery
@@ -90,16 +85,16 @@ def create_train_step(
                     gallery=memory_lib.extend(everyone, state.memory, is_used=is_used)
                 )
             proxies = _proxies(params, trained_classes)
-            parts = {term.name: terms_lib.evaluate(term, view, proxies) for term in terms}
+            ratios = {term.name: terms_lib.evaluate(term, view, proxies) for term in terms}
             # A mean over active triplets is a ratio: both halves are summed over the devices.
-            counts = {name: total(part.count) for name, part in parts.items()}
+            counts = {name: total(each.count) for name, each in ratios.items()}
             loss = _weighted(
-                {name: part._replace(count=counts[name]) for name, part in parts.items()}, terms
+                {name: each._replace(count=counts[name]) for name, each in ratios.items()}, terms
             )
-            return loss, (parts, view.images, everyone, changed.get("batch_stats", {}))
+            return loss, (ratios, view.images, everyone, changed.get("batch_stats", {}))
 
         gradients, aux = jax.grad(loss_of, has_aux=True)(state.params)
-        parts, images, everyone, batch_stats = aux
+        ratios, images, everyone, batch_stats = aux
         gradients = total(gradients)
         updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
         params = optimizer_lib.apply_updates(state.params, updates)
@@ -115,7 +110,7 @@ def create_train_step(
         if memory is not None:
             memory = memory_lib.push(memory, everyone)
         proxies = _proxies(state.params, trained_classes)
-        metrics = _metrics(total(parts), images, proxies, terms=terms, total=total)
+        metrics = _metrics(total(ratios), images, proxies, terms=terms, total=total)
         new_state = state_lib.TrainState(
             state.step + 1, params, batch_stats, opt_state, average, memory
         )
@@ -124,24 +119,22 @@ def create_train_step(
     return step
 
 
-def _weighted(parts: Mapping[str, parts_lib.LossParts], terms: Sequence[terms_lib.Term]) -> Any:
-    return sum(term.weight * parts_lib.mean(parts[term.name]) for term in terms)
+def _weighted(ratios: Mapping[str, ratio.Ratio], terms: Sequence[terms_lib.Term]) -> Any:
+    return sum(term.weight * ratio.mean(ratios[term.name]) for term in terms)
 
 
 def _metrics(
-    parts: Mapping[str, parts_lib.LossParts],
+    ratios: Mapping[str, ratio.Ratio],
     images: classes.Images,
     proxies: Mapping[str, jax.Array],
     *,
     terms: Sequence[terms_lib.Term],
     total: Callable[[Any], Any],
 ) -> StepMetrics:
-    """Returns all figures but the gradient's, from parts that are already summed up."""
+    """Returns all figures but the gradient's, from ratios whose fields are already summed up."""
     figures = {
-        name: TermFigures(
-            parts_lib.mean(part), part.num_active / jnp.maximum(part.num_candidates, 1.0)
-        )
-        for name, part in parts.items()
+        name: TermFigures(ratio.mean(each), each.num_active / jnp.maximum(each.num_candidates, 1.0))
+        for name, each in ratios.items()
     }
     valid = images.valid.astype(jnp.float32)
     num_valid = jnp.maximum(total(jnp.sum(valid)), 1.0)
@@ -151,7 +144,7 @@ def _metrics(
     if classifier is not None:
         accuracy = total(classes.num_right(images, proxies[classifier])) / num_valid
     return StepMetrics(
-        loss=_weighted(parts, terms),
+        loss=_weighted(ratios, terms),
         active_fraction=figures[max(terms, key=lambda term: term.weight).name].active_fraction,
         spread=1.0 - jnp.sum(mean_embedding**2),
         gradient_norm=jnp.zeros(()),

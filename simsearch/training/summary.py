@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from simsearch import monitors, progress, tables
+from simsearch import progress, tables
 from simsearch.models import parts as parts_lib
 
 _NOT_FIGURES = ("split", "step", "epoch", "learning_rate", "images_per_second", "num_skipped")
@@ -29,8 +29,8 @@ def best_and_last(records: Sequence[Mapping[str, Any]]) -> str:
                 continue
             best = ("-", "-")
             if name not in _WITHOUT_BEST:
-                lower = name.split("_")[0] == "loss" or monitors.DIRECTIONS.get(name) == -1
-                found = (min if lower else max)(known, key=lambda record: record[name])
+                choose = min if name.split("_")[0] == "loss" else max
+                found = choose(known, key=lambda record: record[name])
                 best = (f"{found[name]:.4f}", progress.epoch(found["epoch"]))
             rows.append((f"{split} {name}", *best, f"{known[-1][name]:.4f}"))
     return tables.aligned(rows)

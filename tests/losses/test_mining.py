@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from simsearch.losses import mining, parts
+from simsearch.losses import mining, ratio
 
 MINERS = sorted(mining.MINERS)
 
@@ -63,7 +63,7 @@ def test_no_triplet_is_no_loss_and_no_gradient(example, miner, without):
             d, positive, negative, miner=miner, margin=0.5, soft_margin=soft_margin
         )
         assert [float(x) for x in result] == [0.0, 0.0, 0.0, 0.0]
-        assert float(parts.mean(result)) == 0.0
+        assert float(ratio.mean(result)) == 0.0
         np.testing.assert_array_equal(gradient, 0.0)
 
 
@@ -81,7 +81,7 @@ def test_equal_distances_give_a_loss_of_the_margin(example, miner):
     _, positive, negative = example()
     d = np.full(positive.shape, 0.7, np.float32)
     result, _ = mine(d, positive, negative, miner=miner, margin=0.4, soft_margin=False)
-    np.testing.assert_allclose(parts.mean(result), 0.4, rtol=1e-5)
+    np.testing.assert_allclose(ratio.mean(result), 0.4, rtol=1e-5)
     assert result.num_active == result.num_candidates
 
 

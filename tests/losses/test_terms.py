@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from simsearch import config_files
-from simsearch.losses import classes, memory, mining, pairs, parts
+from simsearch.losses import classes, memory, mining, pairs, ratio
 from simsearch.losses import terms as terms_lib
 
 OPTIONS = {
@@ -49,7 +49,7 @@ def embeddings(num, seed=0, size=5):
 PROXIES = embeddings(5, seed=1) * 1.7
 PAST_EMBEDDINGS, PAST_LABELS = embeddings(6, seed=2), np.array([0, 1, 2, 3, 4, 0])
 PAST_VALID = np.arange(6) != 3
-PAST = memory.Memory(jnp.float32(PAST_EMBEDDINGS), jnp.int32(PAST_LABELS), jnp.asarray(PAST_VALID))
+PAST = pairs.Gallery(jnp.float32(PAST_EMBEDDINGS), jnp.int32(PAST_LABELS), jnp.asarray(PAST_VALID))
 
 
 def term(name):
@@ -82,7 +82,7 @@ def mean_of(name, x, proxies, *batch, with_memory=False):
 
     def mean(x, proxies):
         view = view_of(x, *batch, with_memory=with_memory)
-        return parts.mean(terms_lib.evaluate(term(name), view, {name: proxies}))
+        return ratio.mean(terms_lib.evaluate(term(name), view, {name: proxies}))
 
     return jax.value_and_grad(mean, argnums=(0, 1))(x, proxies)
 
@@ -200,7 +200,7 @@ def test_two_devices_have_the_gradient_of_one(name, with_memory):
             view = view_of(x, *rest, axis_name="devices", with_memory=with_memory)
             mine = terms_lib.evaluate(term(name), view, {name: proxies})
             summed = jax.lax.psum(jax.lax.stop_gradient(mine), "devices")
-            return parts.mean(mine._replace(count=summed.count)), parts.mean(summed)
+            return ratio.mean(mine._replace(count=summed.count)), ratio.mean(summed)
 
         gradients, value = jax.grad(share, argnums=(0, 1), has_aux=True)(x, proxies)
         return value, gradients[0], jax.lax.psum(gradients[1], "devices")
@@ -250,14 +250,14 @@ def test_what_is_remembered_is_further_gallery_without_a_gradient(oracles, name)
     anchors = pairs.Anchors(jnp.float32(x[:12]), jnp.asarray(LABELS), jnp.arange(12))
     joined = pairs.Gallery(jnp.float32(x), jnp.asarray(labels), jnp.asarray(valid))
     loss, options = terms_lib.PAIR_LOSSES[name], OPTIONS[name]
-    expected = parts.mean(loss(anchors, joined, **options))
+    expected = ratio.mean(loss(anchors, joined, **options))
     np.testing.assert_allclose(value, expected, rtol=1e-6)
     if name in ("multi_similarity", "circle"):
         oracle = getattr(oracles, name)(x, labels, valid, **options, num_anchors=12)
         np.testing.assert_allclose(value, oracle, rtol=1e-5)
 
     def by_batch(batch_embeddings):
-        return parts.mean(
+        return ratio.mean(
             loss(
                 anchors._replace(embeddings=batch_embeddings),
                 joined._replace(embeddings=jnp.concatenate([batch_embeddings, joined[0][12:]])),

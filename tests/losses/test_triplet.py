@@ -8,7 +8,7 @@ import numpy as np
 import optax
 import pytest
 
-from simsearch.losses import distances, mining, pairs, parts, triplet
+from simsearch.losses import distances, mining, pairs, ratio, triplet
 
 DISTANCES = sorted(distances.DISTANCES)
 MINERS = sorted(mining.MINERS)
@@ -30,14 +30,14 @@ def mined(x, labels, valid, rows, **options):
 @functools.partial(jax.jit, static_argnames=("miner", "distance", "soft_margin"))
 def mined_mean(x, labels, valid, **options):
     def mean(x):
-        return parts.mean(mined(x, labels, valid, np.arange(x.shape[0]), **options))
+        return ratio.mean(mined(x, labels, valid, np.arange(x.shape[0]), **options))
 
     return jax.value_and_grad(mean)(x)
 
 
 @functools.partial(jax.jit, static_argnames=("distance", "soft_margin"))
 def explicit_mean(x, valid, **options):
-    return jax.value_and_grad(lambda x: parts.mean(triplet.explicit(x, valid, **options)))(x)
+    return jax.value_and_grad(lambda x: ratio.mean(triplet.explicit(x, valid, **options)))(x)
 
 
 @pytest.mark.parametrize("distance", DISTANCES)
@@ -188,14 +188,14 @@ def test_masks_match_the_loops(oracles):
 
 
 def on_two_devices(local_parts, x, *rest):
-    """Returns value and gradient of a loss whose parts are summed over two devices."""
+    """Returns value and gradient of a loss whose ratio is summed over two devices."""
 
     def step(x, *rest):
         def share(x):
             mine = local_parts(x, *rest)
             others = jax.lax.psum(jax.lax.stop_gradient(mine), "devices")
             # The value of the whole loss is `others.total / count`; this has its gradient.
-            return mine.total / jnp.maximum(others.count, 1.0), parts.mean(others)
+            return mine.total / jnp.maximum(others.count, 1.0), ratio.mean(others)
 
         gradient, value = jax.grad(share, has_aux=True)(x)
         return value, gradient

@@ -9,7 +9,7 @@ from simsearch.models import folding, layers
 @pytest.mark.parametrize("backbone", ["resnet18", "mobilenet_v3_small"])
 def test_folded_variables_embed_as_the_others_do(backbone):
     network = models.create_network(backbone=backbone, embedding_size=8, head="mlp")
-    shapes = jax.eval_shape(lambda: models.initialise(network, seed=0, image_size=32))
+    shapes = models.abstract_variables(network, image_size=32)
     rng = np.random.default_rng(0)
 
     def draw(path, leaf):

@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from simsearch.models import convolution, depthwise, grouped, layers, narrow, pointwise
+from simsearch.models import layers
+from simsearch.models.cpu import convolution, depthwise, grouped, narrow, pointwise
 
 
 def make(side, channels, features, kernel_size, groups=1):

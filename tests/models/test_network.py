@@ -53,6 +53,34 @@ def test_embeddings_are_float32_unit_vectors(changes, size):
     assert ("head" in variables["params"]) == (changes.get("head") != "none")
 
 
+def test_the_first_numbers_depend_on_the_seed_alone():
+    # Stored: another kind of device, or generator, must give the same ones. The tolerance is what
+    # devices may round differently.
+    _, variables = create()
+    head, stem = (
+        variables["params"][name][module]["kernel"].ravel()[:3]
+        for name, module in (("head", "projection"), ("backbone", "stem_conv"))
+    )
+    np.testing.assert_allclose(head, [0.0067063035, 0.0056186612, 0.017841479], rtol=1e-5)
+    np.testing.assert_allclose(stem, [-0.048197165, 0.024456114, 0.013569374], rtol=1e-5)
+
+
+def test_what_is_known_is_kept_and_the_rest_is_drawn_as_if_nothing_were():
+    network, variables = create(pooling="gem")
+    shapes = jax.eval_shape(lambda: variables)
+    kept = jax.tree.map(lambda leaf: np.full(leaf.shape, 7, leaf.dtype), variables)
+    known = {
+        "params": shapes["params"] | {"backbone": kept["params"]["backbone"]},
+        "batch_stats": kept["batch_stats"],
+    }
+    found = models.initialise(network, seed=0, image_size=32, known=known)
+    jax.tree.map(np.testing.assert_array_equal, found["batch_stats"], kept["batch_stats"])
+    for name, tree in found["params"].items():
+        expected = (kept if name == "backbone" else variables)["params"][name]
+        # Other programs may round differently.
+        jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-6), tree, expected)
+
+
 def test_bfloat16_is_near_float32():
     network, variables = create()
     half, _ = create(dtype=jnp.bfloat16)

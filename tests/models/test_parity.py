@@ -42,7 +42,7 @@ def compiled(backbone, *, same_padding=False):
 
     return Programs(
         backbone,
-        jax.eval_shape(lambda: models.initialise(network, seed=0, image_size=32)),
+        models.abstract_variables(network, image_size=32),
         jax.jit(lambda variables, images: network.apply(variables, images, train=False)),
         train,
     )
@@ -185,7 +185,7 @@ def zeros(programs):
 @pytest.mark.parametrize("backbone", TIMM["backbones"])
 def test_names_and_shapes_are_timms(backbone):
     network = models.create_network(backbone=backbone, embedding_size=8, head="none")
-    shapes = jax.eval_shape(lambda: models.initialise(network, seed=0, image_size=32))
+    shapes = models.abstract_variables(network, image_size=32)
     flat = flax.traverse_util.flatten_dict(shapes)
     torch_name = catalog.find(backbone).torch_names[-1]
     found = {

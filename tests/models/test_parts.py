@@ -7,7 +7,7 @@ from simsearch.models import parts
 
 def shapes(backbone, **options):
     network = models.create_network(backbone=backbone, embedding_size=8, **options)
-    return jax.eval_shape(lambda: models.initialise(network, seed=0, image_size=32))
+    return models.abstract_variables(network, image_size=32)
 
 
 @pytest.mark.parametrize(

@@ -164,7 +164,7 @@ def test_the_importance_says_from_how_many_trials_it_is(texts, tmp_path):
     ]
     sweep.draw_all(
         tmp_path,
-        trials.ranked(rows, direction=1),
+        trials.ranked(rows),
         space={"train.batch_size": space.Interval(8, 16, False)},
         importances={"train.batch_size": 1.0},
         monitor="map_at_r",

@@ -14,11 +14,11 @@ IMAGES = {"classes": [3, "a"], "train images": [30, "b"], "validation images": [
 
 
 @contextlib.contextmanager
-def opened(tmp_path, overrides=SMALL, *, folder="one", direction=1, images=IMAGES):
+def opened(tmp_path, overrides=SMALL, *, folder="one", images=IMAGES):
     """Yields the study of `configs/sweep.py` with overrides, of trials of 9 validations."""
     found = plan.load_sweep("sweep", overrides)
     tmp_path.mkdir(exist_ok=True)
-    options = {"direction": direction, "num_validations": 9, "default_file": tmp_path / "sweep.db"}
+    options = {"num_validations": 9, "default_file": tmp_path / "sweep.db"}
     options["images"] = images
     with database.open_study(found, directory=tmp_path / folder, **options) as study:
         yield study

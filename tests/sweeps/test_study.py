@@ -165,13 +165,6 @@ def test_a_failed_trial_counts_and_says_why(tmp_path):
     assert (last.state, last.error, last.value) == ("failed", "the loss is not finite", None)
 
 
-def test_lower_can_be_better(tmp_path):
-    with opened(tmp_path, direction=-1) as study:
-        finish(study)
-        values = [row.value for row in study.rows()]
-    assert values == sorted(values)
-
-
 def test_another_sweep_under_the_same_name_is_refused(tmp_path):
     with opened(tmp_path):
         pass

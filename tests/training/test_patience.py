@@ -41,15 +41,6 @@ def test_it_stops_where_counting_by_hand_stops():
     assert 20 < stops.count(None) < 180
 
 
-def test_a_figure_that_is_better_low_improves_when_it_falls(monkeypatch):
-    monkeypatch.setitem(monitors.DIRECTIONS, "map_at_r", -1)
-    falling, rising = records(0.9, 0.5, 0.3), records(0.3, 0.5, 0.9)
-    options = {"monitor": "map_at_r", "patience": 2}
-    assert not patience.is_exhausted(falling, **options)
-    assert patience.is_exhausted(rising, **options)
-    assert patience.standing(rising, monitor="map_at_r").best is rising[0]
-
-
 def test_the_first_of_equal_ones_is_the_best():
     found = records(0.1, 0.4, 0.4, None)
     assert patience.standing(found, monitor="map_at_r") == (found[1], 2)

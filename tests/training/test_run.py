@@ -96,6 +96,20 @@ def test_hard_classes_resume_bit_for_bit_wherever_the_run_was_killed(tmp_path, m
             np.testing.assert_array_equal(labels, expected)
 
 
+def test_a_run_that_cannot_begin_leaves_no_store_open(tmp_path, monkeypatch):
+    closed = []
+    real = checkpoints.Store.close
+    monkeypatch.setattr(checkpoints.Store, "close", lambda s: closed.append(s) or real(s))
+
+    def full(*_, **__):
+        raise errors.RunError("no space")
+
+    monkeypatch.setattr(checkpoints, "check_space", full)
+    with pytest.raises(errors.RunError, match="no space"):
+        fit(tmp_path / "run", monkeypatch)
+    assert len(closed) == 1
+
+
 def test_batches_after_a_validation_know_its_confusion(tmp_path, monkeypatch):
     fit(tmp_path / "hard", monkeypatch)
     informed = list(FED)

@@ -45,7 +45,7 @@ class TinyNetwork(nn.Module):
 class Frozen:
     """The network without what a batch changes: its embeddings depend on the parameters alone."""
 
-    def apply(self, variables, images, *, train, mutable, rngs):
+    def apply(self, variables, images, *, train, mutable):
         embeddings = TinyNetwork().apply(variables, images, train=False)
         return embeddings, {"batch_stats": variables["batch_stats"]}
 
@@ -219,7 +219,7 @@ def test_unreadable_images_do_not_move_the_loss():
             network = TinyNetwork()
             variables = network.init(jax.random.key(0), images[:1], train=False)
 
-            def apply(variables, x, *, train, mutable, rngs, network=network):
+            def apply(variables, x, *, train, mutable, network=network):
                 return network.apply(variables, x, train=False), {"batch_stats": {}}
 
             stub = type("Stub", (), {"apply": staticmethod(apply)})()

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from simsearch.models import materialise
+from simsearch.models.cpu import materialise
 
 
 def chain(x, kernels):

@@ -2,7 +2,7 @@
 
 import jax
 
-from simsearch.models import platform
+from simsearch.models.cpu import platform
 
 
 @jax.custom_vjp

@@ -2,15 +2,15 @@ import gc
 import subprocess
 import sys
 
-from simsearch import memory
+from simsearch import allocator
 
 # Page faults of four arrays, each freed before the next is made.
 SCRIPT = """
 import resource, sys
 import numpy as np
-from simsearch import memory
+from simsearch import allocator
 if sys.argv[1] != "usual":
-    assert memory.keep(large_arrays=sys.argv[1] == "all")
+    assert allocator.keep(large_arrays=sys.argv[1] == "all")
 for _ in range(4):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     np.full(int(sys.argv[2]) // 8, 1.0)
@@ -42,18 +42,18 @@ def test_a_server_gives_large_arrays_back_and_keeps_the_others():
 
 
 def test_nothing_changes_without_glibc(monkeypatch):
-    monkeypatch.setattr(memory.sys, "platform", "darwin")
-    assert not memory.keep()
-    monkeypatch.setattr(memory.sys, "platform", "linux")
-    monkeypatch.setattr(memory.ctypes, "CDLL", lambda _: object())
-    assert not memory.keep()
+    monkeypatch.setattr(allocator.sys, "platform", "darwin")
+    assert not allocator.keep()
+    monkeypatch.setattr(allocator.sys, "platform", "linux")
+    monkeypatch.setattr(allocator.ctypes, "CDLL", lambda _: object())
+    assert not allocator.keep()
 
 
 def test_python_looks_for_unreachable_objects_less_often():
     before = gc.get_threshold()
     gc.set_threshold(700, 10, 10)
     try:
-        memory.collect_seldom()
+        allocator.collect_seldom()
         assert gc.get_threshold() == (100_000, 10, 10)
         assert gc.isenabled()
     finally:

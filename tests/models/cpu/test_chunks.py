@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from jax.extend import core
 
-from simsearch.models import chunks, inverted, layers, mobilenet_v2
+from simsearch.models import inverted, layers, mobilenet_v2
+from simsearch.models.cpu import chunks
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import functools
 import jax
 import jax.numpy as jnp
 
-from simsearch.models import convolution
+from simsearch.models.cpu import convolution
 
 # Of the input; the products are faster up to the larger, and were not measured under the smaller.
 MIN_CHANNELS, MAX_CHANNELS = 16, 48

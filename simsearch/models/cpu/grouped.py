@@ -10,7 +10,7 @@ import functools
 import jax
 import jax.numpy as jnp
 
-from simsearch.models import convolution
+from simsearch.models.cpu import convolution
 
 # Channels of joined groups: from here on a convolution's gradients run at full speed.
 _JOINED_CHANNELS = 64

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import jax
 
-from simsearch.models import platform
+from simsearch.models.cpu import platform
 
 Zeros = tuple[int, int]  # before and after
 Padding = tuple[Zeros, Zeros]  # of the rows and of the columns

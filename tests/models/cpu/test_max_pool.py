@@ -3,7 +3,7 @@ import jax
 import numpy as np
 import pytest
 
-from simsearch.models import max_pool
+from simsearch.models.cpu import max_pool
 
 
 @pytest.mark.parametrize("shape", [(2, 8, 8, 3), (1, 7, 9, 2), (3, 1, 5, 1)])

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 
-class LossParts(NamedTuple):
+class Ratio(NamedTuple):
     """One device's share of a loss that is a ratio over the whole batch.
 
     A mean over *active* triplets is no mean of per-device means, so numerator and denominator are
@@ -26,11 +26,11 @@ class LossParts(NamedTuple):
     num_candidates: jax.Array
 
 
-def mean(parts: LossParts) -> jax.Array:
+def mean(ratio: Ratio) -> jax.Array:
     """Returns total / count as float32 [], and 0 where nothing was counted.
 
     Args:
-        parts: The parts, already summed over the devices.
+        ratio: Its fields already summed over the devices.
     """
     # Counts are whole numbers, so a maximum with 1 only ever replaces 0.
-    return parts.total / jnp.maximum(parts.count, 1.0)
+    return ratio.total / jnp.maximum(ratio.count, 1.0)

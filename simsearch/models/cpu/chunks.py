@@ -11,7 +11,7 @@ import flax.linen as nn
 import jax
 from jax.ad_checkpoint import checkpoint_name
 
-from simsearch.models import platform
+from simsearch.models.cpu import platform
 
 # A core's second cache; the widest feature map of a chunk of images should not exceed it by much.
 _CACHE_FLOATS = 2**18

@@ -2,7 +2,7 @@
 
 import jax
 
-from simsearch.models import materialise
+from simsearch.models.cpu import materialise
 
 
 def convolve(x: jax.Array, kernel: jax.Array, *, stride: int = 1) -> jax.Array:

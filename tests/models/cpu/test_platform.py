@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from simsearch import models
-from simsearch.models import platform
+from simsearch.models.cpu import platform
 
 
 @pytest.mark.parametrize(("backend", "expected"), [("cpu", "cpu"), ("gpu", "default")])

@@ -4,7 +4,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from simsearch.models import platform
+from simsearch.models.cpu import platform
 
 _SIDE, _STRIDE, _PADDING = 3, 2, 1
 

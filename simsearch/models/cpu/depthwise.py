@@ -9,7 +9,7 @@ import functools
 import jax
 import jax.numpy as jnp
 
-from simsearch.models import convolution
+from simsearch.models.cpu import convolution
 
 
 def _shifted(
