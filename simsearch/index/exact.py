@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from simsearch import parallel
 from simsearch.index import columns, filters, nearest, screen
 from simsearch.index.engine import Engine
 from simsearch.index.record import Found, Record
@@ -149,12 +150,13 @@ class ExactView:
                 near = self._screen.top_k(self._on_host(), self._mask(where), query, k=top_k)
                 return [self._found(*(array.tolist() for array in near))]
             allowed = self._on_devices(where)
-            k = nearest.bucket(max(top_k, 8), at_most=self._capacity)
+            k = parallel.bucket(max(top_k, 8), at_most=self._capacity)
             answers: list[list[Found]] = []
             for start in range(0, len(vectors), nearest.MAX_QUERIES):
                 part = np.asarray(vectors[start : start + nearest.MAX_QUERIES], np.float32)
                 queries = np.zeros(
-                    (nearest.bucket(len(part), at_most=nearest.MAX_QUERIES), self._size), np.float32
+                    (parallel.bucket(len(part), at_most=nearest.MAX_QUERIES), self._size),
+                    np.float32,
                 )
                 queries[: len(part)] = part
                 found = nearest.top_k(self._matrix, allowed, queries, k=k, devices=self._mesh)
@@ -209,7 +211,7 @@ class ExactView:
         self._set(slots, records)
         self._allowed[slots] = True
         # Rows beyond the end are left out: few shapes to compile for.
-        padding = nearest.bucket(len(slots), at_most=2**30) - len(slots)
+        padding = parallel.bucket(len(slots), at_most=2**30) - len(slots)
         rows = np.pad(np.asarray(slots, np.int32), (0, padding), constant_values=self._capacity)
         values = np.pad(np.asarray(vectors, np.float32), [(0, padding), (0, 0)])
         # It is written to in place, which a view of it would prevent.

@@ -12,7 +12,6 @@ import numpy as np
 from simsearch import errors
 from simsearch.data import images as images_lib
 from simsearch.data import views
-from simsearch.index import nearest
 from simsearch.retrieval import embed
 
 Query = str | os.PathLike | bytes
@@ -130,8 +129,6 @@ def read(query: Query, *, crop: Box | None, max_pixels: int) -> bytes:
 def embed_encoded(embedder: embed.Embedder, images: Sequence[Query]) -> np.ndarray:
     """Returns the embeddings of a few images, float32 [N, D].
 
-    They are padded to a power of two, so that a handful of programs serve every number.
-
     Args:
         embedder: What embeds.
         images: Paths, or encoded.
@@ -149,8 +146,7 @@ def embed_encoded(embedder: embed.Embedder, images: Sequence[Query]) -> np.ndarr
         except images_lib.CorruptImage as error:
             where = f"image {i + 1} of {len(images)}: " if len(images) > 1 else ""
             raise images_lib.CorruptImage(f"{where}{error}") from error
-    most = embedder.config.eval.batch_size
-    found = embedder.embed(pixels, batch_size=nearest.bucket(len(images), at_most=most))
+    found = embedder.embed(pixels)
     names = [f"image {i + 1} of {len(images)}" for i in range(len(images))]
     check(found, names if len(names) > 1 else ["this image"])
     return found

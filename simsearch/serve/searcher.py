@@ -46,8 +46,6 @@ class Searcher:
         self._index = opened
         self._config = config
         self._under_way = 0
-        devices = parallel.local_devices(opened.embedder.config.train.num_devices)
-        self._sizes = batching.batch_sizes(config.max_batch, multiple=len(devices))
         # Results, and besides them the query's own images and those that are passed over.
         most = config.max_top_k + config.max_query_images + config.max_top_k
         self._levels = sorted({_FEW, max(_FEW, most)})
@@ -66,13 +64,10 @@ class Searcher:
     def warm(self) -> None:
         """Runs the model and the search once in every size that requests can make of them."""
         blank = np.zeros(self._index.embedder.input_shape, np.uint8)
-        sizes = progress.track(
-            self._sizes, total=len(self._sizes), description="warm", unit="batch size"
-        )
-        for size in sizes:
+        most = self._config.max_batch
+        sizes = sorted({parallel.bucket(size, at_most=most) for size in range(1, most + 1)})
+        for size in progress.track(sizes, total=len(sizes), description="warm", unit="batch size"):
             vectors = self._embed([blank] * size)
-        # A stored image's search needs no model, and so no whole batch for it.
-        for size in batching.batch_sizes(self._config.max_batch):
             for level in self._levels:
                 answers = self._search([_Wanted(vectors[0], level, "")] * size)
                 if failed := [answer for answer in answers if isinstance(answer, Exception)]:
@@ -211,9 +206,7 @@ class Searcher:
         return found
 
     def _embed(self, pixels: Sequence[np.ndarray]) -> np.ndarray:
-        """Returns the embeddings of a batch, padded to one of the sizes that are compiled."""
-        size = next(size for size in self._sizes if size >= len(pixels))
-        return self._index.embedder.embed(np.stack(pixels), batch_size=size)
+        return self._index.embedder.embed(np.stack(pixels), batch_size=self._config.max_batch)
 
     async def _answer(self, wanted: _Wanted) -> index.Answer:
         """Returns the answer to a search, of a batch with others'."""

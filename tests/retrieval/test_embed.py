@@ -45,6 +45,25 @@ def test_embeddings_are_those_of_the_network_whatever_the_batch(embedder):
     assert embedder.embed(images[:0]).shape == (0, embedder.embedding_size) == (0, 64)
 
 
+def test_few_images_are_computed_as_few(embedder, monkeypatch, tmp_path):
+    computed, start = [], parallel.start
+
+    def counted(function, variables, rows, devices):
+        computed.append(len(rows))
+        return start(function, variables, rows, devices)
+
+    monkeypatch.setattr(parallel, "start", counted)
+    images = np.stack([sets.picture(i, 16) for i in range(8)])
+    for count, sizes in ((1, [2]), (3, [4]), (5, [6]), (8, [6, 6])):  # Of 2 devices, at most 6.
+        computed.clear()
+        embedder.embed(images[:count])
+        assert computed == sizes
+    computed.clear()
+    (tmp_path / "0.png").write_bytes(sets.png(0))
+    embedder.embed_files([tmp_path / "0.png"] * 2)
+    assert computed == [2]
+
+
 def test_the_fingerprint_is_that_of_the_variables_as_they_were_stored(embedder):
     assert embedder.fingerprint == embed.fingerprint(VARIABLES, pooling="average")
 
