@@ -12,6 +12,7 @@ from typing import Literal, TypeVar
 import numpy as np
 from PIL import Image, PngImagePlugin
 
+from simsearch import errors
 from simsearch.data import containers
 
 ResizeMode = Literal["squash", "short_side"]
@@ -68,8 +69,7 @@ _PIL_WARNINGS = ("ignore", None, Warning, re.compile(r"PIL\."), 0)
 _warnings_lock = threading.Lock()
 
 
-class CorruptImage(ValueError):
-    """Bytes that are no readable image; the message is the reason, short and in one line."""
+CorruptImage = errors.CorruptImage  # By which all that reads images here knows it.
 
 
 class UnreadFile(CorruptImage):

@@ -229,12 +229,7 @@ class Index:
             raise errors.UsageError("a search needs at least one query")
         top_k = rows_lib.checked_top_k(top_k)  # Here, since more are looked for below.
         where = filters.resolve(filter)
-        options: dict[str, Any] = {
-            "embed_images": self.embed_queries,
-            "stored": self._rows.vectors,
-            "max_pixels": self.embedder.config.data.max_pixels,
-            "embedding_size": self._about.embedding_size,
-        }
+        options: dict[str, Any] = {"embedder": self.embedder, "stored": self._rows.vectors}
         vector = queries.combine(
             queries.vectors(liked, crop=crop, **options),
             queries.vectors(unliked, crop=None, **options),
@@ -253,7 +248,9 @@ class Index:
             UsageError: Where a file is not there.
             CorruptImage: Where one cannot be read.
         """
-        return queries.embed_encoded(self.embedder, queries.as_list(images))
+        listed = queries.as_list(images)
+        encoded = [queries.read(image) for image in listed]
+        return queries.embed_encoded(self.embedder, encoded, names=queries.names(listed))
 
     def search_vectors(
         self,

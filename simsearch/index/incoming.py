@@ -65,9 +65,8 @@ def rows(
     labels = [_text("labels", label) for label in labels]
     paths = [_text("paths", os.fspath(p) if isinstance(p, os.PathLike) else p) for p in paths]
     extras = [{} if extra is None else metadata_lib.checked(extra) for extra in metadata]
-    max_pixels = embedder.config.data.max_pixels
-    encoded = [queries.read(image, crop=None, max_pixels=max_pixels) for image in images]
-    vectors = queries.embed_encoded(embedder, encoded)
+    encoded = [queries.read(image) for image in images]
+    vectors = queries.embed_encoded(embedder, encoded, names=queries.names(images))
     made = []
     for i, (label, path, extra) in enumerate(zip(labels, paths, extras, strict=True)):
         name = None if isinstance(images[i], bytes) else pathlib.Path(images[i]).name

@@ -147,9 +147,13 @@ class Embedder:
         """Returns the embeddings of image files, float32 [N, D].
 
         Raises:
-            CorruptImage: Where a file cannot be read as an image.
+            CorruptImage: Where a file is no readable image; says which.
+            OSError: Where it cannot be opened.
         """
-        images = [self.preprocess(pathlib.Path(path).read_bytes()) for path in paths]
+        images = []
+        for path in paths:
+            with errors.naming_image(os.fspath(path)):
+                images.append(self.preprocess(pathlib.Path(path).read_bytes()))
         return self.embed(np.asarray(images, np.uint8).reshape(-1, *self.input_shape))
 
     def embed_split(self, split: sources.Split, *, corrupt: corrupt_lib.CorruptLog) -> Embedded:

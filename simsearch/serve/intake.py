@@ -11,6 +11,7 @@ from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
+from simsearch import errors
 from simsearch.data import images as images_lib
 from simsearch.serve import models
 
@@ -148,7 +149,7 @@ def check_image(encoded: bytes, *, max_pixels: int) -> None:
         raise HTTPException(415, f"this is no image that is read; send {READ}")
     try:
         moves = images_lib.is_animated(encoded, max_pixels=max_pixels)
-    except images_lib.CorruptImage as error:
+    except errors.CorruptImage as error:
         raise unreadable(error) from error
     if moves:
         raise HTTPException(415, f"the image is animated; send one frame of it: {READ}")

@@ -13,7 +13,6 @@ from starlette.exceptions import HTTPException
 
 from simsearch import config_serving, cores, errors, index, parallel, progress
 from simsearch.data import fetch, views
-from simsearch.data import images as images_lib
 from simsearch.index import filters, queries
 from simsearch.serve import batching, intake
 
@@ -195,7 +194,7 @@ class Searcher:
             return self._index.embedder.preprocess(encoded)
         except views.EmptyRegion as error:
             raise HTTPException(422, f"crop: {error}") from error
-        except images_lib.CorruptImage as error:
+        except errors.CorruptImage as error:
             raise intake.unreadable(error) from error
 
     def _stored_vectors(self, ids: Sequence[str]) -> dict[str, np.ndarray]:

@@ -315,7 +315,8 @@ def test_an_image_of_which_the_model_makes_no_numbers_is_named(index, folder, mo
     images = sorted((folder / "b").glob("new*.png"))
     for act, named in (
         (lambda: index.sync(folder), "b/newer.png"),
-        (lambda: index.add(images), "image 2 of 2"),
+        (lambda: index.add(images), str(images[1])),
+        (lambda: index.add([image.read_bytes() for image in images]), "image 2 of 2"),
     ):
         with pytest.raises(errors.RunError, match=f"no finite numbers of {named}; take another"):
             act()

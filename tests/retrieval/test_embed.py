@@ -103,6 +103,13 @@ def test_files_are_embedded_as_the_rows_of_a_split(embedder, tmp_path):
     np.testing.assert_allclose(by_file, found.embeddings[[0, 6]], atol=1e-5)
 
 
+def test_a_file_that_is_no_image_is_named(embedder, tmp_path):
+    (tmp_path / "good.png").write_bytes(sets.png(0))
+    (tmp_path / "bad.png").write_bytes(b"text")
+    with pytest.raises(errors.CorruptImage, match=f"^{tmp_path / 'bad.png'}: not an image"):
+        embedder.embed_files([tmp_path / "good.png", tmp_path / "bad.png"])
+
+
 def test_what_was_embedded_is_read_back_with_what_could_not_be_read(embedder, tmp_path):
     split = sets.make_split(5, broken=(1,))
     logs = [corrupt_lib.CorruptLog() for _ in range(3)]
