@@ -256,7 +256,7 @@ def embed_cached(
     """
     data = embedder.config.data
     # The statistics and the padding are part of the network, and not of its variables.
-    way = preprocessing.describe(embedder.config)
+    way = preprocessing.key(embedder.config)
     key = f"{embedder.fingerprint} {split.fingerprint} {way} {data.max_pixels}"
     path = directory / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.npz"
     names = (*Embedded._fields, "corrupt", "reasons")
