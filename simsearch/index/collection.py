@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from simsearch import errors
 from simsearch import progress as progress_lib
 from simsearch.index import (
     answers,
@@ -225,18 +224,13 @@ class Index:
             CorruptImage: Where a query is no readable image.
         """
         liked, unliked = queries.as_list(query), queries.as_list(unlike)
-        if not liked:
-            raise errors.UsageError("a search needs at least one query")
-        top_k = rows_lib.checked_top_k(top_k)  # Here, since more are looked for below.
-        where = filters.resolve(filter)
-        options: dict[str, Any] = {"embedder": self.embedder, "stored": self._rows.vectors}
-        vector = queries.combine(
-            queries.vectors(liked, crop=crop, **options),
-            queries.vectors(unliked, crop=None, **options),
+        where, top_k = filters.resolve(filter), rows_lib.checked_top_k(top_k)
+        vector = queries.vector(
+            liked, unliked, crop=crop, embedder=self.embedder, stored=self._rows.vectors
         )
         asked = set(queries.stored_ids([*liked, *unliked]))
-        (found,) = self._rows.nearest(vector[None], top_k=top_k + len(asked), where=where)
-        return self._judge.answer([hit for hit in found if hit.record.id not in asked][:top_k])
+        (answer,) = self.search_vectors(vector[None], top_k, where, exclude=[asked])
+        return answer
 
     def embed_queries(self, images: queries.Given | Iterable[queries.Given]) -> np.ndarray:
         """Returns the embeddings of query images, float32 [N, D].
@@ -257,6 +251,8 @@ class Index:
         vectors: np.ndarray,
         top_k: int,
         filter: filters.Where = None,  # noqa: A002 - as in `search`
+        *,
+        exclude: Sequence[Collection[str]] = (),
     ) -> list[Answer]:
         """Returns the answer to each of several queries that are already embedded.
 
@@ -264,9 +260,14 @@ class Index:
             vectors: L2-normalised, float32 [Q, D].
             top_k: Results of each at most.
             filter: Which images to search; None: all.
+            exclude: Ids that are no results, for each query; empty: none for any.
         """
-        found = self._rows.nearest(vectors, top_k=top_k, where=filters.resolve(filter))
-        return [self._judge.answer(hits) for hits in found]
+        most = rows_lib.checked_top_k(top_k) + max(map(len, exclude), default=0)
+        found = self._rows.nearest(vectors, top_k=most, where=filters.resolve(filter))
+        return [
+            self._judge.answer([each for each in near if each.record.id not in ids][:top_k])
+            for near, ids in zip(found, exclude or [()] * len(found), strict=True)
+        ]
 
     def get(self, id_: str) -> Hit | None:
         """Returns a stored image as a hit of score 1; None where there is none with that id."""

@@ -183,18 +183,20 @@ def check(embeddings: np.ndarray, names: Sequence[str]) -> None:
         )
 
 
-def vectors(
-    queries: Sequence[Query],
+def vector(
+    liked: Sequence[Query],
+    unlike: Sequence[Query],
     *,
     crop: Box | None,
     embedder: embed.Embedder,
     stored: Callable[[Sequence[str]], dict[str, np.ndarray]],
 ) -> np.ndarray:
-    """Returns the vector of each query, float32 [Q, D].
+    """Returns the vector to search with, float32 [D].
 
     Args:
-        queries: Paths, bytes, and "id:…".
-        crop: Region of the only query.
+        liked: Paths, bytes, and "id:…" of what the results should be like.
+        unlike: The same of what they should be less like.
+        crop: Region of the only query that is liked.
         embedder: What embeds images.
         stored: From ids to the vectors of those that are there.
 
@@ -202,6 +204,20 @@ def vectors(
         UsageError: Where a query is not there, or a region is asked for of no image or several.
         CorruptImage: Where an image cannot be read.
     """
+    if not liked:
+        raise errors.UsageError("a search needs at least one query")
+    near = _vectors(liked, crop=crop, embedder=embedder, stored=stored)
+    return combine(near, _vectors(unlike, crop=None, embedder=embedder, stored=stored))
+
+
+def _vectors(
+    queries: Sequence[Query],
+    *,
+    crop: Box | None,
+    embedder: embed.Embedder,
+    stored: Callable[[Sequence[str]], dict[str, np.ndarray]],
+) -> np.ndarray:
+    """Returns the vector of each query, float32 [Q, D]."""
     ids = stored_ids(queries)
     if crop is not None and (len(queries) != 1 or ids):
         raise errors.UsageError("--crop takes a region of exactly one query that is an image")

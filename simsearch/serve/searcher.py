@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import functools
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from concurrent import futures
 from typing import Any, NamedTuple
 
@@ -25,11 +25,12 @@ _MAX_FETCHES = 8  # Addresses that are read at a time.
 
 
 class _Wanted(NamedTuple):
-    """One vector to search with."""
+    """One vector to search with, and what is asked for; the ids are no results."""
 
     vector: np.ndarray
-    level: int
+    top_k: int
     filter: str
+    exclude: Set[str] = frozenset()
 
 
 class Searcher:
@@ -112,16 +113,10 @@ class Searcher:
             async with asyncio.timeout(self._config.search_timeout):
                 vector, asked = await self._query_vector(query)
                 asked |= set(request.exclude)
-                level = next(level for level in self._levels if level >= top_k + len(asked))
-                answer = await self._answer(_Wanted(vector, level, where))
+                # Who searches by a stored image knows that one already.
+                return await self._answer(_Wanted(vector, top_k, where, asked))
         except TimeoutError as error:
             raise _busy() from error
-        # Who searches by a stored image knows that one already.
-        hits = [hit for hit in answer.hits if hit.id not in asked][:top_k]
-        is_match = answer.is_match and bool(hits)
-        if hits and answer.threshold is not None:
-            is_match = hits[0].score >= answer.threshold
-        return answer._replace(hits=hits, is_match=is_match)
 
     def why_nothing(self, filter_text: str | None) -> str:
         """Returns why a search found nothing, in words that name no private field."""
@@ -221,17 +216,28 @@ class Searcher:
         One that fails is its error, so that it fails for nobody else of the batch.
         """
         answers: list[index.Answer | Exception | None] = [None] * len(wanted)
-        key = lambda i: (wanted[i].level, wanted[i].filter)  # noqa: E731
-        for (level, where), group in itertools.groupby(sorted(range(len(wanted)), key=key), key):
+        key = lambda i: wanted[i].filter  # noqa: E731
+        for where, group in itertools.groupby(sorted(range(len(wanted)), key=key), key):
             rows = list(group)
-            vectors = np.stack([wanted[i].vector for i in rows])
             try:
-                found = self._index.search_vectors(vectors, top_k=level, filter=where or None)
+                found = self._search_together([wanted[i] for i in rows], where)
             except Exception as error:
                 found = [error] * len(rows)
             for i, answer in zip(rows, found, strict=True):
                 answers[i] = answer
         return answers
+
+    def _search_together(self, wanted: Sequence[_Wanted], where: str) -> list[index.Answer]:
+        """Returns the answers to searches with one filter."""
+        exclude = [one.exclude for one in wanted]
+        most = max(map(len, exclude))
+        deepest = max(one.top_k for one in wanted) + most
+        level = next(level for level in self._levels if level >= deepest)
+        vectors = np.stack([one.vector for one in wanted])
+        # Together with what is passed over it is the level, whatever is asked for.
+        found = self._index.search_vectors(vectors, level - most, where or None, exclude=exclude)
+        pairs = zip(found, wanted, strict=True)
+        return [answer._replace(hits=answer.hits[: one.top_k]) for answer, one in pairs]
 
 
 def checked_filter(text: str | None) -> str:
