@@ -38,16 +38,12 @@ class Index:
     """
 
     def __init__(self, opened: opening.Opened) -> None:
-        """Takes over an open store; `open` is how to get an index."""
+        """Takes over open rows; `open` is how to get an index."""
         self.embedder = opened.embedder
         self._about = opened.about
         self._takeover = opened.takeover
         self._judge = opened.judge
-        self._rows = rows_lib.Rows(
-            opened.engine,
-            embedding_size=opened.about.embedding_size,
-            config=opened.embedder.config,
-        )
+        self._rows = opened.rows
 
     @classmethod
     def open(
@@ -78,8 +74,7 @@ class Index:
                 another model.
             RunError: Where the engine does not answer.
         """
-        return opening.open_as(
-            cls,
+        opened = opening.open_rows(
             url,
             version=version,
             workdir=workdir,
@@ -87,6 +82,7 @@ class Index:
             create=create,
             overrides=overrides,
         )
+        return cls(opened)
 
     def __enter__(self) -> Index:
         return self
@@ -147,8 +143,14 @@ class Index:
             self._takeover.check(self._rows.engine, root)
             inherited = self._takeover.records(root)
         labels = None if labels_csv is None else metadata_lib.read_csv(labels_csv)
-        tools = sync.Tools.of(self._rows, self.embedder, progress)
-        report = sync.run(root, labels, tools, inherited=inherited)
+        report = sync.run(
+            self._rows,
+            self.embedder,
+            root=root,
+            labels=labels,
+            inherited=inherited,
+            on_progress=progress,
+        )
         self._rows.optimize()
         if self._takeover is not None:
             self._takeover.finish(self._rows.engine, root)
@@ -180,8 +182,9 @@ class Index:
             UsageError: Where a file is not there, a label is no text, metadata cannot be stored, or
                 there are more or fewer labels than images.
         """
-        columns = {"labels": labels, "paths": paths, "metadata": metadata}
-        rows = incoming.rows(queries.as_list(images), self.embedder, columns)
+        rows = incoming.rows(
+            queries.as_list(images), self.embedder, labels=labels, paths=paths, metadata=metadata
+        )
         was_exact = self._rows.is_exact
         self._rows.upsert(list({row.record.id: row for row in rows}.values()))
         if was_exact and not self._rows.is_exact:
@@ -214,7 +217,7 @@ class Index:
                 takes; or a list of them.
             top_k: Results at most.
             filter: Which images to search, such as "label = 'cookie' and price < 3"; see
-                `filters.parse`.
+                `filter_parser.parse`.
             crop: Region x, y, width, height of the one query: fractions of the upright image where
                 none is above 1, pixels otherwise.
             unlike: What the results should be less like, in the same forms as `query`.

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from simsearch.index import filters
+from simsearch.index import filter_tree, filters
 from simsearch.index import record as record_lib
 from simsearch.index.record import Record
 
@@ -54,7 +54,7 @@ class Columns:
         """Forgets the columns, as it must when there are more rows."""
         self._columns.clear()
 
-    def passes(self, leaf: filters.Compare | filters.In | filters.Exists) -> np.ndarray:
+    def passes(self, leaf: filter_tree.Compare | filter_tree.In | filter_tree.Exists) -> np.ndarray:
         """Returns which rows a comparison lets through, bool [rows]."""
         name = leaf.field
         if name not in record_lib.FIELDS and name not in self._rows_with:
@@ -86,8 +86,8 @@ class Column:
 
     def _read(self, records: Sequence[Record | None]) -> None:
         self._codes = np.full(len(records), _NONE, np.int32)
-        self._code_of: dict[tuple[str, filters.Constant], int] = {}
-        self._ordered: dict[str, tuple[list[filters.Constant], np.ndarray]] = {}
+        self._code_of: dict[tuple[str, filter_tree.Constant], int] = {}
+        self._ordered: dict[str, tuple[list[filter_tree.Constant], np.ndarray]] = {}
         self._set(range(len(records)), records)
 
     def set(self, rows: Iterable[int], records: Sequence[Record | None]) -> None:
@@ -110,28 +110,28 @@ class Column:
                 self._ordered.clear()
             self._codes[row] = self._code_of[key]
 
-    def passes(self, leaf: filters.Compare | filters.In | filters.Exists) -> np.ndarray:
+    def passes(self, leaf: filter_tree.Compare | filter_tree.In | filter_tree.Exists) -> np.ndarray:
         """Returns which rows a comparison lets through, bool [rows]."""
         passing = np.zeros(len(self._code_of) + 1, bool)
         match leaf:
-            case filters.Exists():
+            case filter_tree.Exists():
                 passing[_NONE + 1 :] = True
-            case filters.In(_, values):
+            case filter_tree.In(_, values):
                 passing[[self._code(value) for value in values]] = True
-            case filters.Compare(_, "=", value):
+            case filter_tree.Compare(_, "=", value):
                 passing[self._code(value)] = True
-            case filters.Compare(_, "!=", value):
+            case filter_tree.Compare(_, "!=", value):
                 passing[self._in_order(filters.kind(value))[1]] = True
                 passing[self._code(value)] = False
-            case filters.Compare(_, operator, value):
+            case filter_tree.Compare(_, operator, value):
                 passing[self._beyond(operator, value)] = True
         passing[_NONE] = False
         return passing[self._codes]
 
-    def _code(self, value: filters.Constant) -> int:
+    def _code(self, value: filter_tree.Constant) -> int:
         return self._code_of.get(filters.comparable(value), _NONE)
 
-    def _beyond(self, operator: str, value: filters.Constant) -> np.ndarray:
+    def _beyond(self, operator: str, value: filter_tree.Constant) -> np.ndarray:
         """Returns the codes of the values on one side of another."""
         sort, value = filters.comparable(value)
         if sort == "boolean":
@@ -145,7 +145,7 @@ class Column:
             return codes[bisect.bisect_right(values, value) :]
         return codes[bisect.bisect_left(values, value) :]
 
-    def _in_order(self, sort: str) -> tuple[list[filters.Constant], np.ndarray]:
+    def _in_order(self, sort: str) -> tuple[list[filter_tree.Constant], np.ndarray]:
         """Returns the values of one kind in ascending order, and their codes."""
         if sort not in self._ordered:
             pairs = sorted(

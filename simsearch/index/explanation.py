@@ -3,13 +3,13 @@
 import difflib
 from collections.abc import Collection, Sequence
 
-from simsearch.index import filters
+from simsearch.index import filter_tree, filters
 from simsearch.index import record as record_lib
 from simsearch.index.record import FIELDS, Hit, Record
 
 
 def of_nothing(
-    tree: filters.Filter | None,
+    tree: filter_tree.Filter | None,
     sample: Sequence[Record | Hit],
     *,
     count: int,
@@ -38,7 +38,7 @@ def of_nothing(
 
 
 def of_filter(
-    tree: filters.Filter, records: Sequence[Record | Hit], *, hidden: Collection[str] = ()
+    tree: filter_tree.Filter, records: Sequence[Record | Hit], *, hidden: Collection[str] = ()
 ) -> str | None:
     """Returns why a filter that let nothing through was probably mistyped; None: no idea.
 
@@ -59,8 +59,8 @@ def of_filter(
             close = difflib.get_close_matches(leaf.field, kinds, n=1)
             hint = f"did you mean {close[0]}? " if close else ""
             return f"no image has a field {leaf.field[:60]}; {hint}there are {', '.join(kinds)}"
-        values = leaf.values if isinstance(leaf, filters.In) else ()
-        for value in (leaf.value,) if isinstance(leaf, filters.Compare) else values:
+        values = leaf.values if isinstance(leaf, filter_tree.In) else ()
+        for value in (leaf.value,) if isinstance(leaf, filter_tree.Compare) else values:
             own, asked = sorted(kinds[leaf.field]), filters.kind(value)
             if own and asked not in own:
                 text = _text_like(value, leaf.field, records) if own == ["text"] else None
@@ -69,7 +69,7 @@ def of_filter(
     return None
 
 
-def _text_like(value: filters.Constant, field: str, records: Sequence[Record | Hit]) -> str:
+def _text_like(value: filter_tree.Constant, field: str, records: Sequence[Record | Hit]) -> str:
     """Returns the text that an image has there for a number or boolean, such as 007 for 7."""
     for record in records:
         text = record_lib.field(record, field)

@@ -14,16 +14,7 @@ from typing import Literal, get_args
 from simsearch import errors
 from simsearch.index import filter_parser, filter_tree
 from simsearch.index import record as record_lib
-from simsearch.index.filter_parser import parse as parse
-from simsearch.index.filter_tree import And as And
-from simsearch.index.filter_tree import Compare as Compare
-from simsearch.index.filter_tree import Constant as Constant
-from simsearch.index.filter_tree import Exists as Exists
-from simsearch.index.filter_tree import Filter as Filter
-from simsearch.index.filter_tree import In as In
-from simsearch.index.filter_tree import Not as Not
-from simsearch.index.filter_tree import Or as Or
-from simsearch.index.record import FIELDS as FIELDS
+from simsearch.index.filter_tree import And, Compare, Constant, Exists, Filter, In, Not, Or
 
 # Of a tree that was built by hand: more than any text gives, and less than Python's stack holds.
 _MAX_TREE_DEPTH = 4 * filter_parser.MAX_DEPTH
@@ -41,7 +32,7 @@ def resolve(where: Where) -> Filter | None:
     if where is None or (isinstance(where, str) and not where.strip()):
         return None
     if isinstance(where, str):
-        where = parse(where)
+        where = filter_parser.parse(where)
     else:
         _check(where)
     # Also where the exact view answers, that a filter goes on working when the index grows.

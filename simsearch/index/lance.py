@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from simsearch import cores, errors
-from simsearch.index import filters, lance_lock, lance_rows, lance_sql
+from simsearch.index import filter_tree, filters, lance_lock, lance_rows, lance_sql
 from simsearch.index.engine import Batch, Closed
 from simsearch.index.record import FIELDS, Found, Row
 
@@ -103,7 +103,7 @@ class LanceEngine:
         return deleted
 
     def search(
-        self, vectors: np.ndarray, *, top_k: int, where: filters.Filter | None
+        self, vectors: np.ndarray, *, top_k: int, where: filter_tree.Filter | None
     ) -> list[list[Found]]:
         answers = []
         sql = None if where is None else self._sql(where)
@@ -128,7 +128,7 @@ class LanceEngine:
             answers.append([Found(record, score) for record, score in found])
         return answers
 
-    def count(self, where: filters.Filter | None = None) -> int:
+    def count(self, where: filter_tree.Filter | None = None) -> int:
         with lance_sql.planning(where):
             return self._table.count_rows(None if where is None else self._sql(where))
 
@@ -147,7 +147,7 @@ class LanceEngine:
         return dict(zip(table["id"].to_pylist(), table["thumbnail"].to_pylist(), strict=True))
 
     def scan(
-        self, where: filters.Filter | None = None, *, vectors: bool = False
+        self, where: filter_tree.Filter | None = None, *, vectors: bool = False
     ) -> Iterator[Batch]:
         with lance_sql.planning(where):
             for part in self._select(where, vectors=vectors).to_batches(batch_size=_SCAN_ROWS):
@@ -254,13 +254,13 @@ class LanceEngine:
         """Returns whether the note is of this table; another may grow beside it."""
         return (self.read_about() or {}).get("table") == self._table.name
 
-    def _sql(self, where: filters.Filter) -> str:
+    def _sql(self, where: filter_tree.Filter) -> str:
         if not filters.field_names(where) <= set(FIELDS):
             # Another process may have added the column since.
             self._columns = frozenset(self._table.schema.names)
         return lance_sql.render(where, self._columns, fields=FIELDS)
 
-    def _select(self, where: filters.Filter | None, *, vectors: bool) -> Any:
+    def _select(self, where: filter_tree.Filter | None, *, vectors: bool) -> Any:
         query = self._table.search().select([*lance_rows.RECORD, *(["vector"] if vectors else [])])
         return query if where is None else query.where(self._sql(where))
 

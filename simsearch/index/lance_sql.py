@@ -9,7 +9,7 @@ from simsearch.index import filter_tree, filters, typed_fields
 _NEVER = "(1 = 0)"
 
 
-def render(tree: filters.Filter, columns: Collection[str], *, fields: Collection[str]) -> str:
+def render(tree: filter_tree.Filter, columns: Collection[str], *, fields: Collection[str]) -> str:
     """Returns a filter as an SQL condition that is never NULL.
 
     Args:
@@ -24,7 +24,7 @@ def render(tree: filters.Filter, columns: Collection[str], *, fields: Collection
 
 
 @contextlib.contextmanager
-def planning(where: filters.Filter | None) -> Iterator[None]:
+def planning(where: filter_tree.Filter | None) -> Iterator[None]:
     """Tells in one line what LanceDB says of a filter that it cannot plan."""
     try:
         yield
@@ -37,29 +37,29 @@ def planning(where: filters.Filter | None) -> Iterator[None]:
         raise errors.UsageError(f"--filter: LanceDB cannot read it: {said}") from error
 
 
-def _render(tree: filters.Filter, columns: Collection[str], fields: Collection[str]) -> str:
+def _render(tree: filter_tree.Filter, columns: Collection[str], fields: Collection[str]) -> str:
     match tree:
-        case filters.And(parts):
+        case filter_tree.And(parts):
             return "(" + " AND ".join(_render(p, columns, fields) for p in parts) + ")"
-        case filters.Or(parts):
+        case filter_tree.Or(parts):
             return "(" + " OR ".join(_render(p, columns, fields) for p in parts) + ")"
-        case filters.Not(part):
+        case filter_tree.Not(part):
             return f"(NOT {_render(part, columns, fields)})"
-        case filters.Exists(field):
+        case filter_tree.Exists(field):
             names = [field] if field in fields else typed_fields.names(field)
             there = [f"{_quoted(name)} IS NOT NULL" for name in names if name in columns]
             return f"({' OR '.join(there)})" if there else _NEVER
-        case filters.In(field, values):
+        case filter_tree.In(field, values):
             parts = [_in(field, k, v, columns, fields) for k, v in filters.by_kind(values)]
             return f"({' OR '.join(parts)})" if parts else _NEVER
-        case filters.Compare(field, operator, value):
+        case filter_tree.Compare(field, operator, value):
             return _compare(field, operator, value, columns, fields)
 
 
 def _compare(
     field: str,
     operator: str,
-    value: filters.Constant,
+    value: filter_tree.Constant,
     columns: Collection[str],
     fields: Collection[str],
 ) -> str:
@@ -73,7 +73,7 @@ def _compare(
 def _in(
     field: str,
     kind: str,
-    values: list[filters.Constant],
+    values: list[filter_tree.Constant],
     columns: Collection[str],
     fields: Collection[str],
 ) -> str:
@@ -96,7 +96,7 @@ def _quoted(name: str) -> str:
     return "`" + name.replace("`", "``") + "`"
 
 
-def _constant(value: filters.Constant) -> str:
+def _constant(value: filter_tree.Constant) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):

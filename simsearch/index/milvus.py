@@ -13,7 +13,14 @@ from typing import Any
 import numpy as np
 
 from simsearch import errors
-from simsearch.index import filters, id_ranges, milvus_filter, milvus_rows, milvus_server
+from simsearch.index import (
+    filter_tree,
+    filters,
+    id_ranges,
+    milvus_filter,
+    milvus_rows,
+    milvus_server,
+)
 from simsearch.index.engine import Batch
 from simsearch.index.record import Found, Row
 
@@ -66,7 +73,7 @@ class MilvusEngine:
         self._put_about({f"about/{i:04}": part for i, part in enumerate(parts)})
         old = self._about_rows("about/").keys() - {f"about/{i:04}" for i in range(len(parts))}
         if old:
-            expression = milvus_filter.render(filters.In("id", tuple(sorted(old))))
+            expression = milvus_filter.render(filter_tree.In("id", tuple(sorted(old))))
             self._server.call("delete", self._about, filter=expression)
 
     def open_table(self, name: str, *, embedding_size: int, create: bool) -> None:
@@ -106,7 +113,7 @@ class MilvusEngine:
         return count
 
     def search(
-        self, vectors: np.ndarray, *, top_k: int, where: filters.Filter | None
+        self, vectors: np.ndarray, *, top_k: int, where: filter_tree.Filter | None
     ) -> list[list[Found]]:
         found = self._server.call(
             "search",
@@ -124,7 +131,7 @@ class MilvusEngine:
             for hits in found
         ]
 
-    def count(self, where: filters.Filter | None = None) -> int:
+    def count(self, where: filter_tree.Filter | None = None) -> int:
         rows = self._query(where, ["count(*)"])
         return int(rows[0]["count(*)"])
 
@@ -140,7 +147,7 @@ class MilvusEngine:
         return {row["id"]: base64.b64decode(row["thumbnail"]) for row in rows}
 
     def scan(
-        self, where: filters.Filter | None = None, *, vectors: bool = False
+        self, where: filter_tree.Filter | None = None, *, vectors: bool = False
     ) -> Iterator[Batch]:
         for rows in self._parts(where, [*milvus_rows.RECORD, *(["vector"] if vectors else [])]):
             yield self._batch(rows, vectors=vectors)
@@ -184,7 +191,7 @@ class MilvusEngine:
 
     def close(self) -> None:
         if self._num_writes:
-            expression = milvus_filter.render(filters.In("id", (self._writer,)))
+            expression = milvus_filter.render(filter_tree.In("id", (self._writer,)))
             self._server.call("delete", self._about, filter=expression)
         self._server.close()
 
@@ -205,11 +212,11 @@ class MilvusEngine:
         )
 
     def _parts(
-        self, where: filters.Filter | None, fields: list[str]
+        self, where: filter_tree.Filter | None, fields: list[str]
     ) -> Iterator[list[dict[str, Any]]]:
         """Yields fields of all rows that pass a filter, some thousand rows at a time."""
         parts = [
-            part if where is None else filters.And((part, where))
+            part if where is None else filter_tree.And((part, where))
             for part in id_ranges.split(self.count(where), most_rows=_SCAN_ROWS)
         ]
         # The server's own iterator reads at a time of the client's clock and may miss the latest
@@ -217,7 +224,7 @@ class MilvusEngine:
         with futures.ThreadPoolExecutor(_SCAN_THREADS) as pool:
             yield from pool.map(lambda part: self._query(part, fields), parts)
 
-    def _query(self, where: filters.Filter | None, fields: list[str]) -> list[dict[str, Any]]:
+    def _query(self, where: filter_tree.Filter | None, fields: list[str]) -> list[dict[str, Any]]:
         expression = "" if where is None else milvus_filter.render(where)
         return self._server.call(
             "query",

@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 
 from simsearch import config_serving, cores, errors, index, parallel, progress
 from simsearch.data import fetch, views
-from simsearch.index import filters, queries
+from simsearch.index import filter_tree, filters, queries
 from simsearch.serve import batching, intake
 
 # Fields of a stored image that tell of the server's own disk: no filter may feel for them.
@@ -255,7 +255,7 @@ def checked_filter(text: str | None) -> str:
     if private := filters.field_names(tree) & _PRIVATE_FIELDS:
         raise HTTPException(400, f"filter: {min(private)} cannot be searched by here")
     leaves = filters.leaves(tree)
-    compared = sum(len(leaf.values) if isinstance(leaf, filters.In) else 1 for leaf in leaves)
+    compared = sum(len(leaf.values) if isinstance(leaf, filter_tree.In) else 1 for leaf in leaves)
     if compared > _MAX_COMPARISONS:
         raise HTTPException(422, f"filter: at most {_MAX_COMPARISONS} values are compared with")
     return text or ""

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from simsearch import errors
-from simsearch.index import engines, exact, filters, lance_sql
+from simsearch.index import engines, exact, filter_parser, filter_tree, filters, lance_sql
 from tests.index import model, stores
 
 ENGINES = stores.ENGINES
@@ -58,7 +58,7 @@ def test_an_upsert_replaces_and_a_delete_is_seen_at_once(engine):
     changed = [stores.row(i, seed=100 + i, label="new", metadata={"m": i}) for i in range(3)]
     engine.upsert(changed)
     assert engine.count() == 10
-    assert engine.count(filters.Compare("label", "=", "new")) == 3
+    assert engine.count(filter_tree.Compare("label", "=", "new")) == 3
     found = engine.get([changed[1].record.id], vectors=True)
     assert found.records == [changed[1].record]
     np.testing.assert_array_equal(found.vectors[0], changed[1].vector)
@@ -85,7 +85,7 @@ def test_a_search_ranks_by_cosine_among_those_that_pass(engine):
     rows = stores.collection(rng, 60)
     engine.upsert(rows)
     queries = model.unit_vectors(rng, 3)
-    for where in (None, filters.parse("size >= 2 and not label = 'cookie'")):
+    for where in (None, filter_parser.parse("size >= 2 and not label = 'cookie'")):
         passing = [r for r in rows if where is None or filters.matches(where, r.record)]
         assert 0 < len(passing) < 60 or where is None
         scores = queries @ np.stack([r.vector for r in passing]).T
@@ -116,7 +116,7 @@ def test_an_approximate_index_finds_all_of_the_few_that_pass_a_filter(engine, ki
     for start in range(0, len(rows), 2000):
         engine.upsert(rows[start : start + 2000])
     engine.build_index(kind)
-    (found,) = engine.search(vectors[:1], top_k=30, where=filters.parse("label = 'label 7'"))
+    (found,) = engine.search(vectors[:1], top_k=30, where=filter_parser.parse("label = 'label 7'"))
     assert sorted(int(hit.record.path) for hit in found) == list(range(7, 10_000, 500))
 
 
@@ -125,14 +125,14 @@ def random_tree(rng, depth=0):
     sort = rng.integers(0, 7 if depth < 3 else 4)
     if sort >= 4:
         parts = tuple(random_tree(rng, depth + 1) for _ in range(rng.integers(1, 4)))
-        return (filters.And(parts), filters.Or(parts), filters.Not(parts[0]))[sort - 4]
+        return (filter_tree.And(parts), filter_tree.Or(parts), filter_tree.Not(parts[0]))[sort - 4]
     field = str(rng.choice(["label", "size", "price", "sold", "ключ_1", "path", "unknown"]))
     if sort == 0:
-        return filters.Exists(field)
+        return filter_tree.Exists(field)
     if sort == 1:
-        return filters.In(field, tuple(random_value(rng) for _ in range(rng.integers(0, 5))))
+        return filter_tree.In(field, tuple(random_value(rng) for _ in range(rng.integers(0, 5))))
     operator = str(rng.choice(["=", "!=", "<", "<=", ">", ">="]))
-    return filters.Compare(field, operator, random_value(rng))
+    return filter_tree.Compare(field, operator, random_value(rng))
 
 
 def random_value(rng):
@@ -201,7 +201,7 @@ def test_what_lancedb_cannot_plan_is_told_in_one_line(tmp_path, monkeypatch):
     engine = stores.connect(f"lance:{tmp_path / 'store'}")
     engine.upsert([stores.row(1)])
     monkeypatch.setattr(lance_sql, "render", lambda *_, **__: "(label = 'a'\nOR (")
-    where = filters.parse("label = 'a'")
+    where = filter_parser.parse("label = 'a'")
     query = model.unit_vectors(np.random.default_rng(0), 1)
     for act in (
         lambda: engine.count(where),
@@ -228,7 +228,7 @@ def test_other_processes_see_changes(engine, url):
     assert other.revisions() == {id_: found.revision for id_, found in records(engine).items()}
     # A column of the engine itself has the one name, too.
     for where in ("content = 'r7'", "fresh = 'yes'"):
-        assert other.count(filters.parse(where)) == 1
+        assert other.count(filter_parser.parse(where)) == 1
     other.close()
 
 

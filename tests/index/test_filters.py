@@ -2,7 +2,15 @@ import numpy as np
 import pytest
 
 from simsearch import errors
-from simsearch.index import explanation, filters, lance_sql, milvus_filter
+from simsearch.index import (
+    explanation,
+    filter_parser,
+    filter_tree,
+    filters,
+    lance_sql,
+    milvus_filter,
+)
+from simsearch.index import record as record_lib
 from simsearch.index.filters import And, Compare, Exists, In, Not, Or
 from tests.index import stores
 
@@ -33,7 +41,7 @@ from tests.index import stores
     ],
 )  # fmt: skip
 def test_text_becomes_a_tree(text, tree):
-    found = filters.parse(f"  {text} ")
+    found = filter_parser.parse(f"  {text} ")
     assert repr(found) == repr(tree)
     assert filters.resolve(found) is found
 
@@ -73,7 +81,7 @@ def test_text_becomes_a_tree(text, tree):
 )
 def test_a_mistake_is_told_with_its_place(text, words):
     with pytest.raises(errors.UsageError) as caught:
-        filters.parse(text)
+        filter_parser.parse(text)
     assert words in str(caught.value) and "\n" not in str(caught.value)
 
 
@@ -104,7 +112,7 @@ def test_comparisons_need_a_value_of_the_same_kind():
         "none != 3": False, "not none = 3": True, "label is null": True, "label != 'x'": False,
         "size between 7 and 7": True, "t > '10'": True, "n in ('x', 3)": True, "path = 'x'": True,
     }  # fmt: skip
-    assert {text: filters.matches(filters.parse(text), record) for text in passes} == passes
+    assert {text: filters.matches(filter_parser.parse(text), record) for text in passes} == passes
 
 
 def test_one_of_many_values_is_looked_up_and_means_what_each_alone_means():
@@ -122,8 +130,8 @@ def test_any_text_stands_in_quotes_whatever_it_holds():
         value = "".join(rng.choice(letters, rng.integers(0, 9)))
         for quote in "'\"":
             text = f"a = {quote}{value.replace(quote, quote * 2)}{quote}"
-            assert filters.parse(text) == Compare("a", "=", value)
-        sql = lance_sql.render(Compare("label", "=", value), (), fields=filters.FIELDS)
+            assert filter_parser.parse(text) == Compare("a", "=", value)
+        sql = lance_sql.render(Compare("label", "=", value), (), fields=record_lib.FIELDS)
         inside = sql.removeprefix("(`label` IS NOT NULL AND `label` = '").removesuffix("')")
         assert inside.replace("''", "").count("'") == 0, "no quote ends the text early"
         assert inside.replace("''", "'") == value
@@ -149,13 +157,13 @@ def test_any_text_stands_in_quotes_whatever_it_holds():
 def test_a_filter_that_was_mistyped_is_explained(text, reason):
     metadata = {"price": 2.5, "code": "007", "sold": "TRUE"}
     records = [stores.row("a", metadata=metadata, label="1").record]
-    found = explanation.of_filter(filters.parse(text), records)
+    found = explanation.of_filter(filter_parser.parse(text), records)
     assert found is None if reason is None else found.startswith(reason)
 
 
 def test_a_field_that_must_not_be_named_is_not_suggested():
     records = [stores.row("a", metadata={"price": 2.5}).record]
-    tree = filters.parse("sources = 'a'")
+    tree = filter_parser.parse("sources = 'a'")
     assert "did you mean source? " in explanation.of_filter(tree, records)
     found = explanation.of_filter(tree, records, hidden={"source"})
     assert found == "no image has a field sources; there are id, path, label, size, price"
@@ -163,12 +171,12 @@ def test_a_field_that_must_not_be_named_is_not_suggested():
 
 def test_why_nothing_was_found_says_how_many_images_were_looked_at():
     sample = [stores.row("a", metadata={"price": 2.5}).record]
-    tree = filters.parse("prize = 1")
+    tree = filter_parser.parse("prize = 1")
     told = explanation.of_nothing(tree, sample, count=7, passing=0)
     assert told.startswith("judging by 1 of the 7 images, no image has a field prize; did you")
     told = explanation.of_nothing(tree, sample, count=1, passing=0)
     assert told.startswith("no image has a field prize")
-    told = explanation.of_nothing(filters.Exists("x" * 20_000), sample, count=1, passing=0)
+    told = explanation.of_nothing(filter_tree.Exists("x" * 20_000), sample, count=1, passing=0)
     assert len(told) < 200
     assert explanation.of_nothing(tree, [], count=0, passing=0) == "the index is empty"
 
@@ -177,6 +185,9 @@ def test_a_search_that_finds_only_its_own_images_blames_no_filter():
     sample = [stores.row("a").record]
     for tree, told in (
         (None, "the index holds no other image"),
-        (filters.parse("prize is null"), "the index holds no other image that passes the filter"),
+        (
+            filter_parser.parse("prize is null"),
+            "the index holds no other image that passes the filter",
+        ),
     ):
         assert explanation.of_nothing(tree, sample, count=1, passing=1) == told

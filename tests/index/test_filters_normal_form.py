@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from simsearch import errors
-from simsearch.index import filter_tree, filters, lance_sql, milvus_filter
+from simsearch.index import filter_parser, filter_tree, filters, lance_sql, milvus_filter
+from simsearch.index import record as record_lib
 from simsearch.index.filters import And, Compare, Exists, In, Not, Or
 from tests.index import stores
 from tests.index.test_conformance import random_tree
@@ -58,11 +59,11 @@ def test_the_normal_form_lets_the_same_through():
 
 
 def test_engines_are_given_no_not_over_a_not():
-    tree = filters.parse("not " * 49 + "label = 'a'")
+    tree = filter_parser.parse("not " * 49 + "label = 'a'")
     alone = Not(Compare("label", "=", "a"))
     columns = {"label"}
-    sql = lance_sql.render(tree, columns, fields=filters.FIELDS)
-    assert sql == lance_sql.render(alone, columns, fields=filters.FIELDS)
+    sql = lance_sql.render(tree, columns, fields=record_lib.FIELDS)
+    assert sql == lance_sql.render(alone, columns, fields=record_lib.FIELDS)
     assert sql == "(NOT (`label` IS NOT NULL AND `label` = 'a'))"
     assert milvus_filter.render(tree) == milvus_filter.render(alone)
 
@@ -75,7 +76,7 @@ def test_more_levels_than_engines_take_are_refused_before_any_is_asked():
     for act in (
         lambda: filters.resolve(deep),
         lambda: filters.resolve(text),
-        lambda: lance_sql.render(deep, (), fields=filters.FIELDS),
+        lambda: lance_sql.render(deep, (), fields=record_lib.FIELDS),
         lambda: milvus_filter.render(deep),
     ):
         with pytest.raises(errors.UsageError, match="16 levels deep and stand 1[78];") as caught:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import simsearch
-from simsearch.index import filters, recall
+from simsearch.index import filter_tree, recall
 from simsearch.index import rows as rows_lib
 from tests.index import model, stores
 from tests.index.conftest import write_image
@@ -92,7 +92,7 @@ def test_a_sample_of_a_table_that_is_not_in_memory_is_from_all_over_it(url, monk
         config = model.with_fields({"index.exact_limit": 100})
         opened = rows_lib.Rows(engine, embedding_size=model.SIZE, config=config)
         assert not opened.is_exact
-        for where in (None, filters.Compare("label", "=", "b")):
+        for where in (None, filter_tree.Compare("label", "=", "b")):
             found = opened.sample(6, where=where)
             numbers = [int(record.path.removesuffix(".png")) for record in found]
             assert len(numbers) == 6 and numbers == sorted(numbers)
