@@ -172,6 +172,13 @@ def test_every_public_thing_says_what_it_is():
                 assert ast.get_docstring(node), f"{path}: {node.name}"
 
 
+def test_an_import_sets_nothing_of_another_library():
+    for path in FILES:
+        for node in ast.parse(path.read_text()).body:
+            targets = node.targets if isinstance(node, ast.Assign) else []
+            assert not any(isinstance(target, ast.Attribute) for target in targets), path
+
+
 def test_importing_the_package_is_light():
     code = (
         "import sys, simsearch\n"

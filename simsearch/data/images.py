@@ -24,6 +24,7 @@ VIEWS: dict[str, tuple[ResizeMode, ...]] = {
 }
 Interpolation = Literal["bilinear", "bicubic"]
 Result = TypeVar("Result")
+CorruptImage = errors.CorruptImage  # By which all that reads images here knows it.
 
 _FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 
@@ -64,12 +65,9 @@ _TRANSPOSES = {
     8: Image.Transpose.ROTATE_90,
 }
 # Colour profiles and XMP of some megabytes are in use; PIL reads one. `containers` bounds how many.
-PngImagePlugin.MAX_TEXT_CHUNK = 2**24
+_MAX_TEXT_CHUNK = 2**24
 _PIL_WARNINGS = ("ignore", None, Warning, re.compile(r"PIL\."), 0)
 _warnings_lock = threading.Lock()
-
-
-CorruptImage = errors.CorruptImage  # By which all that reads images here knows it.
 
 
 class UnreadFile(CorruptImage):
@@ -211,7 +209,7 @@ def opened(encoded: bytes, max_pixels: int, read: Callable[[Image.Image], Result
         raise CorruptImage("the file is empty")
     if complaint := containers.complaint(encoded):
         raise CorruptImage(complaint)
-    _silence_pil()
+    _set_up_pil()
     try:
         with Image.open(io.BytesIO(encoded), formats=_FORMATS) as image:
             if image.width * image.height > max_pixels:
@@ -319,11 +317,12 @@ def _unidentified(encoded: bytes) -> str:
     return f"not an image but text: {start[:20].decode()!r}" if is_text else "not an image"
 
 
-def _silence_pil() -> None:
-    """Keeps PIL's warnings about odd files off the screen; what matters becomes CorruptImage.
+def _set_up_pil() -> None:
+    """Bounds PIL's text chunks, and keeps its warnings off the screen: CorruptImage says more.
 
     A filter rather than `warnings.catch_warnings`, which threads may not use side by side.
     """
+    PngImagePlugin.MAX_TEXT_CHUNK = _MAX_TEXT_CHUNK
     with _warnings_lock:
         if not warnings.filters or warnings.filters[0] != _PIL_WARNINGS:
             warnings.filterwarnings("ignore", module=r"PIL\.")

@@ -15,9 +15,6 @@ from simsearch import errors
 from simsearch.data import images as images_lib
 from simsearch.serve import models
 
-# It warns of every broken body, which anybody may send: the answer says it to who sent it.
-logging.getLogger("python_multipart").setLevel(logging.ERROR)
-
 READ = "JPEG, PNG, WebP, BMP, TIFF, PNM or a GIF that does not move"
 _ID = re.compile(r"[0-9a-f]{32}")
 _FORM, _JSON = "multipart/form-data", "application/json"
@@ -57,6 +54,11 @@ class Addition(NamedTuple):
     uploads: list[Upload]
     labels: list[str]
     paths: list[str]
+
+
+def silence_parser() -> None:
+    """Keeps the forms' parser from warning of broken bodies: anybody may send them, and is told."""
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)
 
 
 async def read_query(request: Request) -> Query:
