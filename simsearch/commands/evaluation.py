@@ -208,8 +208,8 @@ def _figures(
         embedded: The split and the train split, by name.
         splits: The images.
         split: Name of the one.
-        class_vectors: As of `evaluate_lib.measure`.
-        calibrated: Likewise.
+        class_vectors: L2-normalised, float32 [C, D]; None where there are none to classify with.
+        calibrated: The calibration of the version's scores; None where it has none.
     """
     queries, gallery = embedded[split], embedded["train"]
     options = {name: getattr(config.eval, name) for name in evaluate_lib.Options._fields}

@@ -119,7 +119,7 @@ def check_embedded(
         corrupt: The images that could not be read.
 
     Raises:
-        RunError: As of `check_readable`.
+        RunError: Where too few images could be read, as for `check_readable`.
         NotFiniteError: Where the network's weights are no numbers any more.
     """
     check_readable(embedded.valid, split, name, corrupt=corrupt)

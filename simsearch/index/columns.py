@@ -26,8 +26,8 @@ class Columns:
         """Looks at the names of the metadata.
 
         Args:
-            records: Of all rows, which may grow; a row without one has no value. Only `put` may
-                change what is there.
+            records: One for each row, None where the row has no value. The list may grow; only
+                `put` may change what is there.
         """
         self._records = records
         self._columns: collections.OrderedDict[str, Column] = collections.OrderedDict()
@@ -78,8 +78,8 @@ class Column:
         """Reads the field of each row; a row without a record has no value.
 
         Args:
-            name: Of the field.
-            records: Of the rows.
+            name: Name of the field.
+            records: One for each row.
         """
         self._name = name
         self._read(records)

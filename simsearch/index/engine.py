@@ -36,7 +36,7 @@ class Engine(Protocol):
     been seen by whoever reads after it returned. `open_table` comes before the rows' methods.
 
     Attributes:
-        name: Of the engine, for people.
+        name: Name of the engine, for people.
         url: Where it keeps the index, without credentials.
     """
 
@@ -110,7 +110,7 @@ class Engine(Protocol):
         """Returns in how many parts the approximate index is, of whatever rows; 0: there is none.
 
         Args:
-            kind: Of `index.ann`; an engine that has one kind alone does not look at it.
+            kind: Value of `index.ann`; an engine that has one kind alone does not look at it.
         """
 
     def build_index(self, kind: str) -> str:

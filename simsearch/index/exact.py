@@ -41,7 +41,7 @@ class ExactView:
             engine: With its table open.
             embedding_size: Dimensions D.
             devices: What the rows are spread over.
-            dtype: Of the vectors in memory.
+            dtype: Type of the vectors in memory.
         """
         self._engine = engine
         self._size = embedding_size

@@ -21,7 +21,7 @@ def of_nothing(
     A search's own images are no results: there may be others that pass, or none.
 
     Args:
-        tree: Its filter; None: none.
+        tree: Filter of the search; None: none.
         sample: Some of the images that were searched.
         count: How many images there are.
         passing: How many of them pass the filter.

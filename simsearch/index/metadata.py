@@ -90,9 +90,9 @@ def _rows(
     """Returns the cells of each row by their columns.
 
     Args:
-        path: Of the file.
-        lines: Its rows, the header first, each with the line of the file that it ends in.
-        names: Of the columns.
+        path: The CSV file.
+        lines: Rows of the file, the header first, each with the line of the file that it ends in.
+        names: Names of the columns.
         key: The column of the images' paths.
     """
     rows = []
@@ -133,7 +133,7 @@ def check_name(name: str, *, written: str = "", where: str = "") -> None:
     """Raises UsageError where a metadata column may not be named so.
 
     Args:
-        name: Of the column, as filters are to write it.
+        name: Name of the column, as a filter writes it.
         written: What the name was made of; "": the name itself.
         where: What the message begins with.
     """

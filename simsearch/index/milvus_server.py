@@ -63,10 +63,10 @@ class Server:
         """Calls the client.
 
         Args:
-            method: Its name.
-            *arguments: Its arguments.
+            method: Name of the client's method.
+            *arguments: Arguments of the method.
             timeout: Seconds to wait for the answer; None: a minute.
-            **options: Its options.
+            **options: Keyword arguments of the method.
 
         Raises:
             RunError: Where the server refuses, or does not answer in time, in one line.

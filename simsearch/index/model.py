@@ -25,14 +25,14 @@ class About:
     """What a store remembers of the index in it.
 
     Attributes:
-        format: Of the store; a later one is not read.
+        format: Version of the store's format; a later one is not read.
         table: Name of the table with the rows.
         version: Number of the version that embedded them.
-        fingerprint: Of its network's variables.
+        fingerprint: Hex SHA-256 of the network's variables.
         preprocessing: How it takes an image, as `preprocessing.key` gives it.
         embedding_size: Dimensions of a vector.
-        backbone: Its network's name.
-        calibration: Of its scores, as JSON; "" where it has none.
+        backbone: Name of the network.
+        calibration: From scores to probabilities, as JSON; "" where the version has none.
     """
 
     format: int

@@ -19,10 +19,10 @@ class Opened(NamedTuple):
 
     Attributes:
         rows: With the table open.
-        embedder: Of the model that the rows are of.
+        embedder: The model that embedded the rows.
         about: The note about the index.
-        takeover: Of the place of another model's index; None where there is none.
-        judge: Of scores, by the model's calibration where it has one.
+        takeover: Where this index takes the place of another model's; None: it does not.
+        judge: Says what scores mean, by the model's calibration where it has one.
     """
 
     rows: rows_lib.Rows

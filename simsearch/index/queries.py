@@ -153,7 +153,7 @@ def embed_encoded(
     Args:
         embedder: What embeds.
         images: Encoded.
-        names: As `names` gives them.
+        names: What messages call each, as `names` gives it.
 
     Raises:
         CorruptImage: Where one cannot be read; says which.
@@ -173,7 +173,7 @@ def check(embeddings: np.ndarray, names: Sequence[str]) -> None:
 
     Args:
         embeddings: [N, D].
-        names: Of the images.
+        names: What messages call each image.
     """
     finite = np.isfinite(embeddings).all(axis=1)
     if not finite.all():
@@ -195,7 +195,7 @@ def vector(
 
     Args:
         liked: Paths, bytes, and "id:…" of what the results should be like.
-        unlike: The same of what they should be less like.
+        unlike: Paths, bytes, and "id:…" of what they should be less like.
         crop: Region of the only query that is liked.
         embedder: What embeds images.
         stored: From ids to the vectors of those that are there.

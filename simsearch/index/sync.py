@@ -39,7 +39,7 @@ def run(
     Rows go in whole, with the state of their files: killed anywhere, the next run goes on.
 
     Args:
-        rows: Of the index.
+        rows: What the index holds.
         embedder: What reads and embeds images.
         root: The folder, as `files.root_of` names it.
         labels: Label and metadata by path; None: labels from class folders, and the metadata that

@@ -17,7 +17,7 @@ class Takeover(NamedTuple):
     """An index that grows beside the one that answers until then.
 
     Attributes:
-        url: Of both, with credentials.
+        url: Address of the store that holds both, with credentials.
         old: The note about the one that answers.
         new: The note about the one that grows.
     """

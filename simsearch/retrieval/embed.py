@@ -70,7 +70,7 @@ class Embedder:
         """Returns the embedder of a version's best checkpoint.
 
         Args:
-            version: Its number, or the version itself; None: the newest.
+            version: Number of the version, or the version itself; None: the newest.
             workdir: Folder of the versions.
             config: The version's configuration with fields changed that make no other model of it;
                 None: as it was stored.
