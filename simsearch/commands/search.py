@@ -10,7 +10,8 @@ from typing import Any
 from simsearch import errors, progress
 from simsearch.commands import shared
 from simsearch.data import fetch, views
-from simsearch.index import Answer, Hit, Index, filters, queries
+from simsearch.index import Answer, Hit, Index, queries
+from simsearch.index.filters import matching
 
 _MAX_BYTES = 64 * 2**20
 _TIMEOUT_SECONDS = 30.0
@@ -53,7 +54,7 @@ def main(
         )
     if output:
         shared.check_output(output)
-    where, box = filters.resolve(filter), _box(crop)
+    where, box = matching.resolve(filter), _box(crop)
     read = [_read(each) for each in query]
     with Index.open(index, version=version, workdir=workdir, overrides=overrides) as opened:
         try:

@@ -10,20 +10,11 @@ from typing import Any
 import numpy as np
 
 from simsearch import progress as progress_lib
-from simsearch.index import (
-    answers,
-    explanation,
-    files,
-    filters,
-    incoming,
-    model,
-    opening,
-    queries,
-    sync,
-)
+from simsearch.index import answers, explanation, files, incoming, model, opening, queries, sync
 from simsearch.index import metadata as metadata_lib
 from simsearch.index import rows as rows_lib
 from simsearch.index import takeover as takeover_lib
+from simsearch.index.filters import matching
 from simsearch.index.record import Answer, Found, Hit, Info, SyncReport, Value
 from simsearch.retrieval import embed
 
@@ -204,7 +195,7 @@ class Index:
         query: queries.Given | Iterable[queries.Given],
         *,
         top_k: int = 8,
-        filter: filters.Where = None,  # noqa: A002 - the word that users know
+        filter: matching.Where = None,  # noqa: A002 - the word that users know
         crop: queries.Box | None = None,
         unlike: queries.Given | Iterable[queries.Given] = (),
     ) -> Answer:
@@ -217,7 +208,7 @@ class Index:
                 takes; or a list of them.
             top_k: Results at most.
             filter: Which images to search, such as "label = 'cookie' and price < 3"; see
-                `filter_parser.parse`.
+                `filters.parser.parse`.
             crop: Region x, y, width, height of the one query: fractions of the upright image where
                 none is above 1, pixels otherwise.
             unlike: What the results should be less like, in the same forms as `query`.
@@ -227,7 +218,7 @@ class Index:
             CorruptImage: Where a query is no readable image.
         """
         liked, unliked = queries.as_list(query), queries.as_list(unlike)
-        where, top_k = filters.resolve(filter), rows_lib.checked_top_k(top_k)
+        where, top_k = matching.resolve(filter), rows_lib.checked_top_k(top_k)
         vector = queries.vector(
             liked, unliked, crop=crop, embedder=self.embedder, stored=self._rows.vectors
         )
@@ -253,7 +244,7 @@ class Index:
         self,
         vectors: np.ndarray,
         top_k: int,
-        filter: filters.Where = None,  # noqa: A002 - as in `search`
+        filter: matching.Where = None,  # noqa: A002 - as in `search`
         *,
         exclude: Sequence[Collection[str]] = (),
     ) -> list[Answer]:
@@ -266,7 +257,7 @@ class Index:
             exclude: Ids that are no results, for each query; empty: none for any.
         """
         most = rows_lib.checked_top_k(top_k) + max(map(len, exclude), default=0)
-        found = self._rows.nearest(vectors, top_k=most, where=filters.resolve(filter))
+        found = self._rows.nearest(vectors, top_k=most, where=matching.resolve(filter))
         return [
             self._judge.answer([each for each in near if each.record.id not in ids][:top_k])
             for near, ids in zip(found, exclude or [()] * len(found), strict=True)
@@ -297,30 +288,30 @@ class Index:
         self,
         limit: int,
         *,
-        filter: filters.Where = None,  # noqa: A002 - as in `search`
+        filter: matching.Where = None,  # noqa: A002 - as in `search`
     ) -> list[Hit]:
         """Returns some of the stored images that pass a filter, as hits of score 1."""
-        found = self._rows.sample(limit, where=filters.resolve(filter))
+        found = self._rows.sample(limit, where=matching.resolve(filter))
         return [answers.hit(Found(record, 1.0), None) for record in found]
 
-    def count(self, filter: filters.Where = None) -> int:  # noqa: A002 - as in `search`
+    def count(self, filter: matching.Where = None) -> int:  # noqa: A002 - as in `search`
         """Returns how many images pass a filter; None: how many there are."""
-        return self._rows.count(filters.resolve(filter))
+        return self._rows.count(matching.resolve(filter))
 
     def explain_nothing(
         self,
-        filter: filters.Where = None,  # noqa: A002 - as in `search`
+        filter: matching.Where = None,  # noqa: A002 - as in `search`
         *,
         hidden: Collection[str] = (),
     ) -> str:
         """Returns why a search found nothing, in words that name no hidden field."""
-        sample, where = self._rows.sample(_NUM_EXPLAINED), filters.resolve(filter)
+        sample, where = self._rows.sample(_NUM_EXPLAINED), matching.resolve(filter)
         counts = {"count": self._rows.count(None), "passing": self._rows.count(where)}
         return explanation.of_nothing(where, sample, **counts, hidden=hidden)
 
-    def ids(self, filter: filters.Where = None) -> list[str]:  # noqa: A002 - as in `search`
+    def ids(self, filter: matching.Where = None) -> list[str]:  # noqa: A002 - as in `search`
         """Returns the ids of all images that pass a filter, sorted."""
-        return sorted(record.id for record in self._rows.records(filters.resolve(filter)))
+        return sorted(record.id for record in self._rows.records(matching.resolve(filter)))
 
     def labels(self) -> dict[str, int]:
         """Returns how many images each label has, by name; images without a label are left out."""

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from simsearch import errors
-from simsearch.index import filter_tree
+from simsearch.index.filters import tree as tree_lib
 from simsearch.index.record import Found, Record, Row
 
 
@@ -72,11 +72,11 @@ class Engine(Protocol):
         """Deletes rows by id and returns how many there were; errors as for `upsert`."""
 
     def search(
-        self, vectors: np.ndarray, *, top_k: int, where: filter_tree.Filter | None
+        self, vectors: np.ndarray, *, top_k: int, where: tree_lib.Filter | None
     ) -> list[list[Found]]:
         """Returns the rows nearest by cosine to each of vectors [Q, D], as its index finds them."""
 
-    def count(self, where: filter_tree.Filter | None = None) -> int:
+    def count(self, where: tree_lib.Filter | None = None) -> int:
         """Returns how many rows pass a filter."""
 
     def get(self, ids: Sequence[str], *, vectors: bool = False) -> Batch:
@@ -86,7 +86,7 @@ class Engine(Protocol):
         """Returns the thumbnails of those ids that are there."""
 
     def scan(
-        self, where: filter_tree.Filter | None = None, *, vectors: bool = False
+        self, where: tree_lib.Filter | None = None, *, vectors: bool = False
     ) -> Iterator[Batch]:
         """Yields all rows that pass a filter."""
 

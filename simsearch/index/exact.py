@@ -9,8 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from simsearch import parallel
-from simsearch.index import columns, filter_tree, nearest, screen
+from simsearch.index import columns, nearest, screen
 from simsearch.index.engine import Engine
+from simsearch.index.filters import tree as tree_lib
 from simsearch.index.record import Found, Record
 
 _CACHED_MASKS = 8
@@ -122,20 +123,20 @@ class ExactView:
             slots = np.array([self._slots[id_] for id_ in there])
             return dict(zip(there, np.asarray(self._matrix[slots], np.float32), strict=True))
 
-    def records(self, where: filter_tree.Filter | None = None) -> list[Record]:
+    def records(self, where: tree_lib.Filter | None = None) -> list[Record]:
         """Returns all records that pass a filter."""
         with self._lock:
             if where is None:
                 return [self._records[slot] for slot in self._slots.values()]
             return [self._records[slot] for slot in np.flatnonzero(self._mask(where))]
 
-    def count(self, where: filter_tree.Filter | None) -> int:
+    def count(self, where: tree_lib.Filter | None) -> int:
         """Returns how many rows pass a filter."""
         with self._lock:
             return len(self) if where is None else int(self._mask(where).sum())
 
     def search(
-        self, vectors: np.ndarray, *, top_k: int, where: filter_tree.Filter | None
+        self, vectors: np.ndarray, *, top_k: int, where: tree_lib.Filter | None
     ) -> list[list[Found]]:
         """Returns the rows nearest by cosine to each query, most similar first.
 
@@ -242,7 +243,7 @@ class ExactView:
             self._host = np.from_dlpack(self._matrix)
         return self._host
 
-    def _on_devices(self, where: filter_tree.Filter | None) -> jax.Array:
+    def _on_devices(self, where: tree_lib.Filter | None) -> jax.Array:
         """Returns which rows may be found, from the latest filters' if it is there."""
 
         def placed() -> jax.Array:
@@ -251,19 +252,19 @@ class ExactView:
 
         return _remembered(self._placed_masks, where, placed)
 
-    def _mask(self, where: filter_tree.Filter | None) -> np.ndarray:
+    def _mask(self, where: tree_lib.Filter | None) -> np.ndarray:
         """Returns the same on the host, bool [C]."""
         if where is None:
             return self._allowed
         return _remembered(self._masks, where, lambda: self._passes(where) & self._allowed)
 
-    def _passes(self, tree: filter_tree.Filter) -> np.ndarray:
+    def _passes(self, tree: tree_lib.Filter) -> np.ndarray:
         match tree:
-            case filter_tree.And(parts):
+            case tree_lib.And(parts):
                 return np.logical_and.reduce([self._passes(part) for part in parts])
-            case filter_tree.Or(parts):
+            case tree_lib.Or(parts):
                 return np.logical_or.reduce([self._passes(part) for part in parts])
-            case filter_tree.Not(part):
+            case tree_lib.Not(part):
                 return ~self._passes(part)
             case _:
                 return self._columns.passes(tree)
@@ -275,7 +276,7 @@ class ExactView:
 
 
 def _remembered(
-    cache: dict[str, _Mask], where: filter_tree.Filter | None, make: Callable[[], _Mask]
+    cache: dict[str, _Mask], where: tree_lib.Filter | None, make: Callable[[], _Mask]
 ) -> _Mask:
     """Returns the mask of a filter, made only where it is not among the latest."""
     # Trees of different sorts can be equal as tuples, but are never written alike.

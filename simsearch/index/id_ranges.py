@@ -2,10 +2,10 @@
 
 import itertools
 
-from simsearch.index import filter_tree
+from simsearch.index.filters import tree as tree_lib
 
 
-def split(count: int, *, most_rows: int) -> list[filter_tree.Filter]:
+def split(count: int, *, most_rows: int) -> list[tree_lib.Filter]:
     """Returns filters that let some rows through each, and all together every row once.
 
     Args:
@@ -16,9 +16,9 @@ def split(count: int, *, most_rows: int) -> list[filter_tree.Filter]:
     while count / 16**digits > most_rows:
         digits += 1
     edges = ["", *(f"{i:0{digits}x}" for i in range(1, 16**digits))]
-    ranges: list[filter_tree.Filter] = []
+    ranges: list[tree_lib.Filter] = []
     for low, high in itertools.zip_longest(edges, edges[1:]):
-        at_least = filter_tree.Compare("id", ">=", low)
-        below = () if high is None else (filter_tree.Compare("id", "<", high),)
-        ranges.append(filter_tree.And((at_least, *below)))
+        at_least = tree_lib.Compare("id", ">=", low)
+        below = () if high is None else (tree_lib.Compare("id", "<", high),)
+        ranges.append(tree_lib.And((at_least, *below)))
     return ranges

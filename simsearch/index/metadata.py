@@ -12,7 +12,8 @@ import numpy as np
 
 from simsearch import errors
 from simsearch.data import wording
-from simsearch.index import files, filter_tokens
+from simsearch.index import files
+from simsearch.index.filters import tokens as tokens_lib
 from simsearch.index.record import FIELDS, Value
 
 _PATH_COLUMNS = ("path", "file", "filename", "file_name", "image")
@@ -143,10 +144,10 @@ def check_name(name: str, *, written: str = "", where: str = "") -> None:
             f"{where}a metadata column must be named by at most {_LONGEST_NAME} letters, digits "
             f"and _, no digit first, and not {', '.join(FIELDS)}; {written or name!r} is not"
         )
-    if name.lower() in filter_tokens.WORDS:
+    if name.lower() in tokens_lib.WORDS:
         raise errors.UsageError(
             f"{where}no filter could ask for a metadata column named {written or name!r}: it is a "
-            f"word of filters, as are {', '.join(sorted(filter_tokens.WORDS))}; rename it"
+            f"word of filters, as are {', '.join(sorted(tokens_lib.WORDS))}; rename it"
         )
 
 

@@ -10,7 +10,8 @@ import numpy as np
 
 from simsearch import cores, errors, progress
 from simsearch.data import wording
-from simsearch.index import files, filter_tree, incoming, queries, reading
+from simsearch.index import files, incoming, queries, reading
+from simsearch.index.filters import tree as tree_lib
 from simsearch.index.incoming import Loaded
 from simsearch.index.metadata import Labels
 from simsearch.index.reading import Unread
@@ -49,7 +50,7 @@ def run(
         on_progress: Called with the files done and the files there are.
     """
     start = time.perf_counter()
-    of_root = filter_tree.Compare("source", "=", root)
+    of_root = tree_lib.Compare("source", "=", root)
     stored = {r.id: r for batch in rows.engine.scan(of_root) for r in batch.records}
     found = files.find(root)
     _check_labels(labels or {}, found)

@@ -8,8 +8,9 @@ from typing import NamedTuple
 
 from simsearch import errors
 from simsearch.data import wording
-from simsearch.index import engines, filter_tree, model
+from simsearch.index import engines, model
 from simsearch.index.engine import Engine
+from simsearch.index.filters import tree as tree_lib
 from simsearch.index.record import Record
 
 
@@ -43,7 +44,7 @@ class Takeover(NamedTuple):
 
     def records(self, root: str) -> dict[str, Record]:
         """Returns what the old index says of a folder's images, by id."""
-        of_root = filter_tree.Compare("source", "=", root)
+        of_root = tree_lib.Compare("source", "=", root)
         with _opened(self.url, self.old) as engine:
             return {r.id: r for batch in engine.scan(of_root) for r in batch.records}
 
@@ -83,6 +84,6 @@ def _opened(url: str, about: model.About) -> Iterator[Engine]:
 
 def _strangers(url: str, about: model.About, root: str) -> Counter[str]:
     """Returns how many images an index holds from each folder but one."""
-    elsewhere = filter_tree.Compare("source", "!=", root)
+    elsewhere = tree_lib.Compare("source", "!=", root)
     with _opened(url, about) as engine:
         return Counter(r.source for batch in engine.scan(elsewhere) for r in batch.records)

@@ -13,7 +13,9 @@ from starlette.exceptions import HTTPException
 
 from simsearch import config_serving, cores, errors, index, parallel, progress
 from simsearch.data import fetch, views
-from simsearch.index import filter_tree, filters, queries
+from simsearch.index import queries
+from simsearch.index.filters import matching
+from simsearch.index.filters import tree as tree_lib
 from simsearch.serve import batching, intake
 
 # Fields of a stored image that tell of the server's own disk: no filter may feel for them.
@@ -247,15 +249,15 @@ def checked_filter(text: str | None) -> str:
         HTTPException: 400, with the place and what was expected there; 422 where it is too long.
     """
     try:
-        tree = filters.resolve(text)
+        tree = matching.resolve(text)
     except errors.UsageError as error:
         raise _bad_filter(error) from error
     if tree is None:
         return ""
-    if private := filters.field_names(tree) & _PRIVATE_FIELDS:
+    if private := matching.field_names(tree) & _PRIVATE_FIELDS:
         raise HTTPException(400, f"filter: {min(private)} cannot be searched by here")
-    leaves = filters.leaves(tree)
-    compared = sum(len(leaf.values) if isinstance(leaf, filter_tree.In) else 1 for leaf in leaves)
+    leaves = matching.leaves(tree)
+    compared = sum(len(leaf.values) if isinstance(leaf, tree_lib.In) else 1 for leaf in leaves)
     if compared > _MAX_COMPARISONS:
         raise HTTPException(422, f"filter: at most {_MAX_COMPARISONS} values are compared with")
     return text or ""

@@ -2,8 +2,9 @@ import jax
 import numpy as np
 import pytest
 
-from simsearch.index import exact, filter_parser, filters, nearest
+from simsearch.index import exact, nearest
 from simsearch.index.engine import Batch
+from simsearch.index.filters import matching, parser
 from tests.index import model, stores
 
 
@@ -66,8 +67,8 @@ def check(view, rows, rng):
     """Compares a view with the rows that it must hold."""
     assert len(view) == len(rows) == view.count(None)
     vectors = np.stack([row.vector for row in rows.values()])
-    for where in (None, filter_parser.parse("label = 'even' and size < 300")):
-        passing = np.array([where is None or filters.matches(where, row.record)
+    for where in (None, parser.parse("label = 'even' and size < 300")):
+        passing = np.array([where is None or matching.matches(where, row.record)
                             for row in rows.values()])  # fmt: skip
         queries = model.unit_vectors(rng, 3)
         alone = view.search(queries[:1], top_k=10, where=where)
@@ -192,13 +193,13 @@ def test_fields_that_a_stranger_invents_take_no_memory(tmp_path):
     texts = [" or ".join(f"f{i} {rest}" for i in range(200)) for rest in ("= 1", "is not null")]
     texts += ["f1 is null", "f1 != 3", "not f1 != 3", "f1 not in (1)", "not (f1 = 1 or f2 = 2)"]
     for text in texts:
-        tree = filter_parser.parse(text)
-        passing = sum(filters.matches(tree, row.record) for row in rows)
+        tree = parser.parse(text)
+        passing = sum(matching.matches(tree, row.record) for row in rows)
         assert view.count(tree) == passing and passing in (0, 50), text
     assert len(view._columns) == 0
     view.delete([row.record.id for row in rows])
     view.upsert([stores.row("new", metadata={"f1": 1}).record], model.unit_vectors(
         np.random.default_rng(1), 1))  # fmt: skip
-    assert [view.count(filter_parser.parse(text)) for text in texts] == [1, 1, 0, 1, 0, 0, 0]
-    assert view.count(filter_parser.parse("price is not null")) == 0
+    assert [view.count(parser.parse(text)) for text in texts] == [1, 1, 0, 1, 0, 0, 0]
+    assert view.count(parser.parse("price is not null")) == 0
     assert list(view._columns._columns) == ["f1"], "the only one that a row still has"
