@@ -27,6 +27,7 @@ _HOMES = {
     "Index": "simsearch.index",
     "UsageError": "simsearch.errors",
     "RunError": "simsearch.errors",
+    "CorruptImage": "simsearch.errors",
 }
 
 __all__ = [*_HOMES, "progress"]

@@ -18,6 +18,13 @@ class RunError(RuntimeError):
     """
 
 
+class CorruptImage(ValueError):
+    """Bytes that are no readable image; the message is the reason, short and in one line.
+
+    A file of many is passed over by whoever reads them all, so it is no `UsageError` by itself.
+    """
+
+
 class NotFiniteError(RunError):
     """A training whose loss is not a number any more: its own values are the cause."""
 
@@ -31,6 +38,17 @@ class NotFiniteError(RunError):
 
 class OutOfMemoryError(RunError):
     """A run that asked for more memory than the device, or the machine, has."""
+
+
+@contextlib.contextmanager
+def naming_image(name: str) -> Iterator[None]:
+    """Says in the block's CorruptImage which image it is; "" says nothing."""
+    try:
+        yield
+    except CorruptImage as error:
+        if not name:
+            raise
+        raise CorruptImage(f"{name}: {error}") from error
 
 
 @contextlib.contextmanager

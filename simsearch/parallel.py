@@ -48,6 +48,16 @@ def check_divisible(batch_size: int, num_devices: int, *, name: str, multiple: i
         raise errors.UsageError(f"{name}={batch_size} must divide over {groups}; try {choices}")
 
 
+def bucket(number: int, *, at_most: int, multiple: int = 1) -> int:
+    """Returns the size that so many rows are padded to: one of few, since each is compiled.
+
+    It is a power of two times what it must be a multiple of, such as the number of devices; or the
+    bound, rounded up to a multiple, where that is less.
+    """
+    groups = -(-number // multiple)
+    return multiple * min(-(-at_most // multiple), 2 ** max(0, groups - 1).bit_length())
+
+
 def replicate_step(step: Callable, devices: Sequence[jax.Device]) -> Callable:
     """Returns the step compiled for all devices: `(state, batch, key) -> (state, metrics)`.
 

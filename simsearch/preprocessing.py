@@ -24,7 +24,7 @@ OPEN = {
     ("data", "image_std"): (),
     ("model", "padding"): "auto",
 }
-_SHOWN = {"squash": "squashed", "short_side": "shorter side resized"}
+_KEYED = {"squash": "squashed", "short_side": "shorter side resized"}
 _USUAL = backbone_lib.Preprocessing()
 
 
@@ -59,9 +59,18 @@ def resolve_as(config: Config, stored: Config) -> Config:
 
 
 def describe(config: Config) -> str:
-    """Returns a resolved configuration's way in one line."""
+    """Returns a resolved configuration's way in one line, for people."""
+    return key(config)  # Other words would be written here, and leave the key as it is.
+
+
+def key(config: Config) -> str:
+    """Returns what two resolved configurations share where their embeddings may be compared.
+
+    Indexes and embeddings on disk are known by it, so that its form never changes: another word
+    would make each of them another model's.
+    """
     data = config.data
-    views = " and ".join(_SHOWN[view] for view in images.VIEWS[data.resize_mode])
+    views = " and ".join(_KEYED[view] for view in images.VIEWS[data.resize_mode])
     mean, std = (
         ", ".join(f"{value:g}" for value in values) for values in (data.image_mean, data.image_std)
     )

@@ -51,6 +51,23 @@ def test_shards_are_rows_on_each_device_and_uneven_batches_are_whole():
     assert [shard.data.tolist() for shard in uneven.addressable_shards] == [[0, 1, 2]] * 2
 
 
+@pytest.mark.parametrize(
+    ("at_most", "multiple", "sizes"),
+    [
+        (16, 1, [1, 2, 4, 8, 16]),
+        (5, 1, [1, 2, 4, 5]),
+        (1, 1, [1]),
+        (8, 3, [3, 6, 9]),
+        (2, 8, [8]),
+    ],
+)
+def test_sizes_are_few_and_multiples_of_the_devices(at_most, multiple, sizes):
+    options = {"at_most": at_most, "multiple": multiple}
+    numbers = range(1, at_most + 1)
+    found = [parallel.bucket(number, **options) for number in numbers]
+    assert sorted(set(found)) == sizes and all(map(int.__ge__, found, numbers))
+
+
 def test_a_batch_that_the_devices_cannot_share_is_refused_with_one_that_they_can():
     parallel.check_divisible(64, 2, name="train.batch_size")
     with pytest.raises(errors.UsageError, match="try 62 or 64"):

@@ -42,6 +42,18 @@ def test_what_is_open_is_the_checkpoints():
     )
 
 
+def test_a_key_is_for_good_and_tells_ways_apart():
+    config = preprocessing.resolve(load(), CHECKPOINT)
+    keyed = "96 x 96 pixels, {} to 128 (bicubic), mean 0.5, 0.4, 0.3, std 0.2, 0.3, 0.4{}"
+    # On the disks of all who have indexed: never to be worded anew.
+    assert preprocessing.key(config) == keyed.format("squashed", ", padded as in TensorFlow")
+    data = dataclasses.replace(config.data, resize_mode="both")
+    network = dataclasses.replace(config.model, padding="torch", mirror=True)
+    assert preprocessing.key(dataclasses.replace(config, data=data, model=network)) == keyed.format(
+        "squashed and shorter side resized", ", together with their mirror images"
+    )
+
+
 def test_what_is_said_stays_and_the_crop_ratio_follows_the_size():
     said = {
         "data.image_size": "48",

@@ -10,8 +10,8 @@ from typing import Any
 from simsearch import errors, progress
 from simsearch.commands import shared
 from simsearch.data import fetch, smaller_images
-from simsearch.data import images as images_lib
-from simsearch.index import Answer, Hit, Index, filters, queries
+from simsearch.index import Answer, Hit, Index, queries
+from simsearch.index.filters import matching
 
 _MAX_BYTES = 64 * 2**20
 _TIMEOUT_SECONDS = 30.0
@@ -54,12 +54,12 @@ def main(
         )
     if output:
         shared.check_output(output)
-    where, box = filters.resolve(filter), _box(crop)
+    where, box = matching.resolve(filter), _box(crop)
     read = [_read(each) for each in query]
     with Index.open(index, version=version, workdir=workdir, overrides=overrides) as opened:
         try:
             answer = opened.search(read, top_k=top_k, filter=where, crop=box)
-        except images_lib.CorruptImage as error:
+        except errors.CorruptImage as error:
             named = query[0] if len(query) == 1 else ", ".join(query)
             raise errors.UsageError(f"--query={named} must be an image: {error}") from error
         note = None if answer.hits else opened.explain_nothing(where)
@@ -104,7 +104,7 @@ def _read(query: str) -> queries.Query:
     if query.startswith("id:"):
         return query
     # Read before the model is loaded: a mistyped path is told at once.
-    return queries.read(query, crop=None, max_pixels=0)
+    return queries.read(query)
 
 
 def table(answer: Answer, *, num_queries: int = 1, false_match_rate: float) -> str:
@@ -203,9 +203,12 @@ def _query_image(query: queries.Query, box: queries.Box | None, opened: Index) -
     if isinstance(query, str) and query.startswith("id:"):
         return _stored_image(query.removeprefix("id:"), opened)
     max_pixels = opened.embedder.config.data.max_pixels
-    return smaller_images.display(
-        lambda: queries.read(query, crop=box, max_pixels=max_pixels), max_pixels=max_pixels
-    )
+
+    def shown() -> bytes:
+        encoded = queries.read(query)
+        return encoded if box is None else queries.cropped(encoded, box, max_pixels=max_pixels)
+
+    return smaller_images.display(shown, max_pixels=max_pixels)
 
 
 def _stored_image(id_: str, opened: Index) -> Any:

@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
-from simsearch import progress, whole_files
+from simsearch import errors, progress, whole_files
 from simsearch.data import corrupt as corrupt_lib
 from simsearch.data import folder, images, splits
 from simsearch.errors import RunError, UsageError, one_line
@@ -53,7 +53,7 @@ def download(
         ):
             try:
                 counts["written" if _write(split, row, path) else "kept"] += 1
-            except images.CorruptImage as error:
+            except errors.CorruptImage as error:
                 counts["unreadable"] += 1
                 if corrupt is not None:
                     corrupt.add(split.names[row], str(error))

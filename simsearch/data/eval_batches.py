@@ -6,6 +6,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 
+from simsearch import errors
 from simsearch.data import batch as batch_lib
 from simsearch.data import corrupt as corrupt_lib
 from simsearch.data import images, splits
@@ -52,7 +53,7 @@ def eval_batches(
                 max_pixels=max_pixels,
                 interpolation=interpolation,
             )
-        except (images.CorruptImage, OSError) as error:
+        except (errors.CorruptImage, OSError) as error:
             corrupt.add(split.names[row], str(error), may_pass=images.may_pass(error))
             return None
 

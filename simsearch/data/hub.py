@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from simsearch import hub_access, wording
-from simsearch.data import columns, folder, images, splits
+from simsearch import errors, hub_access, wording
+from simsearch.data import columns, folder, splits
 from simsearch.errors import RunError, UsageError, one_line
 
 if TYPE_CHECKING:
@@ -244,7 +244,7 @@ def _reader(table: datasets.Dataset, image_column: str) -> Callable[[int], bytes
         if isinstance(value, dict):
             value = value["bytes"] or _file(value.get("path"))
         if value is None:
-            raise images.CorruptImage("the row has no image")
+            raise errors.CorruptImage("the row has no image")
         return value
 
     return read

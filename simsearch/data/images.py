@@ -64,16 +64,12 @@ _TRANSPOSES = {
     8: Image.Transpose.ROTATE_90,
 }
 # Colour profiles and XMP of some megabytes are in use; PIL reads one. `containers` bounds how many.
-PngImagePlugin.MAX_TEXT_CHUNK = 2**24
+_MAX_TEXT_CHUNK = 2**24
 _PIL_WARNINGS = ("ignore", None, Warning, re.compile(r"PIL\."), 0)
 _warnings_lock = threading.Lock()
 
 
-class CorruptImage(ValueError):
-    """Bytes that are no readable image; the message is the reason, short and in one line."""
-
-
-class UnreadFile(CorruptImage):
+class UnreadFile(errors.CorruptImage):
     """A file whose bytes were not to be had; the next time they may be."""
 
 
@@ -209,25 +205,25 @@ def opened(encoded: bytes, max_pixels: int, read: Callable[[Image.Image], Result
         CorruptImage: Whatever it fails with.
     """
     if not encoded:
-        raise CorruptImage("the file is empty")
+        raise errors.CorruptImage("the file is empty")
     if complaint := containers.complaint(encoded):
-        raise CorruptImage(complaint)
-    _silence_pil()
+        raise errors.CorruptImage(complaint)
+    _set_up_pil()
     try:
         with Image.open(io.BytesIO(encoded), formats=_FORMATS) as image:
             if image.width * image.height > max_pixels:
-                raise CorruptImage(
+                raise errors.CorruptImage(
                     f"{image.width} x {image.height} pixels are more than {max_pixels}"
                 )
             _check_speed(image, max_pixels)
             return read(image)
-    except (CorruptImage, MemoryError):
+    except (errors.CorruptImage, MemoryError):
         raise
     except Image.UnidentifiedImageError as error:
-        raise CorruptImage(_unidentified(encoded)) from error
+        raise errors.CorruptImage(_unidentified(encoded)) from error
     # Parsers of hostile bytes raise nearly anything: OSError, SyntaxError, struct.error, KeyError.
     except Exception as error:
-        raise CorruptImage(errors.one_line(error, most=120)) from error
+        raise errors.CorruptImage(errors.one_line(error, most=120)) from error
 
 
 def _check_speed(image: Image.Image, max_pixels: int) -> None:
@@ -235,7 +231,9 @@ def _check_speed(image: Image.Image, max_pixels: int) -> None:
     is_slow = any(tile[0] in _SLOW_DECODERS for tile in image.tile)
     if is_slow and samples > max_pixels // _SLOWNESS:
         shape = f"{image.width} x {image.height}"
-        raise CorruptImage(f"{shape} pixels are too many for its way of storing them; use PNG")
+        raise errors.CorruptImage(
+            f"{shape} pixels are too many for its way of storing them; use PNG"
+        )
 
 
 def upright(image: Image.Image) -> Image.Image:
@@ -292,7 +290,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         wide = np.asarray(image).astype(np.float32)
         return Image.fromarray(np.rint(wide / 257).astype(np.uint8)).convert("RGB")
     if image.mode in ("I", "F"):
-        raise CorruptImage("32 bits a pixel have no known white; save it with 8 or 16")
+        raise errors.CorruptImage("32 bits a pixel have no known white; save it with 8 or 16")
     if image.has_transparency_data:
         layer = image.convert("RGBA")
         white = Image.new("RGBA", layer.size, "white")
@@ -319,11 +317,12 @@ def _unidentified(encoded: bytes) -> str:
     return f"not an image but text: {start[:20].decode()!r}" if is_text else "not an image"
 
 
-def _silence_pil() -> None:
-    """Keeps PIL's warnings about odd files off the screen; what matters becomes CorruptImage.
+def _set_up_pil() -> None:
+    """Bounds PIL's text chunks, and keeps its warnings off the screen: CorruptImage says more.
 
     A filter rather than `warnings.catch_warnings`, which threads may not use side by side.
     """
+    PngImagePlugin.MAX_TEXT_CHUNK = _MAX_TEXT_CHUNK
     with _warnings_lock:
         if not warnings.filters or warnings.filters[0] != _PIL_WARNINGS:
             warnings.filterwarnings("ignore", module=r"PIL\.")

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from simsearch import cores
+from simsearch import cores, errors
 from simsearch.data import augment as augment_lib
 from simsearch.data import batch as batch_lib
 from simsearch.data import cache as cache_lib
@@ -65,7 +65,7 @@ def train_batches(
             if not augmentation.crops:
                 image = images.center_crop(image, image_size)
             return image, np.bool_(True)
-        except (images.CorruptImage, OSError) as error:
+        except (errors.CorruptImage, OSError) as error:
             corrupt.add(split.names[int(row)], str(error))
         except Exception as error:
             failures.append(error)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image
 
+from simsearch import errors
 from simsearch.data import images
 
 # Shorter side of an image in a picture, and what stands for one that cannot be read any more.
@@ -36,7 +37,7 @@ def display(read: Callable[[], bytes], *, max_pixels: int) -> np.ndarray:
             resize_size=_DISPLAY_PIXELS,
             max_pixels=max_pixels,
         )
-    except (images.CorruptImage, OSError):
+    except (errors.CorruptImage, OSError):
         return np.full((_DISPLAY_PIXELS, _DISPLAY_PIXELS, 3), _GREY, np.uint8)
 
 

@@ -27,7 +27,7 @@ class Split:
         labels: Class numbers, int32 [N], non-decreasing.
         class_names: The same for all splits of a data set.
         names: [N] different names: a path under the data set's root, or such as "train/17".
-        read: Returns the encoded bytes of row i; raises `images.CorruptImage` where the row
+        read: Returns the encoded bytes of row i; raises `errors.CorruptImage` where the row
             cannot be read. Threads may call it side by side.
         fingerprint: Hex digest of what the rows are.
         num_bytes: Length of what `read` returns for each row, int64 [N]; None where only reading

@@ -9,22 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from simsearch import errors
 from simsearch import progress as progress_lib
-from simsearch.index import (
-    answers,
-    explanation,
-    files,
-    filters,
-    incoming,
-    model,
-    opening,
-    queries,
-    sync,
-)
+from simsearch.index import answers, explanation, files, incoming, model, opening, queries, sync
 from simsearch.index import metadata as metadata_lib
 from simsearch.index import rows as rows_lib
 from simsearch.index import takeover as takeover_lib
+from simsearch.index.filters import matching
 from simsearch.index.record import Answer, Found, Hit, Info, SyncReport, Value
 from simsearch.retrieval import embed
 
@@ -39,16 +29,12 @@ class Index:
     """
 
     def __init__(self, opened: opening.Opened) -> None:
-        """Takes over an open store; `open` is how to get an index."""
+        """Takes over open rows; `open` is how to get an index."""
         self.embedder = opened.embedder
         self._about = opened.about
         self._takeover = opened.takeover
         self._judge = opened.judge
-        self._rows = rows_lib.Rows(
-            opened.engine,
-            embedding_size=opened.about.embedding_size,
-            config=opened.embedder.config,
-        )
+        self._rows = opened.rows
 
     @classmethod
     def open(
@@ -79,8 +65,7 @@ class Index:
                 another model.
             RunError: Where the engine does not answer.
         """
-        return opening.open_as(
-            cls,
+        opened = opening.open_rows(
             url,
             version=version,
             workdir=workdir,
@@ -88,6 +73,7 @@ class Index:
             create=create,
             overrides=overrides,
         )
+        return cls(opened)
 
     def __enter__(self) -> Index:
         return self
@@ -148,8 +134,14 @@ class Index:
             self._takeover.check(self._rows.engine, root)
             inherited = self._takeover.records(root)
         labels = None if labels_csv is None else metadata_lib.read_csv(labels_csv)
-        tools = sync.Tools.of(self._rows, self.embedder, progress)
-        report = sync.run(root, labels, tools, inherited=inherited)
+        report = sync.run(
+            self._rows,
+            self.embedder,
+            root=root,
+            labels=labels,
+            inherited=inherited,
+            on_progress=progress,
+        )
         self._rows.optimize()
         if self._takeover is not None:
             self._takeover.finish(self._rows.engine, root)
@@ -181,8 +173,9 @@ class Index:
             UsageError: Where a file is not there, a label is no text, metadata cannot be stored, or
                 there are more or fewer labels than images.
         """
-        columns = {"labels": labels, "paths": paths, "metadata": metadata}
-        rows = incoming.rows(queries.as_list(images), self.embedder, columns)
+        rows = incoming.rows(
+            queries.as_list(images), self.embedder, labels=labels, paths=paths, metadata=metadata
+        )
         was_exact = self._rows.is_exact
         self._rows.upsert(list({row.record.id: row for row in rows}.values()))
         if was_exact and not self._rows.is_exact:
@@ -202,7 +195,7 @@ class Index:
         query: queries.Given | Iterable[queries.Given],
         *,
         top_k: int = 8,
-        filter: filters.Where = None,  # noqa: A002 - the word that users know
+        filter: matching.Where = None,  # noqa: A002 - the word that users know
         crop: queries.Box | None = None,
         unlike: queries.Given | Iterable[queries.Given] = (),
     ) -> Answer:
@@ -215,7 +208,7 @@ class Index:
                 takes; or a list of them.
             top_k: Results at most.
             filter: Which images to search, such as "label = 'cookie' and price < 3"; see
-                `filters.parse`.
+                `filters.parser.parse`.
             crop: Region x, y, width, height of the one query: fractions of the upright image where
                 none is above 1, pixels otherwise.
             unlike: What the results should be less like, in the same forms as `query`.
@@ -225,23 +218,13 @@ class Index:
             CorruptImage: Where a query is no readable image.
         """
         liked, unliked = queries.as_list(query), queries.as_list(unlike)
-        if not liked:
-            raise errors.UsageError("a search needs at least one query")
-        top_k = rows_lib.checked_top_k(top_k)  # Here, since more are looked for below.
-        where = filters.resolve(filter)
-        options: dict[str, Any] = {
-            "embed_images": self.embed_queries,
-            "stored": self._rows.vectors,
-            "max_pixels": self.embedder.config.data.max_pixels,
-            "embedding_size": self._about.embedding_size,
-        }
-        vector = queries.combine(
-            queries.vectors(liked, crop=crop, **options),
-            queries.vectors(unliked, crop=None, **options),
+        where, top_k = matching.resolve(filter), rows_lib.checked_top_k(top_k)
+        vector = queries.vector(
+            liked, unliked, crop=crop, embedder=self.embedder, stored=self._rows.vectors
         )
         asked = set(queries.stored_ids([*liked, *unliked]))
-        (found,) = self._rows.nearest(vector[None], top_k=top_k + len(asked), where=where)
-        return self._judge.answer([hit for hit in found if hit.record.id not in asked][:top_k])
+        (answer,) = self.search_vectors(vector[None], top_k, where, exclude=[asked])
+        return answer
 
     def embed_queries(self, images: queries.Given | Iterable[queries.Given]) -> np.ndarray:
         """Returns the embeddings of query images, float32 [N, D].
@@ -253,13 +236,17 @@ class Index:
             UsageError: Where a file is not there.
             CorruptImage: Where one cannot be read.
         """
-        return queries.embed_encoded(self.embedder, queries.as_list(images))
+        listed = queries.as_list(images)
+        encoded = [queries.read(image) for image in listed]
+        return queries.embed_encoded(self.embedder, encoded, names=queries.names(listed))
 
     def search_vectors(
         self,
         vectors: np.ndarray,
         top_k: int,
-        filter: filters.Where = None,  # noqa: A002 - as in `search`
+        filter: matching.Where = None,  # noqa: A002 - as in `search`
+        *,
+        exclude: Sequence[Collection[str]] = (),
     ) -> list[Answer]:
         """Returns the answer to each of several queries that are already embedded.
 
@@ -267,9 +254,14 @@ class Index:
             vectors: L2-normalised, float32 [Q, D].
             top_k: Results of each at most.
             filter: Which images to search; None: all.
+            exclude: Ids that are no results, for each query; empty: none for any.
         """
-        found = self._rows.nearest(vectors, top_k=top_k, where=filters.resolve(filter))
-        return [self._judge.answer(hits) for hits in found]
+        most = rows_lib.checked_top_k(top_k) + max(map(len, exclude), default=0)
+        found = self._rows.nearest(vectors, top_k=most, where=matching.resolve(filter))
+        return [
+            self._judge.answer([each for each in near if each.record.id not in ids][:top_k])
+            for near, ids in zip(found, exclude or [()] * len(found), strict=True)
+        ]
 
     def get(self, id_: str) -> Hit | None:
         """Returns a stored image as a hit of score 1; None where there is none with that id."""
@@ -296,30 +288,30 @@ class Index:
         self,
         limit: int,
         *,
-        filter: filters.Where = None,  # noqa: A002 - as in `search`
+        filter: matching.Where = None,  # noqa: A002 - as in `search`
     ) -> list[Hit]:
         """Returns some of the stored images that pass a filter, as hits of score 1."""
-        found = self._rows.sample(limit, where=filters.resolve(filter))
+        found = self._rows.sample(limit, where=matching.resolve(filter))
         return [answers.hit(Found(record, 1.0), None) for record in found]
 
-    def count(self, filter: filters.Where = None) -> int:  # noqa: A002 - as in `search`
+    def count(self, filter: matching.Where = None) -> int:  # noqa: A002 - as in `search`
         """Returns how many images pass a filter; None: how many there are."""
-        return self._rows.count(filters.resolve(filter))
+        return self._rows.count(matching.resolve(filter))
 
     def explain_nothing(
         self,
-        filter: filters.Where = None,  # noqa: A002 - as in `search`
+        filter: matching.Where = None,  # noqa: A002 - as in `search`
         *,
         hidden: Collection[str] = (),
     ) -> str:
         """Returns why a search found nothing, in words that name no hidden field."""
-        sample, where = self._rows.sample(_NUM_EXPLAINED), filters.resolve(filter)
+        sample, where = self._rows.sample(_NUM_EXPLAINED), matching.resolve(filter)
         counts = {"count": self._rows.count(None), "passing": self._rows.count(where)}
         return explanation.of_nothing(where, sample, **counts, hidden=hidden)
 
-    def ids(self, filter: filters.Where = None) -> list[str]:  # noqa: A002 - as in `search`
+    def ids(self, filter: matching.Where = None) -> list[str]:  # noqa: A002 - as in `search`
         """Returns the ids of all images that pass a filter, sorted."""
-        return sorted(record.id for record in self._rows.records(filters.resolve(filter)))
+        return sorted(record.id for record in self._rows.records(matching.resolve(filter)))
 
     def labels(self) -> dict[str, int]:
         """Returns how many images each label has, by name; images without a label are left out."""

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from simsearch.index import filters
 from simsearch.index import record as record_lib
+from simsearch.index.filters import matching
+from simsearch.index.filters import tree as tree_lib
 from simsearch.index.record import Record
 
 # Of the rows that have no value.
@@ -26,8 +27,8 @@ class Columns:
         """Looks at the names of the metadata.
 
         Args:
-            records: Of all rows, which may grow; a row without one has no value. Only `put` may
-                change what is there.
+            records: One for each row, None where the row has no value. The list may grow; only
+                `put` may change what is there.
         """
         self._records = records
         self._columns: collections.OrderedDict[str, Column] = collections.OrderedDict()
@@ -54,7 +55,7 @@ class Columns:
         """Forgets the columns, as it must when there are more rows."""
         self._columns.clear()
 
-    def passes(self, leaf: filters.Compare | filters.In | filters.Exists) -> np.ndarray:
+    def passes(self, leaf: tree_lib.Compare | tree_lib.In | tree_lib.Exists) -> np.ndarray:
         """Returns which rows a comparison lets through, bool [rows]."""
         name = leaf.field
         if name not in record_lib.FIELDS and name not in self._rows_with:
@@ -78,16 +79,16 @@ class Column:
         """Reads the field of each row; a row without a record has no value.
 
         Args:
-            name: Of the field.
-            records: Of the rows.
+            name: Name of the field.
+            records: One for each row.
         """
         self._name = name
         self._read(records)
 
     def _read(self, records: Sequence[Record | None]) -> None:
         self._codes = np.full(len(records), _NONE, np.int32)
-        self._code_of: dict[tuple[str, filters.Constant], int] = {}
-        self._ordered: dict[str, tuple[list[filters.Constant], np.ndarray]] = {}
+        self._code_of: dict[tuple[str, tree_lib.Constant], int] = {}
+        self._ordered: dict[str, tuple[list[tree_lib.Constant], np.ndarray]] = {}
         self._set(range(len(records)), records)
 
     def set(self, rows: Iterable[int], records: Sequence[Record | None]) -> None:
@@ -104,36 +105,36 @@ class Column:
             if value is None:
                 self._codes[row] = _NONE
                 continue
-            key = filters.comparable(value)
+            key = matching.comparable(value)
             if key not in self._code_of:
                 self._code_of[key] = len(self._code_of) + 1
                 self._ordered.clear()
             self._codes[row] = self._code_of[key]
 
-    def passes(self, leaf: filters.Compare | filters.In | filters.Exists) -> np.ndarray:
+    def passes(self, leaf: tree_lib.Compare | tree_lib.In | tree_lib.Exists) -> np.ndarray:
         """Returns which rows a comparison lets through, bool [rows]."""
         passing = np.zeros(len(self._code_of) + 1, bool)
         match leaf:
-            case filters.Exists():
+            case tree_lib.Exists():
                 passing[_NONE + 1 :] = True
-            case filters.In(_, values):
+            case tree_lib.In(_, values):
                 passing[[self._code(value) for value in values]] = True
-            case filters.Compare(_, "=", value):
+            case tree_lib.Compare(_, "=", value):
                 passing[self._code(value)] = True
-            case filters.Compare(_, "!=", value):
-                passing[self._in_order(filters.kind(value))[1]] = True
+            case tree_lib.Compare(_, "!=", value):
+                passing[self._in_order(matching.kind(value))[1]] = True
                 passing[self._code(value)] = False
-            case filters.Compare(_, operator, value):
+            case tree_lib.Compare(_, operator, value):
                 passing[self._beyond(operator, value)] = True
         passing[_NONE] = False
         return passing[self._codes]
 
-    def _code(self, value: filters.Constant) -> int:
-        return self._code_of.get(filters.comparable(value), _NONE)
+    def _code(self, value: tree_lib.Constant) -> int:
+        return self._code_of.get(matching.comparable(value), _NONE)
 
-    def _beyond(self, operator: str, value: filters.Constant) -> np.ndarray:
+    def _beyond(self, operator: str, value: tree_lib.Constant) -> np.ndarray:
         """Returns the codes of the values on one side of another."""
-        sort, value = filters.comparable(value)
+        sort, value = matching.comparable(value)
         if sort == "boolean":
             return np.zeros(0, np.int64)
         values, codes = self._in_order(sort)
@@ -145,7 +146,7 @@ class Column:
             return codes[bisect.bisect_right(values, value) :]
         return codes[bisect.bisect_left(values, value) :]
 
-    def _in_order(self, sort: str) -> tuple[list[filters.Constant], np.ndarray]:
+    def _in_order(self, sort: str) -> tuple[list[tree_lib.Constant], np.ndarray]:
         """Returns the values of one kind in ascending order, and their codes."""
         if sort not in self._ordered:
             pairs = sorted(

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from simsearch import errors
-from simsearch.index import filters
+from simsearch.index.filters import tree as tree_lib
 from simsearch.index.record import Found, Record, Row
 
 
@@ -36,7 +36,7 @@ class Engine(Protocol):
     been seen by whoever reads after it returned. `open_table` comes before the rows' methods.
 
     Attributes:
-        name: Of the engine, for people.
+        name: Name of the engine, for people.
         url: Where it keeps the index, without credentials.
     """
 
@@ -72,11 +72,11 @@ class Engine(Protocol):
         """Deletes rows by id and returns how many there were; errors as for `upsert`."""
 
     def search(
-        self, vectors: np.ndarray, *, top_k: int, where: filters.Filter | None
+        self, vectors: np.ndarray, *, top_k: int, where: tree_lib.Filter | None
     ) -> list[list[Found]]:
         """Returns the rows nearest by cosine to each of vectors [Q, D], as its index finds them."""
 
-    def count(self, where: filters.Filter | None = None) -> int:
+    def count(self, where: tree_lib.Filter | None = None) -> int:
         """Returns how many rows pass a filter."""
 
     def get(self, ids: Sequence[str], *, vectors: bool = False) -> Batch:
@@ -86,7 +86,7 @@ class Engine(Protocol):
         """Returns the thumbnails of those ids that are there."""
 
     def scan(
-        self, where: filters.Filter | None = None, *, vectors: bool = False
+        self, where: tree_lib.Filter | None = None, *, vectors: bool = False
     ) -> Iterator[Batch]:
         """Yields all rows that pass a filter."""
 
@@ -110,7 +110,7 @@ class Engine(Protocol):
         """Returns in how many parts the approximate index is, of whatever rows; 0: there is none.
 
         Args:
-            kind: Of `index.ann`; an engine that has one kind alone does not look at it.
+            kind: Value of `index.ann`; an engine that has one kind alone does not look at it.
         """
 
     def build_index(self, kind: str) -> str:

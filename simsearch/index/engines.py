@@ -18,11 +18,11 @@ def connect(url: str) -> Engine:
     """
     scheme, _, rest = url.partition(":")
     if scheme == "lance" and rest:
-        from simsearch.index import lance
+        from simsearch.index.lance import engine as lance
 
         return lance.LanceEngine(rest)
     if scheme == "milvus" and re.match(r"https?://[^/]", rest):
-        from simsearch.index import milvus
+        from simsearch.index.milvus import engine as milvus
 
         return milvus.MilvusEngine(rest)
     raise errors.UsageError(

@@ -9,8 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from simsearch import parallel
-from simsearch.index import columns, filters, nearest, screen
+from simsearch.index import columns, nearest, screen
 from simsearch.index.engine import Engine
+from simsearch.index.filters import tree as tree_lib
 from simsearch.index.record import Found, Record
 
 _CACHED_MASKS = 8
@@ -41,7 +42,7 @@ class ExactView:
             engine: With its table open.
             embedding_size: Dimensions D.
             devices: What the rows are spread over.
-            dtype: Of the vectors in memory.
+            dtype: Type of the vectors in memory.
         """
         self._engine = engine
         self._size = embedding_size
@@ -122,20 +123,20 @@ class ExactView:
             slots = np.array([self._slots[id_] for id_ in there])
             return dict(zip(there, np.asarray(self._matrix[slots], np.float32), strict=True))
 
-    def records(self, where: filters.Filter | None = None) -> list[Record]:
+    def records(self, where: tree_lib.Filter | None = None) -> list[Record]:
         """Returns all records that pass a filter."""
         with self._lock:
             if where is None:
                 return [self._records[slot] for slot in self._slots.values()]
             return [self._records[slot] for slot in np.flatnonzero(self._mask(where))]
 
-    def count(self, where: filters.Filter | None) -> int:
+    def count(self, where: tree_lib.Filter | None) -> int:
         """Returns how many rows pass a filter."""
         with self._lock:
             return len(self) if where is None else int(self._mask(where).sum())
 
     def search(
-        self, vectors: np.ndarray, *, top_k: int, where: filters.Filter | None
+        self, vectors: np.ndarray, *, top_k: int, where: tree_lib.Filter | None
     ) -> list[list[Found]]:
         """Returns the rows nearest by cosine to each query, most similar first.
 
@@ -150,12 +151,13 @@ class ExactView:
                 near = self._screen.top_k(self._on_host(), self._mask(where), query, k=top_k)
                 return [self._found(*(array.tolist() for array in near))]
             allowed = self._on_devices(where)
-            k = nearest.bucket(max(top_k, 8), at_most=self._capacity)
+            k = parallel.bucket(max(top_k, 8), at_most=self._capacity)
             answers: list[list[Found]] = []
             for start in range(0, len(vectors), nearest.MAX_QUERIES):
                 part = np.asarray(vectors[start : start + nearest.MAX_QUERIES], np.float32)
                 queries = np.zeros(
-                    (nearest.bucket(len(part), at_most=nearest.MAX_QUERIES), self._size), np.float32
+                    (parallel.bucket(len(part), at_most=nearest.MAX_QUERIES), self._size),
+                    np.float32,
                 )
                 queries[: len(part)] = part
                 found = nearest.top_k(self._matrix, allowed, queries, k=k, devices=self._mesh)
@@ -210,7 +212,7 @@ class ExactView:
         self._set(slots, records)
         self._allowed[slots] = True
         # Rows beyond the end are left out: few shapes to compile for.
-        padding = nearest.bucket(len(slots), at_most=2**30) - len(slots)
+        padding = parallel.bucket(len(slots), at_most=2**30) - len(slots)
         rows = np.pad(np.asarray(slots, np.int32), (0, padding), constant_values=self._capacity)
         values = np.pad(np.asarray(vectors, np.float32), [(0, padding), (0, 0)])
         # It is written to in place, which a view of it would prevent.
@@ -241,7 +243,7 @@ class ExactView:
             self._host = np.from_dlpack(self._matrix)
         return self._host
 
-    def _on_devices(self, where: filters.Filter | None) -> jax.Array:
+    def _on_devices(self, where: tree_lib.Filter | None) -> jax.Array:
         """Returns which rows may be found, from the latest filters' if it is there."""
 
         def placed() -> jax.Array:
@@ -250,19 +252,19 @@ class ExactView:
 
         return _remembered(self._placed_masks, where, placed)
 
-    def _mask(self, where: filters.Filter | None) -> np.ndarray:
+    def _mask(self, where: tree_lib.Filter | None) -> np.ndarray:
         """Returns the same on the host, bool [C]."""
         if where is None:
             return self._allowed
         return _remembered(self._masks, where, lambda: self._passes(where) & self._allowed)
 
-    def _passes(self, tree: filters.Filter) -> np.ndarray:
+    def _passes(self, tree: tree_lib.Filter) -> np.ndarray:
         match tree:
-            case filters.And(parts):
+            case tree_lib.And(parts):
                 return np.logical_and.reduce([self._passes(part) for part in parts])
-            case filters.Or(parts):
+            case tree_lib.Or(parts):
                 return np.logical_or.reduce([self._passes(part) for part in parts])
-            case filters.Not(part):
+            case tree_lib.Not(part):
                 return ~self._passes(part)
             case _:
                 return self._columns.passes(tree)
@@ -274,7 +276,7 @@ class ExactView:
 
 
 def _remembered(
-    cache: dict[str, _Mask], where: filters.Filter | None, make: Callable[[], _Mask]
+    cache: dict[str, _Mask], where: tree_lib.Filter | None, make: Callable[[], _Mask]
 ) -> _Mask:
     """Returns the mask of a filter, made only where it is not among the latest."""
     # Trees of different sorts can be equal as tuples, but are never written alike.

@@ -3,13 +3,14 @@
 import difflib
 from collections.abc import Collection, Sequence
 
-from simsearch.index import filters
 from simsearch.index import record as record_lib
+from simsearch.index.filters import matching
+from simsearch.index.filters import tree as tree_lib
 from simsearch.index.record import FIELDS, Hit, Record
 
 
 def of_nothing(
-    tree: filters.Filter | None,
+    tree: tree_lib.Filter | None,
     sample: Sequence[Record | Hit],
     *,
     count: int,
@@ -21,7 +22,7 @@ def of_nothing(
     A search's own images are no results: there may be others that pass, or none.
 
     Args:
-        tree: Its filter; None: none.
+        tree: Filter of the search; None: none.
         sample: Some of the images that were searched.
         count: How many images there are.
         passing: How many of them pass the filter.
@@ -38,7 +39,7 @@ def of_nothing(
 
 
 def of_filter(
-    tree: filters.Filter, records: Sequence[Record | Hit], *, hidden: Collection[str] = ()
+    tree: tree_lib.Filter, records: Sequence[Record | Hit], *, hidden: Collection[str] = ()
 ) -> str | None:
     """Returns why a filter that let nothing through was probably mistyped; None: no idea.
 
@@ -51,17 +52,17 @@ def of_filter(
     for record in records:
         for name, value in record.metadata.items():
             if value is not None:
-                kinds.setdefault(name, set()).add(filters.kind(value))
+                kinds.setdefault(name, set()).add(matching.kind(value))
     for name in hidden:
         kinds.pop(name, None)
-    for leaf in filters.leaves(tree):
+    for leaf in matching.leaves(tree):
         if leaf.field not in kinds:
             close = difflib.get_close_matches(leaf.field, kinds, n=1)
             hint = f"did you mean {close[0]}? " if close else ""
             return f"no image has a field {leaf.field[:60]}; {hint}there are {', '.join(kinds)}"
-        values = leaf.values if isinstance(leaf, filters.In) else ()
-        for value in (leaf.value,) if isinstance(leaf, filters.Compare) else values:
-            own, asked = sorted(kinds[leaf.field]), filters.kind(value)
+        values = leaf.values if isinstance(leaf, tree_lib.In) else ()
+        for value in (leaf.value,) if isinstance(leaf, tree_lib.Compare) else values:
+            own, asked = sorted(kinds[leaf.field]), matching.kind(value)
             if own and asked not in own:
                 text = _text_like(value, leaf.field, records) if own == ["text"] else None
                 hint = f"; write {leaf.field} = '{text}'" if text else ""
@@ -69,7 +70,7 @@ def of_filter(
     return None
 
 
-def _text_like(value: filters.Constant, field: str, records: Sequence[Record | Hit]) -> str:
+def _text_like(value: tree_lib.Constant, field: str, records: Sequence[Record | Hit]) -> str:
     """Returns the text that an image has there for a number or boolean, such as 007 for 7."""
     for record in records:
         text = record_lib.field(record, field)

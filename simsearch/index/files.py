@@ -30,7 +30,7 @@ class Plan(NamedTuple):
     """The files of a folder by what has to be done with them.
 
     Attributes:
-        new: No row is theirs.
+        new: Files that no row is stored of.
         suspects: File and row of those with another size or time than the row: their content
             decides.
         untouched: Rows of the files that are as they were.
@@ -124,7 +124,7 @@ def plan(files: Sequence[File], stored: Mapping[str, Record]) -> Plan:
     """Returns what has to be done.
 
     Args:
-        files: Of the folder.
+        files: Every image file of the folder.
         stored: The rows that came from this folder, by id.
     """
     new, suspects, untouched = [], [], []

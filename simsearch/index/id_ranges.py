@@ -2,10 +2,10 @@
 
 import itertools
 
-from simsearch.index import filters
+from simsearch.index.filters import tree as tree_lib
 
 
-def split(count: int, *, most_rows: int) -> list[filters.Filter]:
+def split(count: int, *, most_rows: int) -> list[tree_lib.Filter]:
     """Returns filters that let some rows through each, and all together every row once.
 
     Args:
@@ -16,9 +16,9 @@ def split(count: int, *, most_rows: int) -> list[filters.Filter]:
     while count / 16**digits > most_rows:
         digits += 1
     edges = ["", *(f"{i:0{digits}x}" for i in range(1, 16**digits))]
-    ranges: list[filters.Filter] = []
+    ranges: list[tree_lib.Filter] = []
     for low, high in itertools.zip_longest(edges, edges[1:]):
-        at_least = filters.Compare("id", ">=", low)
-        below = () if high is None else (filters.Compare("id", "<", high),)
-        ranges.append(filters.And((at_least, *below)))
+        at_least = tree_lib.Compare("id", ">=", low)
+        below = () if high is None else (tree_lib.Compare("id", "<", high),)
+        ranges.append(tree_lib.And((at_least, *below)))
     return ranges

@@ -39,14 +39,19 @@ def load(encoded: bytes, embedder: embed.Embedder) -> Loaded:
 def rows(
     images: Sequence[queries.Query],
     embedder: embed.Embedder,
-    columns: Mapping[str, Sequence[Any] | None],
+    *,
+    labels: Sequence[str | None] | None,
+    paths: Sequence[str | os.PathLike | None] | None,
+    metadata: Sequence[Mapping[str, Value] | None] | None,
 ) -> list[Row]:
     """Returns the rows of images that come without a folder.
 
     Args:
         images: Paths, or encoded.
         embedder: What embeds them.
-        columns: labels, paths and metadata, as `Index.add` takes them.
+        labels: Class of each; None: none.
+        paths: Name of each; None: the file's name, or the id.
+        metadata: Further columns of each; None: none.
 
     Raises:
         CorruptImage: Where one cannot be read.
@@ -54,20 +59,17 @@ def rows(
             stored, or a column is not of one value for each image.
     """
     count = len(images)
-    filled = []
-    for name, column in columns.items():
-        if isinstance(column, str | Mapping):
-            raise errors.UsageError(f"{name} must be a list, of one for each image")
-        if column is not None and len(column) != count:
-            raise errors.UsageError(f"{count} images came with {len(column)} {name}")
-        filled.append([None] * count if column is None else column)
-    labels, paths, metadata = filled
-    labels = [_text("labels", label) for label in labels]
-    paths = [_text("paths", os.fspath(p) if isinstance(p, os.PathLike) else p) for p in paths]
-    extras = [{} if extra is None else metadata_lib.checked(extra) for extra in metadata]
-    max_pixels = embedder.config.data.max_pixels
-    encoded = [queries.read(image, crop=None, max_pixels=max_pixels) for image in images]
-    vectors = queries.embed_encoded(embedder, encoded)
+    labels = [_text("labels", label) for label in _column("labels", labels, count)]
+    paths = [
+        _text("paths", os.fspath(path) if isinstance(path, os.PathLike) else path)
+        for path in _column("paths", paths, count)
+    ]
+    extras = [
+        {} if extra is None else metadata_lib.checked(extra)
+        for extra in _column("metadata", metadata, count)
+    ]
+    encoded = [queries.read(image) for image in images]
+    vectors = queries.embed_encoded(embedder, encoded, names=queries.names(images))
     made = []
     for i, (label, path, extra) in enumerate(zip(labels, paths, extras, strict=True)):
         name = None if isinstance(images[i], bytes) else pathlib.Path(images[i]).name
@@ -75,6 +77,17 @@ def rows(
             _row(encoded[i], vectors[i], embedder, path=path or name, label=label, extra=extra)
         )
     return made
+
+
+def _column(name: str, values: Sequence[Any] | None, count: int) -> Sequence[Any]:
+    """Returns one value for each image, None where no values were given."""
+    if values is None:
+        return [None] * count
+    if isinstance(values, str | Mapping):
+        raise errors.UsageError(f"{name} must be a list, of one for each image")
+    if len(values) != count:
+        raise errors.UsageError(f"{count} images came with {len(values)} {name}")
+    return values
 
 
 def _text(column: str, value: Any) -> str:

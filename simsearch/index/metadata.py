@@ -11,7 +11,8 @@ from typing import NamedTuple
 import numpy as np
 
 from simsearch import errors, wording
-from simsearch.index import files, filter_tokens
+from simsearch.index import files
+from simsearch.index.filters import tokens as tokens_lib
 from simsearch.index.record import FIELDS, Value
 
 _PATH_COLUMNS = ("path", "file", "filename", "file_name", "image")
@@ -89,9 +90,9 @@ def _rows(
     """Returns the cells of each row by their columns.
 
     Args:
-        path: Of the file.
-        lines: Its rows, the header first, each with the line of the file that it ends in.
-        names: Of the columns.
+        path: The CSV file.
+        lines: Rows of the file, the header first, each with the line of the file that it ends in.
+        names: Names of the columns.
         key: The column of the images' paths.
     """
     rows = []
@@ -132,7 +133,7 @@ def check_name(name: str, *, written: str = "", where: str = "") -> None:
     """Raises UsageError where a metadata column may not be named so.
 
     Args:
-        name: Of the column, as filters are to write it.
+        name: Name of the column, as a filter writes it.
         written: What the name was made of; "": the name itself.
         where: What the message begins with.
     """
@@ -142,10 +143,10 @@ def check_name(name: str, *, written: str = "", where: str = "") -> None:
             f"{where}a metadata column must be named by at most {_LONGEST_NAME} letters, digits "
             f"and _, no digit first, and not {', '.join(FIELDS)}; {written or name!r} is not"
         )
-    if name.lower() in filter_tokens.WORDS:
+    if name.lower() in tokens_lib.WORDS:
         raise errors.UsageError(
             f"{where}no filter could ask for a metadata column named {written or name!r}: it is a "
-            f"word of filters, as are {', '.join(sorted(filter_tokens.WORDS))}; rename it"
+            f"word of filters, as are {', '.join(sorted(tokens_lib.WORDS))}; rename it"
         )
 
 

@@ -25,14 +25,14 @@ class About:
     """What a store remembers of the index in it.
 
     Attributes:
-        format: Of the store; a later one is not read.
+        format: Version of the store's format; a later one is not read.
         table: Name of the table with the rows.
         version: Number of the version that embedded them.
-        fingerprint: Of its network's variables.
-        preprocessing: How it takes an image, in words.
+        fingerprint: Hex SHA-256 of the network's variables.
+        preprocessing: How it takes an image, as `preprocessing.key` gives it.
         embedding_size: Dimensions of a vector.
-        backbone: Its network's name.
-        calibration: Of its scores, as JSON; "" where it has none.
+        backbone: Name of the network.
+        calibration: From scores to probabilities, as JSON; "" where the version has none.
     """
 
     format: int
@@ -70,14 +70,14 @@ def load(
 
 def describe(embedder: embed.Embedder, *, version: int | None, calibration: str = "") -> About:
     """Returns the note about an index whose rows an embedder makes."""
-    images = preprocessing.describe(embedder.config)
-    key = hashlib.sha256(f"{embedder.fingerprint} {images}".encode()).hexdigest()
+    way = preprocessing.key(embedder.config)
+    key = hashlib.sha256(f"{embedder.fingerprint} {way}".encode()).hexdigest()
     return About(
         format=FORMAT,
         table=f"images_{key[:16]}",
         version=version,
         fingerprint=embedder.fingerprint,
-        preprocessing=images,
+        preprocessing=way,
         embedding_size=embedder.embedding_size,
         backbone=embedder.config.model.backbone,
         calibration=calibration,

@@ -32,11 +32,6 @@ def capacity(num_rows: int, num_devices: int) -> int:
     return -(-each // step) * step * num_devices
 
 
-def bucket(number: int, *, at_most: int) -> int:
-    """Returns the power of two that is not under a number, or the bound where that is less."""
-    return min(at_most, 2 ** max(0, number - 1).bit_length())
-
-
 @functools.partial(jax.jit, donate_argnums=0)
 def write(matrix: jax.Array, rows: jax.Array, values: jax.Array) -> jax.Array:
     """Returns a matrix [C, ...] with some rows replaced, in the same memory.

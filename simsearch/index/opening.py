@@ -2,67 +2,59 @@
 
 import dataclasses
 import os
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 from simsearch import errors
-from simsearch.index import answers, engines, model, takeover
+from simsearch.index import answers, engines, model
 from simsearch.index import engine as engine_lib
+from simsearch.index import rows as rows_lib
+from simsearch.index import takeover as takeover_lib
 from simsearch.retrieval import calibration as calibration_lib
 from simsearch.retrieval import embed
 
-Made = TypeVar("Made")
-
 
 class Opened(NamedTuple):
-    """A store and its model.
+    """What an index is made of.
 
     Attributes:
-        engine: Connected; its table is open after `open_table`.
-        embedder: Of the model that the rows are of.
+        rows: With the table open.
+        embedder: The model that embedded the rows.
         about: The note about the index.
-        stored: The note that was found; None where there was none.
-        takeover: Of the place of another model's index; None where there is none.
-        judge: Of scores, by the model's calibration where it has one.
+        takeover: Where this index takes the place of another model's; None: it does not.
+        judge: Says what scores mean, by the model's calibration where it has one.
     """
+
+    rows: rows_lib.Rows
+    embedder: embed.Embedder
+    about: model.About
+    takeover: takeover_lib.Takeover | None
+    judge: answers.Judge
+
+
+class _Store(NamedTuple):
+    """A store that is connected to, and the model that its rows are of."""
 
     engine: engine_lib.Engine
     embedder: embed.Embedder
     about: model.About
-    stored: model.About | None
-    takeover: takeover.Takeover | None
-    judge: answers.Judge
+    stored: model.About | None  # The note that was found.
+    takeover: takeover_lib.Takeover | None
 
-    def open_table(self, *, create: bool) -> None:
+    def open_rows(self, *, create: bool) -> rows_lib.Rows:
         """Opens the table; makes it, and notes what it holds, where it may."""
         size = self.about.embedding_size
         self.engine.open_table(self.about.table, embedding_size=size, create=create)
         if create and self.takeover is None and self.stored != self.about:
             self.engine.write_about(dataclasses.asdict(self.about))
+        return rows_lib.Rows(self.engine, embedding_size=size, config=self.embedder.config)
 
     def is_replaced(self) -> bool:
         """Returns whether another model's index took the place of this one since."""
-        return self.takeover is None and takeover.successor(self.engine, self.about) is not None
+        return self.takeover is None and takeover_lib.successor(self.engine, self.about) is not None
 
 
-def open_as(make: Callable[[Opened], Made], url: str, *, create: bool, **given: Any) -> Made:
-    """Returns what is made of the store at a URL; arguments and errors as for `Index.open`."""
-    opened = _open_store(url, create=create, **given)
-    try:
-        opened.open_table(create=create)
-        return make(opened)
-    except BaseException as error:
-        # Perhaps another model's index took this one's place since the note was read.
-        try:
-            is_replaced = isinstance(error, Exception) and opened.is_replaced()
-        finally:
-            opened.engine.close()
-        if not is_replaced:
-            raise
-    return open_as(make, url, create=create, **given)
-
-
-def _open_store(
+def open_rows(
     url: str,
     *,
     version: int | None,
@@ -71,6 +63,39 @@ def _open_store(
     create: bool,
     overrides: Mapping[str, Any] | None,
 ) -> Opened:
+    """Returns what an index at a URL is made of; arguments and errors as for `Index.open`."""
+    while True:
+        store = _connect(
+            url,
+            version=version,
+            workdir=workdir,
+            embedder=embedder,
+            create=create,
+            overrides=overrides,
+        )
+        try:
+            rows = store.open_rows(create=create)
+            judge = _judge(store.about, store.embedder)
+            return Opened(rows, store.embedder, store.about, store.takeover, judge)
+        except BaseException as error:
+            # Perhaps another model's index took this one's place since the note was read.
+            try:
+                is_replaced = isinstance(error, Exception) and store.is_replaced()
+            finally:
+                store.engine.close()
+            if not is_replaced:
+                raise
+
+
+def _connect(
+    url: str,
+    *,
+    version: int | None,
+    workdir: str | os.PathLike,
+    embedder: embed.Embedder | None,
+    create: bool,
+    overrides: Mapping[str, Any] | None,
+) -> _Store:
     """Returns the store at a URL with its model, its table not yet open."""
     engine = engines.connect(url)
     try:
@@ -99,8 +124,8 @@ def _open_store(
                 version=old.version if about.version is None else about.version,
                 calibration=about.calibration or old.calibration,
             )
-        over = takeover.Takeover(url, old, about) if is_other else None
-        return Opened(engine, embedder, about, old, over, _judge(about, embedder))
+        over = takeover_lib.Takeover(url, old, about) if is_other else None
+        return _Store(engine, embedder, about, old, over)
     except BaseException:
         engine.close()
         raise

@@ -12,7 +12,6 @@ import numpy as np
 from simsearch import errors
 from simsearch.data import images as images_lib
 from simsearch.data import smaller_images
-from simsearch.index import nearest
 from simsearch.retrieval import embed
 
 Query = str | os.PathLike | bytes
@@ -105,56 +104,67 @@ def combine(liked: np.ndarray, unlike: np.ndarray) -> np.ndarray:
     return (vector / max(float(np.linalg.norm(vector)), _EPSILON)).astype(np.float32)
 
 
-def read(query: Query, *, crop: Box | None, max_pixels: int) -> bytes:
+def read(query: Query) -> bytes:
     """Returns the encoded image of a query that is a path or bytes.
 
     Raises:
-        UsageError: Where there is no such file, or nothing of it lies in the region.
-        CorruptImage: Where it has to be cropped and cannot be read.
+        UsageError: Where there is no such file.
     """
-    if crop is not None and len(crop) != 4:
-        raise errors.UsageError(f"--crop {REGION_FORM}")
     try:
-        encoded = query if isinstance(query, bytes) else pathlib.Path(query).read_bytes()
-        return (
-            encoded if crop is None else smaller_images.crop(encoded, crop, max_pixels=max_pixels)
-        )
+        return query if isinstance(query, bytes) else pathlib.Path(query).read_bytes()
     except OSError as error:
         name = os.fspath(query)
         hint = f"; for the stored image write {_STORED}{name}" if _ID.fullmatch(name) else ""
         raise errors.UsageError(
             f"the query {name} must be an image file, and it cannot be read: {error.strerror}{hint}"
         ) from error
+
+
+def cropped(encoded: bytes, crop: Box, *, max_pixels: int) -> bytes:
+    """Returns the encoded region of an encoded image.
+
+    Raises:
+        UsageError: Where nothing of it lies in the region.
+        CorruptImage: Where it cannot be read.
+    """
+    if len(crop) != 4:
+        raise errors.UsageError(f"--crop {REGION_FORM}")
+    try:
+        return smaller_images.crop(encoded, crop, max_pixels=max_pixels)
     except smaller_images.EmptyRegion as error:
         raise errors.UsageError(f"--crop: {error}") from error
 
 
-def embed_encoded(embedder: embed.Embedder, images: Sequence[Query]) -> np.ndarray:
-    """Returns the embeddings of a few images, float32 [N, D].
+def names(queries: Sequence[Query]) -> list[str]:
+    """Returns what messages call each image: its path or place; "" for one without a path."""
+    places = [f"image {i} of {len(queries)}" for i in range(1, len(queries) + 1)]
+    places = places if len(queries) > 1 else [""] * len(queries)
+    return [
+        place if isinstance(query, bytes) else os.fspath(query)
+        for query, place in zip(queries, places, strict=True)
+    ]
 
-    They are padded to a power of two, so that a handful of programs serve every number.
+
+def embed_encoded(
+    embedder: embed.Embedder, images: Sequence[bytes], *, names: Sequence[str]
+) -> np.ndarray:
+    """Returns the embeddings of a few encoded images, float32 [N, D].
 
     Args:
         embedder: What embeds.
-        images: Paths, or encoded.
+        images: Encoded.
+        names: What messages call each, as `names` gives it.
 
     Raises:
-        UsageError: Where a file is not there.
-        CorruptImage: Where one cannot be read; says which, where there are several.
+        CorruptImage: Where one cannot be read; says which.
         RunError: Where the model makes no numbers of one.
     """
     pixels = np.zeros((len(images), *embedder.input_shape), np.uint8)
     for i, image in enumerate(images):
-        encoded = read(image, crop=None, max_pixels=0)
-        try:
-            pixels[i] = embedder.preprocess(encoded)
-        except images_lib.CorruptImage as error:
-            where = f"image {i + 1} of {len(images)}: " if len(images) > 1 else ""
-            raise images_lib.CorruptImage(f"{where}{error}") from error
-    most = embedder.config.eval.batch_size
-    found = embedder.embed(pixels, batch_size=nearest.bucket(len(images), at_most=most))
-    names = [f"image {i + 1} of {len(images)}" for i in range(len(images))]
-    check(found, names if len(names) > 1 else ["this image"])
+        with errors.naming_image(names[i]):
+            pixels[i] = embedder.preprocess(image)
+    found = embedder.embed(pixels)
+    check(found, [name or "this image" for name in names])
     return found
 
 
@@ -163,7 +173,7 @@ def check(embeddings: np.ndarray, names: Sequence[str]) -> None:
 
     Args:
         embeddings: [N, D].
-        names: Of the images.
+        names: What messages call each image.
     """
     finite = np.isfinite(embeddings).all(axis=1)
     if not finite.all():
@@ -173,33 +183,45 @@ def check(embeddings: np.ndarray, names: Sequence[str]) -> None:
         )
 
 
-def vectors(
-    queries: Sequence[Query],
+def vector(
+    liked: Sequence[Query],
+    unlike: Sequence[Query],
     *,
     crop: Box | None,
-    embed_images: Callable[[list[bytes]], np.ndarray],
+    embedder: embed.Embedder,
     stored: Callable[[Sequence[str]], dict[str, np.ndarray]],
-    max_pixels: int,
-    embedding_size: int,
 ) -> np.ndarray:
-    """Returns the vector of each query, float32 [Q, D].
+    """Returns the vector to search with, float32 [D].
 
     Args:
-        queries: Paths, bytes, and "id:…".
-        crop: Region of the only query.
-        embed_images: From encoded images to float32 [N, D].
+        liked: Paths, bytes, and "id:…" of what the results should be like.
+        unlike: Paths, bytes, and "id:…" of what they should be less like.
+        crop: Region of the only query that is liked.
+        embedder: What embeds images.
         stored: From ids to the vectors of those that are there.
-        max_pixels: A larger image is not decoded.
-        embedding_size: Dimensions D.
 
     Raises:
         UsageError: Where a query is not there, or a region is asked for of no image or several.
         CorruptImage: Where an image cannot be read.
     """
+    if not liked:
+        raise errors.UsageError("a search needs at least one query")
+    near = _vectors(liked, crop=crop, embedder=embedder, stored=stored)
+    return combine(near, _vectors(unlike, crop=None, embedder=embedder, stored=stored))
+
+
+def _vectors(
+    queries: Sequence[Query],
+    *,
+    crop: Box | None,
+    embedder: embed.Embedder,
+    stored: Callable[[Sequence[str]], dict[str, np.ndarray]],
+) -> np.ndarray:
+    """Returns the vector of each query, float32 [Q, D]."""
     ids = stored_ids(queries)
     if crop is not None and (len(queries) != 1 or ids):
         raise errors.UsageError("--crop takes a region of exactly one query that is an image")
-    found = np.zeros((len(queries), embedding_size), np.float32)
+    found = np.zeros((len(queries), embedder.embedding_size), np.float32)
     by_id = stored(ids) if ids else {}
     for id_ in ids:
         if id_ not in by_id:
@@ -207,9 +229,14 @@ def vectors(
                 f"the index holds no image with the id {id_}; an id has 32 digits, --json prints it"
             )
     images = [i for i, query in enumerate(queries) if not _is_stored(query)]
-    encoded = [read(queries[i], crop=crop, max_pixels=max_pixels) for i in images]
+    encoded = [read(queries[i]) for i in images]
+    called = names([queries[i] for i in images])
+    if crop is not None:
+        with errors.naming_image(called[0]):
+            max_pixels = embedder.config.data.max_pixels
+            encoded = [cropped(encoded[0], crop, max_pixels=max_pixels)]
     if encoded:
-        found[images] = embed_images(encoded)
+        found[images] = embed_encoded(embedder, encoded, names=called)
     for i, query in enumerate(queries):
         if _is_stored(query):
             found[i] = by_id[query.removeprefix(_STORED)]

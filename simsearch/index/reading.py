@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent import futures
 from typing import Any, NamedTuple
 
-from simsearch.data import images as images_lib
+from simsearch import errors
 from simsearch.index import files
 from simsearch.index.incoming import Loaded
 
@@ -50,7 +50,7 @@ class Reader:
     def _read(self, file: files.File) -> Loaded | Unread:
         try:
             return self._load(pathlib.Path(file.on_disk).read_bytes())
-        except images_lib.CorruptImage as error:
+        except errors.CorruptImage as error:
             return Unread(str(error), may_pass=False)
         except OSError as error:
             is_gone = isinstance(error, FileNotFoundError)

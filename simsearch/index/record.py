@@ -17,10 +17,10 @@ class Record(NamedTuple):
     Attributes:
         id: 32 hexadecimal digits: a hash of the folder and path, or of the content.
         path: Below the indexed folder, or the name that `add` was given.
-        label: Its class, "" where nobody said.
+        label: Class of the image, "" where it has none.
         metadata: Further columns by name.
         source: The indexed folder; "" for an image that was added by itself.
-        size: Of the file, bytes.
+        size: Bytes of the file.
         modified_ns: The file's modification time, nanoseconds.
         content: Hex SHA-256 of the file.
         revision: Another number each time that the image is written.
@@ -56,10 +56,10 @@ class Hit(NamedTuple):
     """One answer to a search.
 
     Attributes:
-        id: Of the stored image.
+        id: Id of the stored image.
         score: Cosine with the query.
         probability: That it is of the query's class; None where the version is not calibrated.
-        label: Its class, "" where nobody said.
+        label: Class of the image, "" where it has none.
         path: Below the indexed folder, or the name that it was added under.
         metadata: Further columns by name.
     """
@@ -100,9 +100,9 @@ class Info(NamedTuple):
     Attributes:
         url: Where it is, without credentials.
         engine: The engine's name.
-        version: Of the model; None where it came from no version folder.
+        version: Number of the model's version; None where it came from no version folder.
         fingerprint: Hex SHA-256 of the model's variables.
-        backbone: Of the model.
+        backbone: Name of the model's backbone.
         embedding_size: Dimensions of a vector.
         is_exact: Whether every vector is compared, or an approximate index asked.
         replaces: The model, in words, whose index this one takes the place of when `sync` has

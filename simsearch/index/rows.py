@@ -13,7 +13,8 @@ import numpy as np
 from simsearch import errors, parallel, progress
 from simsearch.config import Config
 from simsearch.index import engine as engine_lib
-from simsearch.index import exact, filters, id_ranges, recall
+from simsearch.index import exact, id_ranges, recall
+from simsearch.index.filters import tree as tree_lib
 from simsearch.index.record import Found, Record, Row
 
 _WRITE_ROWS = 512
@@ -170,7 +171,7 @@ class Rows:
             return result
 
     def nearest(
-        self, vectors: np.ndarray, *, top_k: int, where: filters.Filter | None
+        self, vectors: np.ndarray, *, top_k: int, where: tree_lib.Filter | None
     ) -> list[list[Found]]:
         """Returns the rows most similar to each of vectors, float32 [Q, D], best first."""
         top_k = checked_top_k(top_k)
@@ -213,14 +214,14 @@ class Rows:
         is_inside = path.is_file() and path.resolve().is_relative_to(root.resolve())
         return path if is_inside else None
 
-    def sample(self, limit: int, *, where: filters.Filter | None = None) -> list[Record]:
+    def sample(self, limit: int, *, where: tree_lib.Filter | None = None) -> list[Record]:
         """Returns some records that pass a filter, evenly by path."""
         with self._lock:
             view = self._fresh()
             records = None if view is None else view.records(where)
         if records is None:
             part = id_ranges.split(self.engine.count(where), most_rows=_SAMPLED_ROWS)[0]
-            some = part if where is None else filters.And((part, where))
+            some = part if where is None else tree_lib.And((part, where))
             records = [record for batch in self.engine.scan(some) for record in batch.records]
         ordered = sorted(records, key=lambda record: record.path)
         count = min(limit, len(ordered))
@@ -233,14 +234,14 @@ class Rows:
                 return view.get(id_)
         return next(iter(self.engine.get([id_]).records), None)
 
-    def count(self, where: filters.Filter | None) -> int:
+    def count(self, where: tree_lib.Filter | None) -> int:
         """Returns how many rows pass a filter."""
         with self._lock:
             if (view := self._fresh()) is not None:
                 return view.count(where)
         return self.engine.count(where)
 
-    def records(self, where: filters.Filter | None = None) -> list[Record]:
+    def records(self, where: tree_lib.Filter | None = None) -> list[Record]:
         """Returns all records that pass a filter."""
         with self._lock:
             if (view := self._fresh()) is not None:

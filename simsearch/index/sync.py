@@ -1,15 +1,16 @@
 """Makes an index hold what a folder holds: reads, embeds and writes only what changed."""
 
+import functools
 import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from simsearch import cores, errors, progress, wording
-from simsearch.index import files, filters, incoming, queries, reading
-from simsearch.index.engine import Engine
+from simsearch.index import files, incoming, queries, reading
+from simsearch.index.filters import tree as tree_lib
 from simsearch.index.incoming import Loaded
 from simsearch.index.metadata import Labels
 from simsearch.index.reading import Unread
@@ -24,88 +25,57 @@ _WRITE_SECONDS = 10.0
 _READ_ROWS = 500
 
 
-class Tools(NamedTuple):
-    """What a synchronisation works with.
-
-    Attributes:
-        engine: With its table open.
-        load: From the bytes of a file to what is embedded and stored of it; threads call it.
-        embed: From uint8 [N, S, S, 3] to float32 [N, D].
-        upsert: Writes rows.
-        delete: Deletes rows by id.
-        batch_size: Images embedded at a time.
-        num_threads: That read and decode.
-        on_progress: Called with the files done and the files there are.
-    """
-
-    engine: Engine
-    load: Callable[[bytes], Loaded]
-    embed: Callable[[np.ndarray], np.ndarray]
-    upsert: Callable[[Sequence[Row]], None]
-    delete: Callable[[Sequence[str]], Any]
-    batch_size: int
-    num_threads: int
-    on_progress: Callable[[int, int], None] | None
-
-    @classmethod
-    def of(
-        cls,
-        rows: Rows,
-        embedder: embed_lib.Embedder,
-        on_progress: Callable[[int, int], None] | None,
-    ) -> "Tools":
-        """Returns the tools that an open index has."""
-        config = embedder.config
-        return cls(
-            engine=rows.engine,
-            load=lambda encoded: incoming.load(encoded, embedder),
-            embed=embedder.embed,
-            upsert=rows.upsert,
-            delete=rows.delete,
-            batch_size=config.eval.batch_size,
-            num_threads=config.data.num_threads or cores.count(),
-            on_progress=on_progress,
-        )
-
-
 def run(
+    rows: Rows,
+    embedder: embed_lib.Embedder,
+    *,
     root: str,
     labels: Mapping[str, Labels] | None,
-    tools: Tools,
-    *,
     inherited: Mapping[str, Record],
+    on_progress: Callable[[int, int], None] | None = None,
 ) -> SyncReport:
     """Brings the index up to date with a folder and returns what changed.
 
     Rows go in whole, with the state of their files: killed anywhere, the next run goes on.
 
     Args:
+        rows: What the index holds.
+        embedder: What reads and embeds images.
         root: The folder, as `files.root_of` names it.
         labels: Label and metadata by path; None: labels from class folders, and the metadata that
             a row has stays.
-        tools: What reads, embeds and writes.
         inherited: By id what an index says whose place this one takes: label and metadata of images
             that are new here.
+        on_progress: Called with the files done and the files there are.
     """
     start = time.perf_counter()
-    of_root = filters.Compare("source", "=", root)
-    stored = {r.id: r for batch in tools.engine.scan(of_root) for r in batch.records}
+    of_root = tree_lib.Compare("source", "=", root)
+    stored = {r.id: r for batch in rows.engine.scan(of_root) for r in batch.records}
     found = files.find(root)
     _check_labels(labels or {}, found)
     plan = files.plan(found, stored)
-    tools.delete(plan.vanished)
+    rows.delete(plan.vanished)
     changed, same = _told_apart(plan.suspects)
     relabelled = _relabelled(same, plan.untouched, found, labels)
-    _rewrite(relabelled, tools)
+    _rewrite(relabelled, rows)
     unread: dict[str, Unread] = {}
     todo = [*plan.new, *changed]
-    written = _embed_all(root, todo, {**inherited, **stored}, labels, tools, unread)
+    written = _embed_all(
+        todo,
+        rows,
+        embedder,
+        root=root,
+        stored={**inherited, **stored},
+        labels=labels,
+        unread=unread,
+        on_progress=on_progress,
+    )
     bad = [file for file in changed if file.path in unread]
     # A row whose file the disk would not give keeps what it says: its metadata is nowhere else.
     lost = [file.id for file in bad if not unread[file.path].may_pass]
-    tools.delete(lost)
+    rows.delete(lost)
     kept = [_labelled(stored[f.id], f, labels) for f in bad if unread[f.path].may_pass]
-    _rewrite([record for record in kept if record != stored[record.id]], tools)
+    _rewrite([record for record in kept if record != stored[record.id]], rows)
     _check_inherited([file for file in plan.new if file.id in inherited], unread)
     seconds = time.perf_counter() - start
     said_anew = sum(_said(record) != _said(stored[record.id]) for record in relabelled)
@@ -195,13 +165,13 @@ def _said(record: Record) -> tuple[Any, ...]:
     return record.label, record.metadata
 
 
-def _rewrite(records: Sequence[Record], tools: Tools) -> None:
+def _rewrite(records: Sequence[Record], rows: Rows) -> None:
     """Writes records in place of those with the same ids, with the vectors that are there."""
     for start in range(0, len(records), _READ_ROWS):
         part = {record.id: record for record in records[start : start + _READ_ROWS]}
-        batch = tools.engine.get(list(part), vectors=True)
-        thumbnails = tools.engine.thumbnails(list(part))
-        tools.upsert(
+        batch = rows.engine.get(list(part), vectors=True)
+        thumbnails = rows.engine.thumbnails(list(part))
+        rows.upsert(
             [
                 Row(part[old.id]._replace(revision=new_revision()), vector, thumbnails[old.id])
                 for old, vector in zip(batch.records, batch.vectors, strict=True)
@@ -211,24 +181,30 @@ def _rewrite(records: Sequence[Record], tools: Tools) -> None:
 
 
 def _embed_all(
-    root: str,
     todo: Sequence[files.File],
+    rows: Rows,
+    embedder: embed_lib.Embedder,
+    *,
+    root: str,
     stored: Mapping[str, Record],
     labels: Mapping[str, Labels] | None,
-    tools: Tools,
     unread: dict[str, Unread],
+    on_progress: Callable[[int, int], None] | None,
 ) -> int:
     """Embeds and writes files, and returns how many."""
     waiting: list[Row] = []
     written, last_write = 0, time.monotonic()
     bar = progress.bar(total=len(todo), description="index", unit="image")
-    ahead = 3 * tools.batch_size
-    with bar, reading.Reader(tools.load, ahead=ahead, num_threads=tools.num_threads) as reader:
-        for group in reading.chunks(reader.loaded(todo), tools.batch_size):
+    config = embedder.config
+    batch_size = config.eval.batch_size
+    load = functools.partial(incoming.load, embedder=embedder)
+    num_threads = config.data.num_threads or cores.count()
+    with bar, reading.Reader(load, ahead=3 * batch_size, num_threads=num_threads) as reader:
+        for group in reading.chunks(reader.loaded(todo), batch_size):
             good = [(file, loaded) for file, loaded in group if isinstance(loaded, Loaded)]
             unread.update((file.path, why) for file, why in group if isinstance(why, Unread))
             if good:
-                vectors = tools.embed(np.stack([loaded.pixels for _, loaded in good]))
+                vectors = embedder.embed(np.stack([loaded.pixels for _, loaded in good]))
                 queries.check(vectors, [file.path for file, _ in good])
                 for (file, loaded), vector in zip(good, vectors, strict=True):
                     record = _record(root, file, loaded.content, stored.get(file.id))
@@ -236,13 +212,13 @@ def _embed_all(
                     waiting.append(Row(record, vector, loaded.thumbnail))
             is_due = time.monotonic() - last_write > _WRITE_SECONDS
             if len(waiting) >= _WRITE_ROWS or (waiting and is_due):
-                tools.upsert(waiting)
+                rows.upsert(waiting)
                 written, last_write = written + len(waiting), time.monotonic()
                 waiting = []
             bar.update(len(group))
-            if tools.on_progress:
-                tools.on_progress(int(bar.n), len(todo))
-        tools.upsert(waiting)
+            if on_progress:
+                on_progress(int(bar.n), len(todo))
+        rows.upsert(waiting)
     return written + len(waiting)
 
 

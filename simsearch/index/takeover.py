@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from simsearch import errors, wording
-from simsearch.index import engines, filters, model
+from simsearch.index import engines, model
 from simsearch.index.engine import Engine
+from simsearch.index.filters import tree as tree_lib
 from simsearch.index.record import Record
 
 
@@ -16,7 +17,7 @@ class Takeover(NamedTuple):
     """An index that grows beside the one that answers until then.
 
     Attributes:
-        url: Of both, with credentials.
+        url: Address of the store that holds both, with credentials.
         old: The note about the one that answers.
         new: The note about the one that grows.
     """
@@ -42,7 +43,7 @@ class Takeover(NamedTuple):
 
     def records(self, root: str) -> dict[str, Record]:
         """Returns what the old index says of a folder's images, by id."""
-        of_root = filters.Compare("source", "=", root)
+        of_root = tree_lib.Compare("source", "=", root)
         with _opened(self.url, self.old) as engine:
             return {r.id: r for batch in engine.scan(of_root) for r in batch.records}
 
@@ -82,6 +83,6 @@ def _opened(url: str, about: model.About) -> Iterator[Engine]:
 
 def _strangers(url: str, about: model.About, root: str) -> Counter[str]:
     """Returns how many images an index holds from each folder but one."""
-    elsewhere = filters.Compare("source", "!=", root)
+    elsewhere = tree_lib.Compare("source", "!=", root)
     with _opened(url, about) as engine:
         return Counter(r.source for batch in engine.scan(elsewhere) for r in batch.records)

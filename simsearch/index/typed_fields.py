@@ -6,7 +6,7 @@ comparison.
 
 from collections.abc import Mapping
 
-from simsearch.index import filters
+from simsearch.index.filters import matching
 from simsearch.index.record import Value
 
 _PREFIXES = {"text": "s_", "number": "n_", "boolean": "b_"}
@@ -27,6 +27,6 @@ def of(metadata: Mapping[str, Value]) -> dict[str, str | float | bool]:
     found: dict[str, str | float | bool] = {}
     for field, value in metadata.items():
         if value is not None:
-            kind = filters.kind(value)
+            kind = matching.kind(value)
             found[name(field, kind)] = float(value) if kind == "number" else value
     return found

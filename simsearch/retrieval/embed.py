@@ -4,7 +4,7 @@ import dataclasses
 import hashlib
 import os
 import pathlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -70,7 +70,7 @@ class Embedder:
         """Returns the embedder of a version's best checkpoint.
 
         Args:
-            version: Its number, or the version itself; None: the newest.
+            version: Number of the version, or the version itself; None: the newest.
             workdir: Folder of the versions.
             config: The version's configuration with fields changed that make no other model of it;
                 None: as it was stored.
@@ -102,7 +102,8 @@ class Embedder:
 
         Args:
             images: uint8 [N, *input_shape], as `preprocess` gives them.
-            batch_size: Images at a time, to which the last are padded; None: eval.batch_size.
+            batch_size: Most images at a time; None: eval.batch_size. Fewer are padded to a power of
+                two for each device, so that few programs serve every number.
 
         Returns:
             float32 [N, D], L2-normalised.
@@ -119,16 +120,12 @@ class Embedder:
             raise errors.UsageError(
                 f"expected images {expected}, got {found}: make them with Embedder.preprocess"
             )
-        size = batch_size or self.config.eval.batch_size
-        parts = []
-        for start in range(0, len(images), size):
-            part = images[start : start + size]
-            padding = [(0, size - len(part)), (0, 0), (0, 0), (0, 0)]
-            wait = parallel.start(
-                self._embed, self._variables, np.pad(part, padding), self._devices
-            )
-            parts.append(wait()[: len(part)])
-        return np.concatenate(parts) if parts else np.zeros((0, self.embedding_size), np.float32)
+        if not len(images):
+            return np.zeros((0, self.embedding_size), np.float32)
+        # One size for all: to compile another one for the last would cost more than to pad it.
+        most = batch_size or self.config.eval.batch_size
+        size = parallel.bucket(len(images), at_most=most, multiple=len(self._devices))
+        return self._embed_batches(_padded(images, size), num_rows=len(images)).embeddings
 
     def preprocess(self, encoded: bytes) -> np.ndarray:
         """Returns an encoded image as the network takes it, uint8 `input_shape`.
@@ -150,9 +147,13 @@ class Embedder:
         """Returns the embeddings of image files, float32 [N, D].
 
         Raises:
-            CorruptImage: Where a file cannot be read as an image.
+            CorruptImage: Where a file is no readable image; says which.
+            OSError: Where it cannot be opened.
         """
-        images = [self.preprocess(pathlib.Path(path).read_bytes()) for path in paths]
+        images = []
+        for path in paths:
+            with errors.naming_image(os.fspath(path)):
+                images.append(self.preprocess(pathlib.Path(path).read_bytes()))
         return self.embed(np.asarray(images, np.uint8).reshape(-1, *self.input_shape))
 
     def embed_split(self, split: sources.Split, *, corrupt: corrupt_lib.CorruptLog) -> Embedded:
@@ -168,13 +169,20 @@ class Embedder:
             description="embedding",
             unit="batch",
         )
-        return embed_batches(
-            self._embed,
-            self._variables,
-            batches=batches,
-            devices=self._devices,
-            num_rows=len(split.labels),
-        )
+        return self._embed_batches(batches, num_rows=len(split.labels))
+
+    def _embed_batches(self, batches: Iterable[batch_lib.Batch], *, num_rows: int) -> Embedded:
+        given = {"batches": batches, "devices": self._devices, "num_rows": num_rows}
+        return embed_batches(self._embed, self._variables, **given)
+
+
+def _padded(images: np.ndarray, size: int) -> Iterator[batch_lib.Batch]:
+    """Yields images without classes as batches of one size."""
+    for start in range(0, len(images), size):
+        part = images[start : start + size]
+        padding = [(0, size - len(part)), (0, 0), (0, 0), (0, 0)]
+        is_valid = np.arange(size) < len(part)
+        yield batch_lib.Batch(np.pad(part, padding), np.full(size, -1, np.int32), is_valid)
 
 
 def create_embed_function(config: Config) -> Callable[[Any, jax.Array], jax.Array]:
@@ -248,7 +256,7 @@ def embed_cached(
     """
     data = embedder.config.data
     # The statistics and the padding are part of the network, and not of its variables.
-    way = preprocessing.describe(embedder.config)
+    way = preprocessing.key(embedder.config)
     key = f"{embedder.fingerprint} {split.fingerprint} {way} {data.max_pixels}"
     path = directory / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.npz"
     names = (*Embedded._fields, "corrupt", "reasons")

@@ -95,6 +95,7 @@ def create(service: Service, *, api_key: str, bound_host: str) -> security.Appli
         bound_host: Host that the server is bound to.
     """
     serve = service.config
+    intake.silence_parser()
     application = fastapi.FastAPI(
         title="simsearch",
         description=_ABOUT,

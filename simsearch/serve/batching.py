@@ -1,4 +1,4 @@
-"""Requests that wait at the same time become one call of the model, in a few fixed sizes."""
+"""Requests that wait at the same time become one call of the model."""
 
 import collections
 import concurrent.futures
@@ -14,19 +14,6 @@ class Busy(Exception):
 class _Waiting(NamedTuple):
     item: Any
     answer: concurrent.futures.Future
-
-
-def batch_sizes(max_batch: int, *, multiple: int = 1) -> list[int]:
-    """Returns the sizes that batches are padded to, ascending: few, so that few are compiled.
-
-    Args:
-        max_batch: Most items of a batch.
-        multiple: What each size must be a multiple of, the number of devices.
-    """
-    sizes = [multiple]
-    while sizes[-1] < max_batch:
-        sizes.append(2 * sizes[-1])
-    return sizes
 
 
 class Batcher:

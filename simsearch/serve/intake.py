@@ -11,11 +11,9 @@ from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
+from simsearch import errors
 from simsearch.data import images as images_lib
 from simsearch.serve import models
-
-# It warns of every broken body, which anybody may send: the answer says it to who sent it.
-logging.getLogger("python_multipart").setLevel(logging.ERROR)
 
 READ = "JPEG, PNG, WebP, BMP, TIFF, PNM or a GIF that does not move"
 _ID = re.compile(r"[0-9a-f]{32}")
@@ -56,6 +54,11 @@ class Addition(NamedTuple):
     uploads: list[Upload]
     labels: list[str]
     paths: list[str]
+
+
+def silence_parser() -> None:
+    """Keeps the forms' parser from warning of broken bodies: anybody may send them, and is told."""
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)
 
 
 async def read_query(request: Request) -> Query:
@@ -148,7 +151,7 @@ def check_image(encoded: bytes, *, max_pixels: int) -> None:
         raise HTTPException(415, f"this is no image that is read; send {READ}")
     try:
         moves = images_lib.is_animated(encoded, max_pixels=max_pixels)
-    except images_lib.CorruptImage as error:
+    except errors.CorruptImage as error:
         raise unreadable(error) from error
     if moves:
         raise HTTPException(415, f"the image is animated; send one frame of it: {READ}")

@@ -56,9 +56,9 @@ class Metrics:
         """Notes an answer.
 
         Args:
-            method: Of the request; those that HTTP does not know are counted as one.
+            method: HTTP method of the request; those that HTTP does not know are counted as one.
             route: The path's pattern, so that there are only a few; None where there is none.
-            status: Of the answer.
+            status: HTTP status of the answer.
             started: When the request came, by `time.perf_counter`.
         """
         route = route or _UNKNOWN

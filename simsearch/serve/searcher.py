@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import functools
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from concurrent import futures
 from typing import Any, NamedTuple
 
@@ -13,8 +13,9 @@ from starlette.exceptions import HTTPException
 
 from simsearch import config_serving, cores, errors, index, parallel, progress
 from simsearch.data import fetch, smaller_images
-from simsearch.data import images as images_lib
-from simsearch.index import filters, queries
+from simsearch.index import queries
+from simsearch.index.filters import matching
+from simsearch.index.filters import tree as tree_lib
 from simsearch.serve import batching, intake
 
 # Fields of a stored image that tell of the server's own disk: no filter may feel for them.
@@ -26,11 +27,12 @@ _MAX_FETCHES = 8  # Addresses that are read at a time.
 
 
 class _Wanted(NamedTuple):
-    """One vector to search with."""
+    """One vector to search with, and what is asked for; the ids are no results."""
 
     vector: np.ndarray
-    level: int
+    top_k: int
     filter: str
+    exclude: Set[str] = frozenset()
 
 
 class Searcher:
@@ -46,8 +48,6 @@ class Searcher:
         self._index = opened
         self._config = config
         self._under_way = 0
-        devices = parallel.local_devices(opened.embedder.config.train.num_devices)
-        self._sizes = batching.batch_sizes(config.max_batch, multiple=len(devices))
         # Results, and besides them the query's own images and those that are passed over.
         most = config.max_top_k + config.max_query_images + config.max_top_k
         self._levels = sorted({_FEW, max(_FEW, most)})
@@ -66,13 +66,10 @@ class Searcher:
     def warm(self) -> None:
         """Runs the model and the search once in every size that requests can make of them."""
         blank = np.zeros(self._index.embedder.input_shape, np.uint8)
-        sizes = progress.track(
-            self._sizes, total=len(self._sizes), description="warm", unit="batch size"
-        )
-        for size in sizes:
+        most = self._config.max_batch
+        sizes = sorted({parallel.bucket(size, at_most=most) for size in range(1, most + 1)})
+        for size in progress.track(sizes, total=len(sizes), description="warm", unit="batch size"):
             vectors = self._embed([blank] * size)
-        # A stored image's search needs no model, and so no whole batch for it.
-        for size in batching.batch_sizes(self._config.max_batch):
             for level in self._levels:
                 answers = self._search([_Wanted(vectors[0], level, "")] * size)
                 if failed := [answer for answer in answers if isinstance(answer, Exception)]:
@@ -118,16 +115,10 @@ class Searcher:
             async with asyncio.timeout(self._config.search_timeout):
                 vector, asked = await self._query_vector(query)
                 asked |= set(request.exclude)
-                level = next(level for level in self._levels if level >= top_k + len(asked))
-                answer = await self._answer(_Wanted(vector, level, where))
+                # Who searches by a stored image knows that one already.
+                return await self._answer(_Wanted(vector, top_k, where, asked))
         except TimeoutError as error:
             raise _busy() from error
-        # Who searches by a stored image knows that one already.
-        hits = [hit for hit in answer.hits if hit.id not in asked][:top_k]
-        is_match = answer.is_match and bool(hits)
-        if hits and answer.threshold is not None:
-            is_match = hits[0].score >= answer.threshold
-        return answer._replace(hits=hits, is_match=is_match)
 
     def why_nothing(self, filter_text: str | None) -> str:
         """Returns why a search found nothing, in words that name no private field."""
@@ -200,7 +191,7 @@ class Searcher:
             return self._index.embedder.preprocess(encoded)
         except smaller_images.EmptyRegion as error:
             raise HTTPException(422, f"crop: {error}") from error
-        except images_lib.CorruptImage as error:
+        except errors.CorruptImage as error:
             raise intake.unreadable(error) from error
 
     def _stored_vectors(self, ids: Sequence[str]) -> dict[str, np.ndarray]:
@@ -211,9 +202,7 @@ class Searcher:
         return found
 
     def _embed(self, pixels: Sequence[np.ndarray]) -> np.ndarray:
-        """Returns the embeddings of a batch, padded to one of the sizes that are compiled."""
-        size = next(size for size in self._sizes if size >= len(pixels))
-        return self._index.embedder.embed(np.stack(pixels), batch_size=size)
+        return self._index.embedder.embed(np.stack(pixels), batch_size=self._config.max_batch)
 
     async def _answer(self, wanted: _Wanted) -> index.Answer:
         """Returns the answer to a search, of a batch with others'."""
@@ -229,17 +218,28 @@ class Searcher:
         One that fails is its error, so that it fails for nobody else of the batch.
         """
         answers: list[index.Answer | Exception | None] = [None] * len(wanted)
-        key = lambda i: (wanted[i].level, wanted[i].filter)  # noqa: E731
-        for (level, where), group in itertools.groupby(sorted(range(len(wanted)), key=key), key):
+        key = lambda i: wanted[i].filter  # noqa: E731
+        for where, group in itertools.groupby(sorted(range(len(wanted)), key=key), key):
             rows = list(group)
-            vectors = np.stack([wanted[i].vector for i in rows])
             try:
-                found = self._index.search_vectors(vectors, top_k=level, filter=where or None)
+                found = self._search_together([wanted[i] for i in rows], where)
             except Exception as error:
                 found = [error] * len(rows)
             for i, answer in zip(rows, found, strict=True):
                 answers[i] = answer
         return answers
+
+    def _search_together(self, wanted: Sequence[_Wanted], where: str) -> list[index.Answer]:
+        """Returns the answers to searches with one filter."""
+        exclude = [one.exclude for one in wanted]
+        most = max(map(len, exclude))
+        deepest = max(one.top_k for one in wanted) + most
+        level = next(level for level in self._levels if level >= deepest)
+        vectors = np.stack([one.vector for one in wanted])
+        # Together with what is passed over it is the level, whatever is asked for.
+        found = self._index.search_vectors(vectors, level - most, where or None, exclude=exclude)
+        pairs = zip(found, wanted, strict=True)
+        return [answer._replace(hits=answer.hits[: one.top_k]) for answer, one in pairs]
 
 
 def checked_filter(text: str | None) -> str:
@@ -249,15 +249,15 @@ def checked_filter(text: str | None) -> str:
         HTTPException: 400, with the place and what was expected there; 422 where it is too long.
     """
     try:
-        tree = filters.resolve(text)
+        tree = matching.resolve(text)
     except errors.UsageError as error:
         raise _bad_filter(error) from error
     if tree is None:
         return ""
-    if private := filters.field_names(tree) & _PRIVATE_FIELDS:
+    if private := matching.field_names(tree) & _PRIVATE_FIELDS:
         raise HTTPException(400, f"filter: {min(private)} cannot be searched by here")
-    leaves = filters.leaves(tree)
-    compared = sum(len(leaf.values) if isinstance(leaf, filters.In) else 1 for leaf in leaves)
+    leaves = matching.leaves(tree)
+    compared = sum(len(leaf.values) if isinstance(leaf, tree_lib.In) else 1 for leaf in leaves)
     if compared > _MAX_COMPARISONS:
         raise HTTPException(422, f"filter: at most {_MAX_COMPARISONS} values are compared with")
     return text or ""

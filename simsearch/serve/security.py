@@ -83,8 +83,8 @@ class Guard:
             hosts: Names that requests may be addressed to; None: any.
             any_address: Whether any IP address will do as well. Probes know nothing else, and a
                 page elsewhere that points a name of its own here still shows that name.
-            max_bytes: Of a request's body; a larger one is answered at once, and what still comes
-                of it thrown away.
+            max_bytes: Most bytes of a request's body; a larger one is answered at once, and what
+                still comes of it thrown away.
             body_timeout: Seconds within which the body must have come.
         """
         self._application = application

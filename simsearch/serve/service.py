@@ -10,8 +10,7 @@ from collections.abc import Callable, Sequence
 
 from starlette.exceptions import HTTPException
 
-from simsearch import config_serving, index
-from simsearch.data import images as images_lib
+from simsearch import config_serving, errors, index
 from simsearch.data import smaller_images
 from simsearch.index import model
 from simsearch.serve import intake, models
@@ -64,7 +63,7 @@ class Service:
                     labels=addition.labels or None,
                     paths=addition.paths or [upload.name for upload in addition.uploads],
                 )
-            except images_lib.CorruptImage as error:
+            except errors.CorruptImage as error:
                 # Which one it is costs a second decoding, so only who fails pays it.
                 await self._check_each(addition.uploads, self._index.embedder.preprocess)
                 raise intake.unreadable(error) from error
@@ -80,7 +79,7 @@ class Service:
             return_exceptions=True,
         )
         for upload, problem in zip(uploads, problems, strict=True):
-            if isinstance(problem, images_lib.CorruptImage):
+            if isinstance(problem, errors.CorruptImage):
                 raise intake.of_upload(upload, intake.unreadable(problem)) from problem
             if isinstance(problem, HTTPException):
                 raise intake.of_upload(upload, problem) from problem
@@ -124,7 +123,7 @@ class Service:
         The file is drawn anew: what it carries besides pixels, such as a place, does not leave.
         """
         # Changed, gone or closed to the server since it was indexed.
-        with contextlib.suppress(OSError, images_lib.CorruptImage):
+        with contextlib.suppress(OSError, errors.CorruptImage):
             path = await asyncio.to_thread(self._index.file_of, id_)
             if path is not None:
                 return await self.searcher.decode(self._shrunk, path)

@@ -6,7 +6,8 @@ from concurrent import futures
 import numpy as np
 import pytest
 
-from simsearch.data import cache, images
+from simsearch import errors
+from simsearch.data import cache
 from tests.data import sets
 
 
@@ -19,7 +20,7 @@ class Counter:
     def __call__(self, row):
         self.rows.append(row)
         if row == 9:
-            raise images.CorruptImage("no image")
+            raise errors.CorruptImage("no image")
         return sets.picture(row)
 
 
@@ -31,7 +32,7 @@ def test_what_was_loaded_is_kept(tmp_path, kind, times):
         np.testing.assert_array_equal(cached(3), sets.picture(3))
     assert load.rows == [3] * times
     for _ in range(2):
-        with pytest.raises(images.CorruptImage):
+        with pytest.raises(errors.CorruptImage):
             cached(9)
 
 

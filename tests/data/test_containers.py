@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from simsearch import errors
 from simsearch.data import containers, images
 from tests.data import bombs, scans
 
@@ -126,7 +127,7 @@ def test_what_costs_far_more_than_its_size_is_refused_before_it_is_opened(name, 
         raise AssertionError("PIL was asked")
 
     monkeypatch.setattr(Image, "open", fail)
-    with pytest.raises(images.CorruptImage, match=reason) as caught:
+    with pytest.raises(errors.CorruptImage, match=reason) as caught:
         decode(encoded)
     assert len(str(caught.value)) < 80
 
@@ -204,7 +205,7 @@ def test_no_scan_hides_behind_a_marker_that_libjpeg_steps_over(reserved):
     head = scans.progressive()[:-2] + bombs.segment(0xDD, struct.pack(">H", 9))
     scan = scans.repeated(1)[len(head) - 6 : -2]
     hidden = scan[:10] + bytes(8) + reserved + b"\xff\xd0" + scan * 60 + bytes(65_488)
-    with pytest.raises(images.CorruptImage, match="more than 50 scans"):
+    with pytest.raises(errors.CorruptImage, match="more than 50 scans"):
         decode(head + hidden + b"\xff\xd9")
 
 
@@ -287,7 +288,7 @@ def test_what_python_decodes_pixel_by_pixel_may_not_be_large():
         b"P5 3000 3000 254\n" + b"1" * 9,
         b"P6 2000 1200 254\n" + b"1" * 9,
     ):
-        with pytest.raises(images.CorruptImage, match="too many for its way of storing"):
+        with pytest.raises(errors.CorruptImage, match="too many for its way of storing"):
             decode(encoded)
     assert decode(b"P5 3000 3000 255\n" + bytes(9_000_000)).shape == (8, 8, 3)
 

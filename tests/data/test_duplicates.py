@@ -16,7 +16,7 @@ def make(contents, *, has_lengths=True, name="x", reads=None):
         if reads is not None:
             reads.append((name, row))
         if contents[row] is None:
-            raise images.CorruptImage("no image")
+            raise errors.CorruptImage("no image")
         return contents[row]
 
     lengths = np.array([len(content or b"") for content in contents], np.int64)

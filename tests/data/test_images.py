@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from simsearch import errors
 from simsearch.data import images
 from tests.data import scans
 
@@ -206,7 +207,7 @@ def test_odd_images_are_read_right(name):
 @pytest.mark.parametrize("name", CORRUPT)
 def test_what_is_no_image_is_refused_with_a_short_reason(name):
     encoded, reason = CORRUPT[name]
-    with pytest.raises(images.CorruptImage, match=reason) as caught:
+    with pytest.raises(errors.CorruptImage, match=reason) as caught:
         decode(encoded)
     message = str(caught.value)
     assert len(message) <= 120 and "\n" not in message and "BytesIO" not in message
@@ -222,7 +223,7 @@ def test_damaged_bytes_give_an_image_or_a_corrupt_image(kind):
         damaged[places] = random.integers(0, 256, size=5)
         try:
             assert decode(damaged.tobytes()).shape == (32, 32, 3)
-        except images.CorruptImage as error:
+        except errors.CorruptImage as error:
             assert str(error)
 
 
@@ -341,20 +342,20 @@ def test_what_sniff_knows_is_decoded(encoded, extension):
 def test_a_photo_of_endless_scans_is_refused():
     assert decode(scans.progressive()).shape == (32, 32, 3)
     assert decode(scans.repeated(30)).shape == (32, 32, 3)
-    with pytest.raises(images.CorruptImage, match="more than 50 scans"):
+    with pytest.raises(errors.CorruptImage, match="more than 50 scans"):
         decode(scans.repeated(51))
 
 
 @pytest.mark.parametrize("between", [b"\xff\x01", b"\xff\xff", b"\0", b"\xff\xd0"])
 def test_no_scan_hides_behind_bytes_that_have_no_length(between):
-    with pytest.raises(images.CorruptImage, match="more than 50 scans"):
+    with pytest.raises(errors.CorruptImage, match="more than 50 scans"):
         decode(scans.repeated(60, between=between))
 
 
 def test_a_run_of_fillers_is_gone_through_once():
     fillers = b"\xff" * 300_000 + b"\0" + b"\xff\xda" * 60
     # By the square of its length it would be half an hour.
-    with pytest.raises(images.CorruptImage):
+    with pytest.raises(errors.CorruptImage):
         decode(scans.progressive()[:-2] + fillers)
 
 
@@ -377,5 +378,5 @@ def test_a_small_image_keeps_its_shape_where_it_is_enlarged():
 def test_numbers_that_are_written_out_may_be_an_eighth_of_the_pixels():
     encoded = b"P3\n20 20\n255\n" + b"1 2 3 " * 400
     assert decode(encoded, max_pixels=8 * 1200).shape == (32, 32, 3)
-    with pytest.raises(images.CorruptImage, match="too many for its way of storing them"):
+    with pytest.raises(errors.CorruptImage, match="too many for its way of storing them"):
         decode(encoded, max_pixels=8 * 1199)

@@ -84,7 +84,7 @@ def test_an_image_made_in_another_way_is_not_taken_from_the_disk_cache(tmp_path)
         )
         np.testing.assert_array_equal(load(**change), expected)
         assert not np.array_equal(expected, first)
-    with pytest.raises(images.CorruptImage):
+    with pytest.raises(errors.CorruptImage):
         load(max_pixels=100)
 
 

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 import simsearch
-from simsearch.index import lance_lock
+from simsearch.index.lance import lock as lock_lib
 from tests.index import model, stores
 
 
@@ -50,7 +50,7 @@ def asked_for_lock(monkeypatch):
         asked.set()
         real(*arguments)
 
-    monkeypatch.setattr(lance_lock.fcntl, "flock", flock)
+    monkeypatch.setattr(lock_lib.fcntl, "flock", flock)
     return asked
 
 

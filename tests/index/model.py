@@ -8,10 +8,21 @@ import numpy as np
 
 from simsearch import config_files
 from simsearch.data import images as images_lib
+from simsearch.retrieval import calibration
 
 FIELDS = {"data.image_size": 8, "data.resize_size": 8, "eval.batch_size": 8}
 CONFIG = config_files.load_config("demo", FIELDS)
 SIZE = 12
+CALIBRATION = calibration.Calibration(
+    method="isotonic",
+    weights="",
+    num_same=1,
+    num_different=1,
+    cosines=np.array([0.0, 1.0]),
+    probabilities=np.array([0.0, 1.0]),
+    false_match_rates=np.array([0.0, 1.0]),
+    thresholds=np.array([0.9, -1.0]),
+)
 
 
 def with_fields(fields):

@@ -55,6 +55,23 @@ def test_a_search_ranks_all_images_by_cosine(index, folder, tmp_path, embedder):
         index.embed_queries(["nowhere.png"])
 
 
+def test_what_is_excluded_is_no_result_and_counts_for_no_match(index, monkeypatch):
+    ids = index.ids()[:2]
+    vectors = np.stack([index.vector(id_) for id_ in ids])
+    nearest = [[hit.id for hit in answer.hits] for answer in index.search_vectors(vectors, 12)]
+    assert [near[0] for near in nearest] == ids
+    # A match is the image itself, and what is as near.
+    monkeypatch.setattr(index, "_judge", answers.Judge(model.CALIBRATION, threshold=0.9999))
+    passed_over = [{ids[0]}, set(nearest[1][1:3])]
+    without = index.search_vectors(vectors, 3, exclude=passed_over)
+    assert [[hit.id for hit in answer.hits] for answer in without] == [
+        nearest[0][1:4], [ids[1], *nearest[1][3:5]]
+    ]  # fmt: skip
+    assert [answer.is_match for answer in without] == [False, True]
+    assert not index.search(f"id:{ids[0]}").is_match
+    assert not index.search_vectors(vectors[:1], 3, exclude=[set(index.ids())])[0].hits
+
+
 def test_a_closed_index_says_that_it_is_closed(index, folder):
     index.close()
     index.close()
@@ -434,7 +451,8 @@ def test_an_image_of_which_the_model_makes_no_numbers_is_named(index, folder, mo
     images = sorted((folder / "b").glob("new*.png"))
     for act, named in (
         (lambda: index.sync(folder), "b/newer.png"),
-        (lambda: index.add(images), "image 2 of 2"),
+        (lambda: index.add(images), str(images[1])),
+        (lambda: index.add([image.read_bytes() for image in images]), "image 2 of 2"),
     ):
         with pytest.raises(errors.RunError, match=f"no finite numbers of {named}; take another"):
             act()

@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 
 from simsearch import errors
-from simsearch.index import engines, exact, filters, lance_sql
+from simsearch.index import engines, exact
+from simsearch.index.filters import matching, parser
+from simsearch.index.filters import tree as tree_lib
+from simsearch.index.lance import sql as sql_lib
 from tests.index import model, stores
 
 ENGINES = stores.ENGINES
@@ -60,7 +63,7 @@ def test_an_upsert_replaces_and_a_delete_is_seen_at_once(engine):
     changed = [stores.row(i, seed=100 + i, label="new", metadata={"m": i}) for i in range(3)]
     engine.upsert(changed)
     assert engine.count() == 10
-    assert engine.count(filters.Compare("label", "=", "new")) == 3
+    assert engine.count(tree_lib.Compare("label", "=", "new")) == 3
     found = engine.get([changed[1].record.id], vectors=True)
     assert found.records == [changed[1].record]
     np.testing.assert_array_equal(found.vectors[0], changed[1].vector)
@@ -87,8 +90,8 @@ def test_a_search_ranks_by_cosine_among_those_that_pass(engine):
     rows = stores.collection(rng, 60)
     engine.upsert(rows)
     queries = model.unit_vectors(rng, 3)
-    for where in (None, filters.parse("size >= 2 and not label = 'cookie'")):
-        passing = [r for r in rows if where is None or filters.matches(where, r.record)]
+    for where in (None, parser.parse("size >= 2 and not label = 'cookie'")):
+        passing = [r for r in rows if where is None or matching.matches(where, r.record)]
         assert 0 < len(passing) < 60 or where is None
         scores = queries @ np.stack([r.vector for r in passing]).T
         for found, expected in zip(
@@ -118,7 +121,7 @@ def test_an_approximate_index_finds_all_of_the_few_that_pass_a_filter(engine, ki
     for start in range(0, len(rows), 2000):
         engine.upsert(rows[start : start + 2000])
     engine.build_index(kind)
-    (found,) = engine.search(vectors[:1], top_k=30, where=filters.parse("label = 'label 7'"))
+    (found,) = engine.search(vectors[:1], top_k=30, where=parser.parse("label = 'label 7'"))
     assert sorted(int(hit.record.path) for hit in found) == list(range(7, 10_000, 500))
 
 
@@ -127,14 +130,14 @@ def random_tree(rng, depth=0):
     sort = rng.integers(0, 7 if depth < 3 else 4)
     if sort >= 4:
         parts = tuple(random_tree(rng, depth + 1) for _ in range(rng.integers(1, 4)))
-        return (filters.And(parts), filters.Or(parts), filters.Not(parts[0]))[sort - 4]
+        return (tree_lib.And(parts), tree_lib.Or(parts), tree_lib.Not(parts[0]))[sort - 4]
     field = str(rng.choice(["label", "size", "price", "sold", "ключ_1", "path", "unknown"]))
     if sort == 0:
-        return filters.Exists(field)
+        return tree_lib.Exists(field)
     if sort == 1:
-        return filters.In(field, tuple(random_value(rng) for _ in range(rng.integers(0, 5))))
+        return tree_lib.In(field, tuple(random_value(rng) for _ in range(rng.integers(0, 5))))
     operator = str(rng.choice(["=", "!=", "<", "<=", ">", ">="]))
-    return filters.Compare(field, operator, random_value(rng))
+    return tree_lib.Compare(field, operator, random_value(rng))
 
 
 def random_value(rng):
@@ -158,11 +161,11 @@ def test_filters_mean_the_same_everywhere(engine):
     trees = [random_tree(rng) for _ in range(200 if engine.name == "LanceDB" else 60)]
     different = set()
     for tree in trees:
-        expected = {r.record.id for r in rows if filters.matches(tree, r.record)}
+        expected = {r.record.id for r in rows if matching.matches(tree, r.record)}
         assert engine.count(tree) == len(expected) == view.count(tree), tree
         different.add(len(expected))
     for tree in trees[:20]:
-        expected = {r.record.id for r in rows if filters.matches(tree, r.record)}
+        expected = {r.record.id for r in rows if matching.matches(tree, r.record)}
         assert records(engine, tree).keys() == expected, tree
     assert len(different) > 10, "the trees must let through some and not others"
 
@@ -192,8 +195,8 @@ def test_a_filter_may_be_as_deep_as_is_allowed(engine, leaf):
         "(" * 15 + leaf + "".join(f" {('and', 'or')[i % 2]} {leaf})" for i in range(15)),
     ]
     for text in texts:
-        tree = filters.resolve(text)
-        expected = {row.record.id for row in rows if filters.matches(tree, row.record)}
+        tree = matching.resolve(text)
+        expected = {row.record.id for row in rows if matching.matches(tree, row.record)}
         assert engine.count(tree) == len(expected), text
         (found,) = engine.search(query, top_k=len(rows), where=tree)
         assert {each.record.id for each in found} == expected, text
@@ -202,8 +205,8 @@ def test_a_filter_may_be_as_deep_as_is_allowed(engine, leaf):
 def test_what_lancedb_cannot_plan_is_told_in_one_line(tmp_path, monkeypatch):
     engine = stores.connect(f"lance:{tmp_path / 'store'}")
     engine.upsert([stores.row(1)])
-    monkeypatch.setattr(lance_sql, "render", lambda *_, **__: "(label = 'a'\nOR (")
-    where = filters.parse("label = 'a'")
+    monkeypatch.setattr(sql_lib, "render", lambda *_, **__: "(label = 'a'\nOR (")
+    where = parser.parse("label = 'a'")
     query = model.unit_vectors(np.random.default_rng(0), 1)
     for act in (
         lambda: engine.count(where),
@@ -243,7 +246,7 @@ def test_other_processes_see_changes(engine, url):
     assert other.revisions() == {id_: found.revision for id_, found in records(engine).items()}
     # A column of the engine itself has the one name, too.
     for where in ("content = 'r7'", "fresh = 'yes'"):
-        assert other.count(filters.parse(where)) == 1
+        assert other.count(parser.parse(where)) == 1
     other.close()
 
 

@@ -3,8 +3,9 @@ import numpy as np
 import pytest
 
 from simsearch import parallel
-from simsearch.index import exact, filters, nearest
+from simsearch.index import exact, nearest
 from simsearch.index.engine import Batch
+from simsearch.index.filters import matching, parser, tree
 from tests.index import model, stores
 
 
@@ -67,8 +68,8 @@ def check(view, rows, rng):
     """Compares a view with the rows that it must hold."""
     assert len(view) == len(rows) == view.count(None)
     vectors = np.stack([row.vector for row in rows.values()])
-    for where in (None, filters.parse("label = 'even' and size < 300")):
-        passing = np.array([where is None or filters.matches(where, row.record)
+    for where in (None, parser.parse("label = 'even' and size < 300")):
+        passing = np.array([where is None or matching.matches(where, row.record)
                             for row in rows.values()])  # fmt: skip
         queries = model.unit_vectors(rng, 3)
         alone = view.search(queries[:1], top_k=10, where=where)
@@ -158,7 +159,7 @@ def test_filters_without_end_take_no_memory(tmp_path):
     engine.upsert(numbered(list(range(20)), 0))
     view = view_of(engine)
     for size in [*range(20), 3]:
-        where = filters.Compare("size", "=", size)
+        where = tree.Compare("size", "=", size)
         (found,) = view.search(np.zeros((1, model.SIZE), np.float32), top_k=5, where=where)
         assert [each.record.size for each in found] == [size]
     assert len(view._masks) <= 8 and len(view._placed_masks) <= 8
@@ -230,13 +231,13 @@ def test_fields_that_a_stranger_invents_take_no_memory(tmp_path):
     texts = [" or ".join(f"f{i} {rest}" for i in range(200)) for rest in ("= 1", "is not null")]
     texts += ["f1 is null", "f1 != 3", "not f1 != 3", "f1 not in (1)", "not (f1 = 1 or f2 = 2)"]
     for text in texts:
-        tree = filters.parse(text)
-        passing = sum(filters.matches(tree, row.record) for row in rows)
+        tree = parser.parse(text)
+        passing = sum(matching.matches(tree, row.record) for row in rows)
         assert view.count(tree) == passing and passing in (0, 50), text
     assert len(view._columns) == 0
     view.delete([row.record.id for row in rows])
     view.upsert([stores.row("new", metadata={"f1": 1}).record], model.unit_vectors(
         np.random.default_rng(1), 1))  # fmt: skip
-    assert [view.count(filters.parse(text)) for text in texts] == [1, 1, 0, 1, 0, 0, 0]
-    assert view.count(filters.parse("price is not null")) == 0
+    assert [view.count(parser.parse(text)) for text in texts] == [1, 1, 0, 1, 0, 0, 0]
+    assert view.count(parser.parse("price is not null")) == 0
     assert list(view._columns._columns) == ["f1"], "the only one that a row still has"

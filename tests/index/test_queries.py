@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import simsearch
 from simsearch import errors
 from simsearch.index import queries
 from tests.index.conftest import write_image
@@ -70,6 +71,25 @@ def test_what_holds_no_image_is_told_in_one_line(photo):
         with pytest.raises(errors.UsageError, match=f"must be a path, bytes.*this is {came}") as e:
             queries.as_list(query)
         assert "\n" not in str(e.value)
+
+
+def test_a_file_that_is_no_image_is_named(index, photo, tmp_path):
+    bad = tmp_path / "bad.png"
+    bad.write_bytes(b"text")
+    for act in (
+        lambda: index.search(bad),
+        lambda: index.search([photo, bad]),
+        lambda: index.search(bad, crop=(0, 0, 1, 1)),
+        lambda: index.add([photo, bad]),
+        lambda: index.embed_queries(bad),
+    ):
+        with pytest.raises(simsearch.CorruptImage, match=rf"^{bad}: not an image but text"):
+            act()
+    # What has no name is told by its place, where there are several.
+    with pytest.raises(simsearch.CorruptImage, match="^not an image but text"):
+        index.search(b"text")
+    with pytest.raises(simsearch.CorruptImage, match="^image 2 of 2: not an image but text"):
+        index.search([photo, b"text"])
 
 
 def test_labels_and_paths_may_come_from_other_libraries(index, photo):

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 import simsearch
-from simsearch.index import filters, recall
+from simsearch.index import recall
 from simsearch.index import rows as rows_lib
+from simsearch.index.filters import tree as tree_lib
 from tests.index import model, stores
 from tests.index.conftest import write_image
 
@@ -57,7 +58,7 @@ def test_an_index_of_short_codes_finds_as_much_after_it_is_tidied_up(tmp_path, m
     engine.optimize()
     assert recall.measure(engine, num_queries=50) > 0.95
     # Without what makes up for short codes: the lists themselves must stay as they were trained.
-    monkeypatch.setattr("simsearch.index.lance._REFINE", {"ivf_pq": 1})
+    monkeypatch.setattr("simsearch.index.lance.engine._REFINE", {"ivf_pq": 1})
     engine.build_index("ivf_pq")
     built = recall.measure(engine, num_queries=50)
     engine.optimize()
@@ -93,7 +94,7 @@ def test_a_sample_of_a_table_that_is_not_in_memory_is_from_all_over_it(url, monk
         config = model.with_fields({"index.exact_limit": 100})
         opened = rows_lib.Rows(engine, embedding_size=model.SIZE, config=config)
         assert not opened.is_exact
-        for where in (None, filters.Compare("label", "=", "b")):
+        for where in (None, tree_lib.Compare("label", "=", "b")):
             found = opened.sample(6, where=where)
             numbers = [int(record.path.removesuffix(".png")) for record in found]
             assert len(numbers) == 6 and numbers == sorted(numbers)

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from simsearch import errors
-from simsearch.index import lance_lock, rows
+from simsearch.index import rows
+from simsearch.index.lance import lock as lock_lib
 from tests.index import model, stores
 
 
@@ -57,7 +58,7 @@ def test_searches_go_on_while_a_write_waits_for_another_process(opened, tmp_path
 
 
 def test_a_write_is_no_news_to_its_own_view_nor_is_a_compaction(opened, monkeypatch, caplog):
-    monkeypatch.setattr("simsearch.index.lance._WRITES_BEFORE_COMPACTION", 2)
+    monkeypatch.setattr("simsearch.index.lance.engine._WRITES_BEFORE_COMPACTION", 2)
     found = opened()
     engine, seen = found.engine, []
     monkeypatch.setattr(engine, "revisions", None)  # A refresh that looks would fail.
@@ -89,7 +90,7 @@ def test_a_write_is_no_news_to_its_own_view_nor_is_a_compaction(opened, monkeypa
         raise errors.RunError("the disk is full")
 
     monkeypatch.undo()
-    monkeypatch.setattr("simsearch.index.lance._WRITES_BEFORE_COMPACTION", 1)
+    monkeypatch.setattr("simsearch.index.lance.engine._WRITES_BEFORE_COMPACTION", 1)
     monkeypatch.setattr(engine, "optimize", full)
     found.upsert(numbered(3))
     assert found.count(None) == 4
@@ -236,7 +237,7 @@ def test_labels_are_counted(opened, limit):
 
 
 def test_one_thread_may_take_the_lock_of_a_folder_twice(tmp_path):
-    lock = lance_lock.FolderLock(str(tmp_path))
+    lock = lock_lib.FolderLock(str(tmp_path))
     with lock.held():
         with lock.held():
             pass

@@ -8,7 +8,7 @@ from concurrent import futures
 import pytest
 
 import simsearch
-from simsearch import errors
+from simsearch import errors, preprocessing
 from simsearch.index import engines, rows
 from simsearch.index import model as model_lib
 from tests.index import model, stores
@@ -29,6 +29,13 @@ def tables(url):
         return {name for name in engine.table_names() if model_lib.is_table(name)}
     finally:
         engine.close()
+
+
+def test_other_words_for_people_make_no_other_model(index, url, embedder, monkeypatch):
+    assert tables(url) == {"images_ebe16d8f56c7973d"}, "as every index that exists has it"
+    monkeypatch.setattr(preprocessing, "describe", lambda config: "in other words")
+    with simsearch.Index.open(url, embedder=embedder, create=True) as opened:
+        assert len(opened) == 12 and opened.info.replaces is None
 
 
 def test_images_of_other_folders_are_not_left_behind(index, url, tmp_path, folder):

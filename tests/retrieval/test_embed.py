@@ -60,6 +60,25 @@ def test_as_many_images_at_a_time_as_is_said_or_configured(embedder, monkeypatch
         shapes.clear()
 
 
+def test_few_images_are_computed_as_few(embedder, monkeypatch, tmp_path):
+    computed, start = [], parallel.start
+
+    def counted(function, variables, rows, devices):
+        computed.append(len(rows))
+        return start(function, variables, rows, devices)
+
+    monkeypatch.setattr(parallel, "start", counted)
+    images = np.stack([sets.picture(i, 16) for i in range(8)])
+    for count, sizes in ((1, [2]), (3, [4]), (5, [6]), (8, [6, 6])):  # Of 2 devices, at most 6.
+        computed.clear()
+        embedder.embed(images[:count])
+        assert computed == sizes
+    computed.clear()
+    (tmp_path / "0.png").write_bytes(sets.png(0))
+    embedder.embed_files([tmp_path / "0.png"] * 2)
+    assert computed == [2]
+
+
 def test_the_fingerprint_is_that_of_the_variables_as_they_were_stored(embedder):
     assert embedder.fingerprint == embed.fingerprint(VARIABLES, pooling="average")
 
@@ -97,6 +116,13 @@ def test_files_are_embedded_as_the_rows_of_a_split(embedder, tmp_path):
         (tmp_path / f"{row}.png").write_bytes(sets.png(row))
     by_file = embedder.embed_files([tmp_path / "0.png", tmp_path / "6.png"])
     np.testing.assert_allclose(by_file, found.embeddings[[0, 6]], atol=1e-5)
+
+
+def test_a_file_that_is_no_image_is_named(embedder, tmp_path):
+    (tmp_path / "good.png").write_bytes(sets.png(0))
+    (tmp_path / "bad.png").write_bytes(b"text")
+    with pytest.raises(errors.CorruptImage, match=f"^{tmp_path / 'bad.png'}: not an image"):
+        embedder.embed_files([tmp_path / "good.png", tmp_path / "bad.png"])
 
 
 def test_what_was_embedded_is_read_back_with_what_could_not_be_read(embedder, tmp_path):

@@ -4,6 +4,7 @@ import threading
 import numpy as np
 import pytest
 
+from simsearch import parallel
 from simsearch.index import answers, nearest
 from tests.serve import conftest
 
@@ -275,8 +276,7 @@ def test_requests_that_wait_together_share_a_forward_pass(server, cherry, monkey
         may_go_on.set()
         found = {ids(one.result())[0] for one in [first, *others]}
     assert found == {id_of(server, "cherry/00.jpg")}
-    # Two devices: no batch is smaller than two.
-    assert sizes == [(1, 2), (4, 4), (3, 4)]
+    assert sizes == [(1, 4), (4, 4), (3, 4)]
     text = server.ask("/metrics").body.decode()
     assert "simsearch_batch_images_count" in text and "simsearch_images 24.0" in text
     assert 'simsearch_requests_total{method="POST",route="/search",status="200"}' in text
@@ -312,7 +312,8 @@ def test_nothing_is_compiled_after_the_warming_up(server, cherry, monkeypatch):
     real, sizes = server.index.embedder.embed, set()
 
     def noting(images, *, batch_size=None):
-        sizes.add(batch_size)
+        # As an `Embedder` pads them.
+        sizes.add(parallel.bucket(len(images), at_most=batch_size, multiple=2))
         return real(images, batch_size=batch_size)
 
     monkeypatch.setattr(server.index.embedder, "embed", noting)

@@ -48,13 +48,6 @@ def values(waiting):
     return [one.result(5) for one in waiting]
 
 
-def test_sizes_are_few_and_multiples_of_the_devices():
-    assert batching.batch_sizes(16) == [1, 2, 4, 8, 16]
-    assert batching.batch_sizes(5) == [1, 2, 4, 8]
-    assert batching.batch_sizes(1) == [1]
-    assert batching.batch_sizes(8, multiple=3) == [3, 6, 12]
-
-
 def test_an_answer_that_is_an_error_fails_for_its_item_alone(make):
     batcher = make(lambda items: [ValueError(item) if item == 2 else item for item in items])
     one, two, three = batcher.submit([1, 2, 3])

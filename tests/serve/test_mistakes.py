@@ -342,18 +342,18 @@ def test_nots_without_end_are_answered_whatever_searches(server, plum):
 def test_a_filter_that_an_engine_refuses_fails_for_nobody_else(server, monkeypatch):
     searcher, real = server.service.searcher, server.index.search_vectors
 
-    def search_vectors(vectors, top_k, filter=None):  # noqa: A002 - as in the index
+    def search_vectors(vectors, top_k, filter=None, **options):  # noqa: A002 - as in the index
         if filter == "size = 1":
             raise errors.UsageError("--filter: the engine cannot read it")
         if filter == "size = 2":
             raise RuntimeError("the engine fails")
-        return real(vectors, top_k, filter)
+        return real(vectors, top_k, filter, **options)
 
     monkeypatch.setattr(server.index, "search_vectors", search_vectors)
     id_ = server.index.ids()[0]
-    vector, level = server.index.vector(id_), searcher._levels[0]
+    vector = server.index.vector(id_)
     texts = ["size = 1", "", "size = 2", "size > 0", "size = 1"]
-    answers = searcher._search([searcher_lib._Wanted(vector, level, text) for text in texts])
+    answers = searcher._search([searcher_lib._Wanted(vector, 8, text) for text in texts])
     assert [type(answer) for answer in answers] == [
         errors.UsageError, Answer, RuntimeError, Answer, errors.UsageError
     ]  # fmt: skip

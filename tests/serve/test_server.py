@@ -89,7 +89,7 @@ def test_the_model_is_warm_before_the_port_opens(server, monkeypatch):
     real = server.index.embedder.embed
 
     def noting(images, *, batch_size=None):
-        events.append(("embed", batch_size))
+        events.append(("embed", len(images)))
         return real(images, batch_size=batch_size)
 
     monkeypatch.setattr(server.index.embedder, "embed", noting)
@@ -100,7 +100,7 @@ def test_the_model_is_warm_before_the_port_opens(server, monkeypatch):
         server_lib.serve(server.index, address, host=live.HOST)
     assert set(threading.enumerate()) <= threads
     assert handlers == [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
-    assert events == [("embed", 2), ("embed", 4), ("open", False)]
+    assert events == [("embed", 1), ("embed", 2), ("embed", 4), ("open", False)]
 
 
 @pytest.mark.parametrize(

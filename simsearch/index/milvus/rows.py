@@ -4,7 +4,8 @@ import base64
 import json
 from typing import Any
 
-from simsearch.index import milvus_filter, typed_fields
+from simsearch.index import typed_fields
+from simsearch.index.milvus import expression as expression_lib
 from simsearch.index.record import Record, Row
 
 TEXTS = ("path", "label", "metadata", "source", "content")
@@ -19,7 +20,7 @@ def to_milvus(row: Row) -> dict[str, Any]:
         **record._asdict(),
         "metadata": json.dumps(record.metadata),
         "size": float(record.size),
-        milvus_filter.JSON_FIELD: typed_fields.of(record.metadata),
+        expression_lib.JSON_FIELD: typed_fields.of(record.metadata),
         "vector": row.vector.tolist(),
         "thumbnail": base64.b64encode(row.thumbnail).decode(),
     }

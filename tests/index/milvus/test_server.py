@@ -3,7 +3,8 @@ import types
 import pytest
 
 from simsearch import errors
-from simsearch.index import milvus, milvus_server
+from simsearch.index.milvus import engine as milvus
+from simsearch.index.milvus import server as server_lib
 from simsearch.serve import service
 
 
@@ -12,7 +13,7 @@ def library(monkeypatch):
     """Takes the place of pymilvus, and notes how its client is made."""
     made = []
     found = types.SimpleNamespace(MilvusClient=lambda **options: made.append(options))
-    monkeypatch.setattr(milvus_server, "_library", lambda: (found, (OSError,)))
+    monkeypatch.setattr(server_lib, "_library", lambda: (found, (OSError,)))
     return made
 
 
@@ -25,14 +26,14 @@ def library(monkeypatch):
     ],
 )
 def test_an_index_is_named_by_its_collection_and_without_credentials(library, url, named, name):
-    server = milvus_server.Server(url)
+    server = server_lib.Server(url)
     assert server.url == named and service.index_name(server.url) == name
     assert library[0]["token"] == ("me:secret" if "@" in url else "")
 
 
 def test_a_collection_has_a_plain_name(library):
     with pytest.raises(errors.UsageError, match="must end in a collection's name"):
-        milvus_server.Server("http://host:19530/a-b")
+        server_lib.Server("http://host:19530/a-b")
     assert not library
 
 
@@ -76,7 +77,7 @@ def test_a_built_index_is_waited_for_until_it_is_searched(monkeypatch):
         return clients[-1]
 
     library = types.SimpleNamespace(MilvusClient=client)
-    monkeypatch.setattr(milvus_server, "_library", lambda: (library, (OSError,)))
+    monkeypatch.setattr(server_lib, "_library", lambda: (library, (OSError,)))
     monkeypatch.setattr(milvus.time, "sleep", lambda seconds: None)
     assert milvus.MilvusEngine("http://host:19530").build_index("hnsw") == "HNSW"
     assert clients[0].num_looks == len(Building.looks)

@@ -2,8 +2,13 @@ import numpy as np
 import pytest
 
 from simsearch import errors
-from simsearch.index import explanation, filters, lance_sql, milvus_filter
-from simsearch.index.filters import And, Compare, Exists, In, Not, Or
+from simsearch.index import explanation
+from simsearch.index import record as record_lib
+from simsearch.index.filters import matching, parser
+from simsearch.index.filters import tree as tree_lib
+from simsearch.index.filters.tree import And, Compare, Exists, In, Not, Or
+from simsearch.index.lance import sql as sql_lib
+from simsearch.index.milvus import expression as expression_lib
 from tests.index import stores
 
 
@@ -33,9 +38,9 @@ from tests.index import stores
     ],
 )  # fmt: skip
 def test_text_becomes_a_tree(text, tree):
-    found = filters.parse(f"  {text} ")
+    found = parser.parse(f"  {text} ")
     assert repr(found) == repr(tree)
-    assert filters.resolve(found) is found
+    assert matching.resolve(found) is found
 
 
 @pytest.mark.parametrize(
@@ -73,12 +78,12 @@ def test_text_becomes_a_tree(text, tree):
 )
 def test_a_mistake_is_told_with_its_place(text, words):
     with pytest.raises(errors.UsageError) as caught:
-        filters.parse(text)
+        parser.parse(text)
     assert words in str(caught.value) and "\n" not in str(caught.value)
 
 
 def test_nothing_is_no_filter_and_nonsense_is_refused():
-    assert filters.resolve(None) is None is filters.resolve("  ")
+    assert matching.resolve(None) is None is matching.resolve("  ")
     for tree in (
         3,
         Compare("a b", "=", 1),
@@ -91,9 +96,9 @@ def test_nothing_is_no_filter_and_nonsense_is_refused():
         Not(Exists("")),
     ):
         with pytest.raises(errors.UsageError):
-            filters.resolve(tree)
+            matching.resolve(tree)
     record = stores.row("x").record
-    assert not filters.matches(filters.resolve(In("path", ())), record)
+    assert not matching.matches(matching.resolve(In("path", ())), record)
 
 
 def test_comparisons_need_a_value_of_the_same_kind():
@@ -104,13 +109,13 @@ def test_comparisons_need_a_value_of_the_same_kind():
         "none != 3": False, "not none = 3": True, "label is null": True, "label != 'x'": False,
         "size between 7 and 7": True, "t > '10'": True, "n in ('x', 3)": True, "path = 'x'": True,
     }  # fmt: skip
-    assert {text: filters.matches(filters.parse(text), record) for text in passes} == passes
+    assert {text: matching.matches(parser.parse(text), record) for text in passes} == passes
 
 
 def test_one_of_many_values_is_looked_up_and_means_what_each_alone_means():
     values = ("3", 3, True, 2.5, -0.0, 2**53 + 1, "x")
-    alone = [filters.acceptor(Compare("a", "=", value)) for value in values]
-    together = filters.acceptor(In("a", values))
+    alone = [matching.acceptor(Compare("a", "=", value)) for value in values]
+    together = matching.acceptor(In("a", values))
     for value in (*values, 3.0, 0, 1, 1.0, False, "true", "", 2**53, None):
         assert together(value) == any(accepts(value) for accepts in alone), value
 
@@ -122,12 +127,12 @@ def test_any_text_stands_in_quotes_whatever_it_holds():
         value = "".join(rng.choice(letters, rng.integers(0, 9)))
         for quote in "'\"":
             text = f"a = {quote}{value.replace(quote, quote * 2)}{quote}"
-            assert filters.parse(text) == Compare("a", "=", value)
-        sql = lance_sql.render(Compare("label", "=", value), (), fields=filters.FIELDS)
+            assert parser.parse(text) == Compare("a", "=", value)
+        sql = sql_lib.render(Compare("label", "=", value), (), fields=record_lib.FIELDS)
         inside = sql.removeprefix("(`label` IS NOT NULL AND `label` = '").removesuffix("')")
         assert inside.replace("''", "").count("'") == 0, "no quote ends the text early"
         assert inside.replace("''", "'") == value
-        expression = milvus_filter.render(Compare("path", "=", value))
+        expression = expression_lib.render(Compare("path", "=", value))
         inside = expression.removeprefix('((path == "').removesuffix('"))')
         assert '"' not in inside.replace("\\\\", "").replace('\\"', "")
         assert inside.isprintable(), "control characters are written as escapes"
@@ -149,13 +154,13 @@ def test_any_text_stands_in_quotes_whatever_it_holds():
 def test_a_filter_that_was_mistyped_is_explained(text, reason):
     metadata = {"price": 2.5, "code": "007", "sold": "TRUE"}
     records = [stores.row("a", metadata=metadata, label="1").record]
-    found = explanation.of_filter(filters.parse(text), records)
+    found = explanation.of_filter(parser.parse(text), records)
     assert found is None if reason is None else found.startswith(reason)
 
 
 def test_a_field_that_must_not_be_named_is_not_suggested():
     records = [stores.row("a", metadata={"price": 2.5}).record]
-    tree = filters.parse("sources = 'a'")
+    tree = parser.parse("sources = 'a'")
     assert "did you mean source? " in explanation.of_filter(tree, records)
     found = explanation.of_filter(tree, records, hidden={"source"})
     assert found == "no image has a field sources; there are id, path, label, size, price"
@@ -163,12 +168,12 @@ def test_a_field_that_must_not_be_named_is_not_suggested():
 
 def test_why_nothing_was_found_says_how_many_images_were_looked_at():
     sample = [stores.row("a", metadata={"price": 2.5}).record]
-    tree = filters.parse("prize = 1")
+    tree = parser.parse("prize = 1")
     told = explanation.of_nothing(tree, sample, count=7, passing=0)
     assert told.startswith("judging by 1 of the 7 images, no image has a field prize; did you")
     told = explanation.of_nothing(tree, sample, count=1, passing=0)
     assert told.startswith("no image has a field prize")
-    told = explanation.of_nothing(filters.Exists("x" * 20_000), sample, count=1, passing=0)
+    told = explanation.of_nothing(tree_lib.Exists("x" * 20_000), sample, count=1, passing=0)
     assert len(told) < 200
     assert explanation.of_nothing(tree, [], count=0, passing=0) == "the index is empty"
 
@@ -177,6 +182,9 @@ def test_a_search_that_finds_only_its_own_images_blames_no_filter():
     sample = [stores.row("a").record]
     for tree, told in (
         (None, "the index holds no other image"),
-        (filters.parse("prize is null"), "the index holds no other image that passes the filter"),
+        (
+            parser.parse("prize is null"),
+            "the index holds no other image that passes the filter",
+        ),
     ):
         assert explanation.of_nothing(tree, sample, count=1, passing=1) == told

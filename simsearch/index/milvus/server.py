@@ -6,7 +6,8 @@ import urllib.parse
 from typing import Any
 
 from simsearch import errors
-from simsearch.index import milvus_filter, milvus_rows
+from simsearch.index.milvus import expression as expression_lib
+from simsearch.index.milvus import rows as rows_lib
 
 INDEX = {"index_type": "HNSW", "metric_type": "COSINE"}
 LONGEST = 65_535  # Bytes of a VARCHAR.
@@ -63,10 +64,10 @@ class Server:
         """Calls the client.
 
         Args:
-            method: Its name.
-            *arguments: Its arguments.
+            method: Name of the client's method.
+            *arguments: Arguments of the method.
             timeout: Seconds to wait for the answer; None: a minute.
-            **options: Its options.
+            **options: Keyword arguments of the method.
 
         Raises:
             RunError: Where the server refuses, or does not answer in time, in one line.
@@ -91,14 +92,14 @@ class Server:
         self._create(collection, schema)
 
     def create_rows(self, collection: str, *, embedding_size: int) -> None:
-        """Makes a collection of rows, as `milvus_rows` writes them, with their index."""
+        """Makes a collection of rows, as `milvus.rows` writes them, with their index."""
         schema, kinds = self._schema(), self._pymilvus.DataType
-        for name in (*milvus_rows.TEXTS, "thumbnail"):
+        for name in (*rows_lib.TEXTS, "thumbnail"):
             schema.add_field(name, kinds.VARCHAR, max_length=LONGEST)
         schema.add_field("size", kinds.DOUBLE)
-        for name in milvus_rows.INTEGERS:
+        for name in rows_lib.INTEGERS:
             schema.add_field(name, kinds.INT64)
-        schema.add_field(milvus_filter.JSON_FIELD, kinds.JSON)
+        schema.add_field(expression_lib.JSON_FIELD, kinds.JSON)
         schema.add_field("vector", kinds.FLOAT_VECTOR, dim=embedding_size)
         self._create(collection, schema)
 

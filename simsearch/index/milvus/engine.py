@@ -13,8 +13,13 @@ from typing import Any
 import numpy as np
 
 from simsearch import errors
-from simsearch.index import filters, id_ranges, milvus_filter, milvus_rows, milvus_server
+from simsearch.index import id_ranges
 from simsearch.index.engine import Batch
+from simsearch.index.filters import matching
+from simsearch.index.filters import tree as tree_lib
+from simsearch.index.milvus import expression as expression_lib
+from simsearch.index.milvus import rows as rows_lib
+from simsearch.index.milvus import server as server_lib
 from simsearch.index.record import Found, Row
 
 _SCAN_THREADS = 8
@@ -42,7 +47,7 @@ class MilvusEngine:
     name = "Milvus"
 
     def __init__(self, url: str) -> None:
-        self._server = milvus_server.Server(url)
+        self._server = server_lib.Server(url)
         self.url = self._server.url
         self._about = f"{self._server.prefix}_about"
         self._table, self._size = "", 0
@@ -61,12 +66,12 @@ class MilvusEngine:
     def write_about(self, about: dict[str, Any]) -> None:
         self._server.create_texts(self._about)
         text = json.dumps(about)
-        size = milvus_server.LONGEST // 4  # JSON in ASCII, and room to spare.
+        size = server_lib.LONGEST // 4  # JSON in ASCII, and room to spare.
         parts = [text[i : i + size] for i in range(0, len(text), size)]
         self._put_about({f"about/{i:04}": part for i, part in enumerate(parts)})
         old = self._about_rows("about/").keys() - {f"about/{i:04}" for i in range(len(parts))}
         if old:
-            expression = milvus_filter.render(filters.In("id", tuple(sorted(old))))
+            expression = expression_lib.render(tree_lib.In("id", tuple(sorted(old))))
             self._server.call("delete", self._about, filter=expression)
 
     def open_table(self, name: str, *, embedding_size: int, create: bool) -> None:
@@ -91,22 +96,22 @@ class MilvusEngine:
     def upsert(self, rows: Sequence[Row]) -> None:
         if rows:
             self._announce()
-            self._server.call("upsert", self._table, [milvus_rows.to_milvus(row) for row in rows])
+            self._server.call("upsert", self._table, [rows_lib.to_milvus(row) for row in rows])
             self._announce()
 
     def delete(self, ids: Sequence[str]) -> int:
         if not ids:
             return 0
-        where = filters.ids_in(ids)
+        where = matching.ids_in(ids)
         count = self.count(where)  # The server would count the ids that were asked for.
         if count:
             self._announce()
-            self._server.call("delete", self._table, filter=milvus_filter.render(where))
+            self._server.call("delete", self._table, filter=expression_lib.render(where))
             self._announce()
         return count
 
     def search(
-        self, vectors: np.ndarray, *, top_k: int, where: filters.Filter | None
+        self, vectors: np.ndarray, *, top_k: int, where: tree_lib.Filter | None
     ) -> list[list[Found]]:
         found = self._server.call(
             "search",
@@ -114,35 +119,35 @@ class MilvusEngine:
             data=[vector.tolist() for vector in vectors],
             anns_field="vector",
             limit=top_k,
-            filter="" if where is None else milvus_filter.render(where),
-            output_fields=list(milvus_rows.RECORD),
+            filter="" if where is None else expression_lib.render(where),
+            output_fields=list(rows_lib.RECORD),
             search_params={"metric_type": "COSINE", "params": {"ef": max(128, 2 * top_k)}},
             consistency_level=self._consistency(),
         )
         return [
-            [Found(milvus_rows.to_record(hit["entity"]), hit["distance"]) for hit in hits]
+            [Found(rows_lib.to_record(hit["entity"]), hit["distance"]) for hit in hits]
             for hits in found
         ]
 
-    def count(self, where: filters.Filter | None = None) -> int:
+    def count(self, where: tree_lib.Filter | None = None) -> int:
         rows = self._query(where, ["count(*)"])
         return int(rows[0]["count(*)"])
 
     def get(self, ids: Sequence[str], *, vectors: bool = False) -> Batch:
         rows: list[dict[str, Any]] = []
-        fields = [*milvus_rows.RECORD, *(["vector"] if vectors else [])]
+        fields = [*rows_lib.RECORD, *(["vector"] if vectors else [])]
         for start in range(0, len(ids), _READ_ROWS):
-            rows.extend(self._query(filters.ids_in(ids[start : start + _READ_ROWS]), fields))
+            rows.extend(self._query(matching.ids_in(ids[start : start + _READ_ROWS]), fields))
         return self._batch(rows, vectors=vectors)
 
     def thumbnails(self, ids: Sequence[str]) -> dict[str, bytes]:
-        rows = self._query(filters.ids_in(ids), ["id", "thumbnail"]) if ids else []
+        rows = self._query(matching.ids_in(ids), ["id", "thumbnail"]) if ids else []
         return {row["id"]: base64.b64decode(row["thumbnail"]) for row in rows}
 
     def scan(
-        self, where: filters.Filter | None = None, *, vectors: bool = False
+        self, where: tree_lib.Filter | None = None, *, vectors: bool = False
     ) -> Iterator[Batch]:
-        for rows in self._parts(where, [*milvus_rows.RECORD, *(["vector"] if vectors else [])]):
+        for rows in self._parts(where, [*rows_lib.RECORD, *(["vector"] if vectors else [])]):
             yield self._batch(rows, vectors=vectors)
 
     def revisions(self) -> dict[str, int]:
@@ -172,7 +177,7 @@ class MilvusEngine:
         deadline = time.monotonic() + _INDEX_SECONDS
         while time.monotonic() < deadline:
             if self._is_indexed():
-                return str(milvus_server.INDEX["index_type"])
+                return str(server_lib.INDEX["index_type"])
             time.sleep(0.5)
         raise errors.RunError(f"Milvus at {self.url} did not finish its index within an hour")
 
@@ -184,7 +189,7 @@ class MilvusEngine:
 
     def close(self) -> None:
         if self._num_writes:
-            expression = milvus_filter.render(filters.In("id", (self._writer,)))
+            expression = expression_lib.render(tree_lib.In("id", (self._writer,)))
             self._server.call("delete", self._about, filter=expression)
         self._server.close()
 
@@ -205,11 +210,11 @@ class MilvusEngine:
         )
 
     def _parts(
-        self, where: filters.Filter | None, fields: list[str]
+        self, where: tree_lib.Filter | None, fields: list[str]
     ) -> Iterator[list[dict[str, Any]]]:
         """Yields fields of all rows that pass a filter, some thousand rows at a time."""
         parts = [
-            part if where is None else filters.And((part, where))
+            part if where is None else tree_lib.And((part, where))
             for part in id_ranges.split(self.count(where), most_rows=_SCAN_ROWS)
         ]
         # The server's own iterator reads at a time of the client's clock and may miss the latest
@@ -217,8 +222,8 @@ class MilvusEngine:
         with futures.ThreadPoolExecutor(_SCAN_THREADS) as pool:
             yield from pool.map(lambda part: self._query(part, fields), parts)
 
-    def _query(self, where: filters.Filter | None, fields: list[str]) -> list[dict[str, Any]]:
-        expression = "" if where is None else milvus_filter.render(where)
+    def _query(self, where: tree_lib.Filter | None, fields: list[str]) -> list[dict[str, Any]]:
+        expression = "" if where is None else expression_lib.render(where)
         return self._server.call(
             "query",
             self._table,
@@ -228,7 +233,7 @@ class MilvusEngine:
         )
 
     def _batch(self, rows: Sequence[dict[str, Any]], *, vectors: bool) -> Batch:
-        records = [milvus_rows.to_record(row) for row in rows]
+        records = [rows_lib.to_record(row) for row in rows]
         if not vectors:
             return Batch(records, None)
         values = [row["vector"] for row in rows]

@@ -5,8 +5,8 @@ import re
 from collections.abc import Callable
 
 from simsearch import errors
-from simsearch.index import filter_tokens
-from simsearch.index.filter_tree import And, Compare, Constant, Exists, Filter, In, Not, Or
+from simsearch.index.filters import tokens as tokens_lib
+from simsearch.index.filters.tree import And, Compare, Constant, Exists, Filter, In, Not, Or
 
 MAX_DEPTH = 50
 _SAME = {"==": "=", "<>": "!="}
@@ -30,7 +30,7 @@ class _Parser:
     """Recursive descent over the tokens of one filter."""
 
     def __init__(self, text: str) -> None:
-        self._tokens = filter_tokens.split(text)
+        self._tokens = tokens_lib.split(text)
         self._next = 0
         self._depth = 0
 
@@ -40,7 +40,7 @@ class _Parser:
             self._fail("`and`, `or` or the end")
         return tree
 
-    def _peek(self) -> filter_tokens.Token:
+    def _peek(self) -> tokens_lib.Token:
         return self._tokens[self._next]
 
     def _take(self, *tokens: str) -> str | None:
@@ -60,7 +60,7 @@ class _Parser:
         came = "the end" if sort == "end" else repr(token[:20])
         raise errors.UsageError(
             f"--filter: expected {expected} at character {place + 1}, found {came}; "
-            f"{filter_tokens.EXAMPLE}"
+            f"{tokens_lib.EXAMPLE}"
         )
 
     def _any(self) -> Filter:

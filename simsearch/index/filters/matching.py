@@ -1,10 +1,4 @@
-"""Filters: a small language, parsed into a tree that each engine renders in its own words.
-
-label = 'cookie' and not (price > 3.5 or colour in ('red', 'blue'))
-
-A comparison with a value that an image does not have, or has in another type, is false; `not`
-turns that into true. Numbers compare as float64, text by code points.
-"""
+"""Which images a filter lets through, and how its values compare."""
 
 import math
 import re
@@ -12,22 +6,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Literal, get_args
 
 from simsearch import errors
-from simsearch.index import filter_parser, filter_tree
 from simsearch.index import record as record_lib
-from simsearch.index.filter_parser import parse as parse
-from simsearch.index.filter_tree import And as And
-from simsearch.index.filter_tree import Compare as Compare
-from simsearch.index.filter_tree import Constant as Constant
-from simsearch.index.filter_tree import Exists as Exists
-from simsearch.index.filter_tree import Filter as Filter
-from simsearch.index.filter_tree import In as In
-from simsearch.index.filter_tree import Not as Not
-from simsearch.index.filter_tree import Or as Or
-from simsearch.index.record import FIELDS as FIELDS
+from simsearch.index.filters import parser
+from simsearch.index.filters import tree as tree_lib
+from simsearch.index.filters.tree import And, Compare, Constant, Exists, Filter, In, Not, Or
 
 # Of a tree that was built by hand: more than any text gives, and less than Python's stack holds.
-_MAX_TREE_DEPTH = 4 * filter_parser.MAX_DEPTH
-_OPERATORS = get_args(filter_tree.Operator)
+_MAX_TREE_DEPTH = 4 * parser.MAX_DEPTH
+_OPERATORS = get_args(tree_lib.Operator)
 
 Where = str | Filter | None  # As a caller gives it: text, a tree, or none.
 
@@ -41,11 +27,11 @@ def resolve(where: Where) -> Filter | None:
     if where is None or (isinstance(where, str) and not where.strip()):
         return None
     if isinstance(where, str):
-        where = parse(where)
+        where = parser.parse(where)
     else:
         _check(where)
     # Also where the exact view answers, that a filter goes on working when the index grows.
-    filter_tree.normal_form(where)
+    tree_lib.normal_form(where)
     return where
 
 

@@ -4,12 +4,14 @@ import contextlib
 from collections.abc import Collection, Iterator
 
 from simsearch import errors
-from simsearch.index import filter_tree, filters, typed_fields
+from simsearch.index import typed_fields
+from simsearch.index.filters import matching
+from simsearch.index.filters import tree as tree_lib
 
 _NEVER = "(1 = 0)"
 
 
-def render(tree: filters.Filter, columns: Collection[str], *, fields: Collection[str]) -> str:
+def render(tree: tree_lib.Filter, columns: Collection[str], *, fields: Collection[str]) -> str:
     """Returns a filter as an SQL condition that is never NULL.
 
     Args:
@@ -20,11 +22,11 @@ def render(tree: filters.Filter, columns: Collection[str], *, fields: Collection
     Raises:
         UsageError: Where it is deeper than LanceDB takes.
     """
-    return _render(filter_tree.normal_form(tree), columns, fields)
+    return _render(tree_lib.normal_form(tree), columns, fields)
 
 
 @contextlib.contextmanager
-def planning(where: filters.Filter | None) -> Iterator[None]:
+def planning(where: tree_lib.Filter | None) -> Iterator[None]:
     """Tells in one line what LanceDB says of a filter that it cannot plan."""
     try:
         yield
@@ -37,33 +39,33 @@ def planning(where: filters.Filter | None) -> Iterator[None]:
         raise errors.UsageError(f"--filter: LanceDB cannot read it: {said}") from error
 
 
-def _render(tree: filters.Filter, columns: Collection[str], fields: Collection[str]) -> str:
+def _render(tree: tree_lib.Filter, columns: Collection[str], fields: Collection[str]) -> str:
     match tree:
-        case filters.And(parts):
+        case tree_lib.And(parts):
             return "(" + " AND ".join(_render(p, columns, fields) for p in parts) + ")"
-        case filters.Or(parts):
+        case tree_lib.Or(parts):
             return "(" + " OR ".join(_render(p, columns, fields) for p in parts) + ")"
-        case filters.Not(part):
+        case tree_lib.Not(part):
             return f"(NOT {_render(part, columns, fields)})"
-        case filters.Exists(field):
+        case tree_lib.Exists(field):
             names = [field] if field in fields else typed_fields.names(field)
             there = [f"{_quoted(name)} IS NOT NULL" for name in names if name in columns]
             return f"({' OR '.join(there)})" if there else _NEVER
-        case filters.In(field, values):
-            parts = [_in(field, k, v, columns, fields) for k, v in filters.by_kind(values)]
+        case tree_lib.In(field, values):
+            parts = [_in(field, k, v, columns, fields) for k, v in matching.by_kind(values)]
             return f"({' OR '.join(parts)})" if parts else _NEVER
-        case filters.Compare(field, operator, value):
+        case tree_lib.Compare(field, operator, value):
             return _compare(field, operator, value, columns, fields)
 
 
 def _compare(
     field: str,
     operator: str,
-    value: filters.Constant,
+    value: tree_lib.Constant,
     columns: Collection[str],
     fields: Collection[str],
 ) -> str:
-    name = _column(field, filters.kind(value), columns, fields)
+    name = _column(field, matching.kind(value), columns, fields)
     is_order = operator not in ("=", "!=")
     if name is None or (is_order and isinstance(value, bool)):
         return _NEVER
@@ -73,7 +75,7 @@ def _compare(
 def _in(
     field: str,
     kind: str,
-    values: list[filters.Constant],
+    values: list[tree_lib.Constant],
     columns: Collection[str],
     fields: Collection[str],
 ) -> str:
@@ -96,7 +98,7 @@ def _quoted(name: str) -> str:
     return "`" + name.replace("`", "``") + "`"
 
 
-def _constant(value: filters.Constant) -> str:
+def _constant(value: tree_lib.Constant) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):

@@ -1,6 +1,9 @@
 """Filters in Milvus's expressions: every name and value is written by this file."""
 
-from simsearch.index import filter_tree, filters, typed_fields
+from simsearch.index import record as record_lib
+from simsearch.index import typed_fields
+from simsearch.index.filters import matching
+from simsearch.index.filters import tree as tree_lib
 
 # Of a row's metadata, by `typed_fields`.
 JSON_FIELD = "typed"
@@ -8,7 +11,7 @@ _NEVER = '(id == "")'
 _OPERATORS = {"=": "=="}
 
 
-def render(tree: filters.Filter) -> str:
+def render(tree: tree_lib.Filter) -> str:
     """Returns a filter as a Milvus expression.
 
     The fields id, path, label, size (a double) and source are fields of the collection.
@@ -16,29 +19,29 @@ def render(tree: filters.Filter) -> str:
     Raises:
         UsageError: Where it is deeper than engines take.
     """
-    return _render(filter_tree.normal_form(tree))
+    return _render(tree_lib.normal_form(tree))
 
 
-def _render(tree: filters.Filter) -> str:
+def _render(tree: tree_lib.Filter) -> str:
     match tree:
-        case filters.And(parts):
+        case tree_lib.And(parts):
             return "(" + " and ".join(map(_render, parts)) + ")"
-        case filters.Or(parts):
+        case tree_lib.Or(parts):
             return "(" + " or ".join(map(_render, parts)) + ")"
-        case filters.Not(part):
+        case tree_lib.Not(part):
             return f"(not {_render(part)})"
-        case filters.Exists(field):
+        case tree_lib.Exists(field):
             if field == "label":
                 return '(label != "")'
-            if field in filters.FIELDS:
+            if field in record_lib.FIELDS:
                 return f"(not {_NEVER})"
             there = [f"(exists {_json(name)})" for name in typed_fields.names(field)]
             return f"({' or '.join(there)})"
-        case filters.In(field, values):
-            parts = [_guarded(field, k, f"in [{_listed(v)}]") for k, v in filters.by_kind(values)]
+        case tree_lib.In(field, values):
+            parts = [_guarded(field, k, f"in [{_listed(v)}]") for k, v in matching.by_kind(values)]
             return f"({' or '.join(parts)})" if parts else _NEVER
-        case filters.Compare(field, operator, value):
-            kind = filters.kind(value)
+        case tree_lib.Compare(field, operator, value):
+            kind = matching.kind(value)
             if kind == "boolean" and operator not in ("=", "!="):
                 return _NEVER
             return _guarded(field, kind, f"{_OPERATORS.get(operator, operator)} {_constant(value)}")
@@ -46,7 +49,7 @@ def _render(tree: filters.Filter) -> str:
 
 def _guarded(field: str, kind: str, comparison: str) -> str:
     """Returns a comparison that only a value of the kind passes."""
-    if field in filters.FIELDS:
+    if field in record_lib.FIELDS:
         if kind != ("number" if field == "size" else "text"):
             return _NEVER
         there = '(label != "") and ' if field == "label" else ""
@@ -59,11 +62,11 @@ def _json(name: str) -> str:
     return f"{JSON_FIELD}[{_constant(name)}]"
 
 
-def _listed(values: list[filters.Constant]) -> str:
+def _listed(values: list[tree_lib.Constant]) -> str:
     return ", ".join(map(_constant, values))
 
 
-def _constant(value: filters.Constant) -> str:
+def _constant(value: tree_lib.Constant) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if not isinstance(value, str):

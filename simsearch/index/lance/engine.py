@@ -12,8 +12,12 @@ from typing import Any
 import numpy as np
 
 from simsearch import cores, errors
-from simsearch.index import filters, lance_lock, lance_rows, lance_sql
 from simsearch.index.engine import Batch, Closed
+from simsearch.index.filters import matching
+from simsearch.index.filters import tree as tree_lib
+from simsearch.index.lance import lock as lock_lib
+from simsearch.index.lance import rows as rows_lib
+from simsearch.index.lance import sql as sql_lib
 from simsearch.index.record import FIELDS, Found, Row
 
 _ABOUT = "about"
@@ -41,7 +45,7 @@ class LanceEngine:
         self._database = None
         self._table = None
         self._columns: frozenset[str] = frozenset()
-        self._lock = lance_lock.FolderLock(self._path if self._is_local else None)
+        self._lock = lock_lib.FolderLock(self._path if self._is_local else None)
         self._had_place = False  # Whether the note named this table when it was last read.
         self._own = (-1, -1)  # The versions before and after this process's last write.
         self._writes = 0
@@ -71,7 +75,7 @@ class LanceEngine:
         if create:
             with self.writing():
                 if self._found(name) is None:
-                    self._database.create_table(name, schema=lance_rows.schema(embedding_size))
+                    self._database.create_table(name, schema=rows_lib.schema(embedding_size))
         self._table = self._database.open_table(name)
         self._had_place = self._has_place()
         self._columns = frozenset(self._table.schema.names)
@@ -89,7 +93,7 @@ class LanceEngine:
             return
         with self._changing():
             self._add_columns(rows)
-            table = lance_rows.to_arrow(rows, self._table.schema)
+            table = rows_lib.to_arrow(rows, self._table.schema)
             merge = self._table.merge_insert("id").when_matched_update_all()
             merge.when_not_matched_insert_all().execute(table)
         self._writes += 1
@@ -98,12 +102,12 @@ class LanceEngine:
         if not ids:
             return 0
         with self._changing():
-            deleted = self._table.delete(self._sql(filters.ids_in(ids))).num_deleted_rows
+            deleted = self._table.delete(self._sql(matching.ids_in(ids))).num_deleted_rows
         self._writes += 1
         return deleted
 
     def search(
-        self, vectors: np.ndarray, *, top_k: int, where: filters.Filter | None
+        self, vectors: np.ndarray, *, top_k: int, where: tree_lib.Filter | None
     ) -> list[list[Found]]:
         answers = []
         sql = None if where is None else self._sql(where)
@@ -112,7 +116,7 @@ class LanceEngine:
         for vector in vectors:
             query = self._table.search(vector, vector_column_name="vector")
             query = (
-                query.distance_type("cosine").limit(top_k).select([*lance_rows.RECORD, "_distance"])
+                query.distance_type("cosine").limit(top_k).select([*rows_lib.RECORD, "_distance"])
             )
             # Enough of an IVF's lists and of a graph's candidates for a recall near the exact, and
             # more lists (0: without a bound) where a filter leaves too few rows in those; a graph
@@ -121,35 +125,35 @@ class LanceEngine:
             query = query.refine_factor(refine).ef(max(128, refine * top_k))
             if sql is not None:
                 query = query.where(sql, prefilter=True)
-            with lance_sql.planning(where):
+            with sql_lib.planning(where):
                 table = query.to_arrow()
             scores = 1.0 - table["_distance"].to_numpy()
-            found = zip(lance_rows.to_records(table), scores.tolist(), strict=True)
+            found = zip(rows_lib.to_records(table), scores.tolist(), strict=True)
             answers.append([Found(record, score) for record, score in found])
         return answers
 
-    def count(self, where: filters.Filter | None = None) -> int:
-        with lance_sql.planning(where):
+    def count(self, where: tree_lib.Filter | None = None) -> int:
+        with sql_lib.planning(where):
             return self._table.count_rows(None if where is None else self._sql(where))
 
     def get(self, ids: Sequence[str], *, vectors: bool = False) -> Batch:
         if not ids:
-            nothing = lance_rows.schema(self._embedding_size()).empty_table()
+            nothing = rows_lib.schema(self._embedding_size()).empty_table()
             return self._batch(nothing, vectors=vectors)
-        table = self._select(filters.ids_in(ids), vectors=vectors).to_arrow()
+        table = self._select(matching.ids_in(ids), vectors=vectors).to_arrow()
         return self._batch(table, vectors=vectors)
 
     def thumbnails(self, ids: Sequence[str]) -> dict[str, bytes]:
         if not ids:
             return {}
-        sql = self._sql(filters.ids_in(ids))
+        sql = self._sql(matching.ids_in(ids))
         table = self._table.search().where(sql).select(["id", "thumbnail"]).to_arrow()
         return dict(zip(table["id"].to_pylist(), table["thumbnail"].to_pylist(), strict=True))
 
     def scan(
-        self, where: filters.Filter | None = None, *, vectors: bool = False
+        self, where: tree_lib.Filter | None = None, *, vectors: bool = False
     ) -> Iterator[Batch]:
-        with lance_sql.planning(where):
+        with sql_lib.planning(where):
             for part in self._select(where, vectors=vectors).to_batches(batch_size=_SCAN_ROWS):
                 yield self._batch(part, vectors=vectors)
 
@@ -254,26 +258,26 @@ class LanceEngine:
         """Returns whether the note is of this table; another may grow beside it."""
         return (self.read_about() or {}).get("table") == self._table.name
 
-    def _sql(self, where: filters.Filter) -> str:
-        if not filters.field_names(where) <= set(FIELDS):
+    def _sql(self, where: tree_lib.Filter) -> str:
+        if not matching.field_names(where) <= set(FIELDS):
             # Another process may have added the column since.
             self._columns = frozenset(self._table.schema.names)
-        return lance_sql.render(where, self._columns, fields=FIELDS)
+        return sql_lib.render(where, self._columns, fields=FIELDS)
 
-    def _select(self, where: filters.Filter | None, *, vectors: bool) -> Any:
-        query = self._table.search().select([*lance_rows.RECORD, *(["vector"] if vectors else [])])
+    def _select(self, where: tree_lib.Filter | None, *, vectors: bool) -> Any:
+        query = self._table.search().select([*rows_lib.RECORD, *(["vector"] if vectors else [])])
         return query if where is None else query.where(self._sql(where))
 
     def _batch(self, table: Any, *, vectors: bool) -> Batch:
-        found = lance_rows.to_vectors(table, self._embedding_size()) if vectors else None
-        return Batch(lance_rows.to_records(table), found)
+        found = rows_lib.to_vectors(table, self._embedding_size()) if vectors else None
+        return Batch(rows_lib.to_records(table), found)
 
     def _embedding_size(self) -> int:
         return self._table.schema.field("vector").type.list_size
 
     def _add_columns(self, rows: Sequence[Row]) -> None:
         self._columns = frozenset(self._table.schema.names)
-        wanted = lance_rows.metadata_fields(rows)
+        wanted = rows_lib.metadata_fields(rows)
         if new := [field for field in wanted if field.name not in self._columns]:
             self._table.add_columns(new)
             self._columns = frozenset(self._table.schema.names)

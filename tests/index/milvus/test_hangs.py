@@ -7,7 +7,7 @@ import urllib.parse
 import pytest
 
 from simsearch import errors
-from simsearch.index import milvus_server
+from simsearch.index.milvus import server as server_lib
 from tests.index import stores
 
 
@@ -64,7 +64,7 @@ def test_a_server_that_hangs_is_told_in_time(relay, monkeypatch):
     engine = stores.connect(url)
     engine.upsert([stores.row("a.png")])
     assert engine.count() == 1
-    monkeypatch.setattr(milvus_server, "_CALL_SECONDS", 2.0)
+    monkeypatch.setattr(server_lib, "_CALL_SECONDS", 2.0)
     relay.hang()
     with pytest.raises(errors.RunError, match="did not answer query within 2 seconds"):
         engine.count()

@@ -1,0 +1,1 @@
+"""LanceDB in a folder as the engine of an index."""

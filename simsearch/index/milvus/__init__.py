@@ -1,0 +1,1 @@
+"""A Milvus server as the engine of an index."""
