@@ -23,7 +23,7 @@ def writing(path: str | os.PathLike, *, syncs: bool = True) -> Iterator[IO[bytes
             take longer than all the rest.
     """
     path = pathlib.Path(path)
-    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    draft = path.with_name(f".{uuid.uuid4().hex}.tmp")  # A long name has no room for more.
     try:
         with open(draft, "wb") as file:
             yield file

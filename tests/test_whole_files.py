@@ -28,6 +28,7 @@ def test_the_draft_is_hidden_and_the_folder_must_be_there(tmp_path):
     with whole_files.writing(str(tmp_path / "a")):
         [draft] = tmp_path.iterdir()
         assert draft.name.startswith(".")
+    write(tmp_path / ("a" * 255), b"")  # As long as a name may be.
     (tmp_path / "file").touch()
     for folder, error in (("file", NotADirectoryError), ("gone", FileNotFoundError)):
         with pytest.raises(error):

@@ -172,8 +172,13 @@ class Embedder:
         return self._embed_batches(batches, num_rows=len(split.labels))
 
     def _embed_batches(self, batches: Iterable[batch_lib.Batch], *, num_rows: int) -> Embedded:
-        given = {"batches": batches, "devices": self._devices, "num_rows": num_rows}
-        return embed_batches(self._embed, self._variables, **given)
+        return embed_batches(
+            self._embed,
+            self._variables,
+            batches=batches,
+            devices=self._devices,
+            num_rows=num_rows,
+        )
 
 
 def _padded(images: np.ndarray, size: int) -> Iterator[batch_lib.Batch]:
