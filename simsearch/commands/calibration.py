@@ -10,7 +10,7 @@ from simsearch.config import Config
 from simsearch.data import corrupt as corrupt_lib
 from simsearch.data import sources
 from simsearch.retrieval import calibration as calibration_lib
-from simsearch.retrieval import embed
+from simsearch.retrieval import embed, embedding_cache
 from simsearch.retrieval.metrics import pairs
 
 _WITHOUT = "scores are shown without a probability"
@@ -60,7 +60,9 @@ def of(
     trained_images.warn(version, split, "validation")
     if not _has_pairs(split.labels):
         return None
-    embedded = embed.embed_cached(embedder, split, version.eval_dir / "cache", corrupt=corrupt)
+    embedded = embedding_cache.embed_cached(
+        embedder, split, version.eval_dir / "cache", corrupt=corrupt
+    )
     labels = split.labels[embedded.valid]
     if not _has_pairs(labels):
         return None

@@ -9,7 +9,7 @@ from simsearch import errors, progress, runs
 from simsearch.config import Config
 from simsearch.data import corrupt as corrupt_lib
 from simsearch.data import sources
-from simsearch.retrieval import embed
+from simsearch.retrieval import embed, embedding_cache
 
 # Of a class with fewer images no fractions give two to each of three splits.
 _LEAST_TO_SPLIT = 6
@@ -130,7 +130,7 @@ def embed_both(
     """
     cache = version.eval_dir / "cache"
     found = {
-        each: embed.embed_cached(embedder, splits[each], cache, corrupt=corrupt)
+        each: embedding_cache.embed_cached(embedder, splits[each], cache, corrupt=corrupt)
         for each in dict.fromkeys((name, "train"))
     }
     check_embedded(found[name], splits[name], name, corrupt=corrupt)

@@ -7,7 +7,7 @@ from simsearch import config_files, runs
 from simsearch.commands import calibration
 from simsearch.data import corrupt as corrupt_lib
 from simsearch.data import sources
-from simsearch.retrieval import embed
+from simsearch.retrieval import embed, embedding_cache
 from tests.data import sets
 
 
@@ -29,7 +29,7 @@ def test_too_few_validation_images_give_no_calibration(
         assert len(split.labels) > 1, "there is nothing to embed"
         return embed.Embedded(np.eye(3, dtype=np.float32), np.array(valid))
 
-    monkeypatch.setattr(embed, "embed_cached", embed_cached)
+    monkeypatch.setattr(embedding_cache, "embed_cached", embed_cached)
     split = sources.Split(np.array(labels, np.int32), ("a", "b"), ["0", "1", "2"], bytes, "")
     config = config_files.load_config("train")
     found = calibration.of(
@@ -54,7 +54,7 @@ def test_what_could_be_read_is_calibrated_as_it_is_configured(tmp_path, monkeypa
         return types.SimpleNamespace(doubt=lambda rate: seen.update(rate=rate))
 
     embedded = embed.Embedded(np.eye(4, dtype=np.float32), valid)
-    monkeypatch.setattr(embed, "embed_cached", lambda *_, **__: embedded)
+    monkeypatch.setattr(embedding_cache, "embed_cached", lambda *_, **__: embedded)
     monkeypatch.setattr(calibration.pairs, "count", count)
     monkeypatch.setattr(calibration.calibration_lib, "fit", fit)
     fields = {"max_pairs": 77, "seed": 5, "calibration": "isotonic", "false_match_rate": 0.02}

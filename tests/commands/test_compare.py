@@ -10,7 +10,7 @@ from simsearch import errors, runs, wiring_images
 from simsearch.commands import compare
 from simsearch.data import images
 from simsearch.plots import changed
-from simsearch.retrieval import embed
+from simsearch.retrieval import embed, embedding_cache
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def versions(shapes, tmp_path, monkeypatch):
         return types.SimpleNamespace(number=version.number, fingerprint=str(version.number))
 
     monkeypatch.setattr(embed.Embedder, "from_version", from_version)
-    monkeypatch.setattr(embed, "embed_cached", embed_cached)
+    monkeypatch.setattr(embedding_cache, "embed_cached", embed_cached)
     return tmp_path / "runs"
 
 
@@ -83,13 +83,13 @@ def test_two_different_numbers_are_needed(given, tmp_path):
 
 
 def test_what_both_could_read_must_be_of_two_classes(versions, monkeypatch):
-    embed_cached = embed.embed_cached
+    embed_cached = embedding_cache.embed_cached
 
     def partly(version, split, *rest, **options):
         valid = (split.labels == 0) | (split.labels == 1 + version.number)
         return embed_cached(version, split, *rest, **options)._replace(valid=valid)
 
-    monkeypatch.setattr(embed, "embed_cached", partly)
+    monkeypatch.setattr(embedding_cache, "embed_cached", partly)
     with pytest.raises(errors.RunError, match="the class 'circle' alone"):
         simsearch.compare(0, 1, workdir=versions)
 

@@ -11,7 +11,7 @@ from simsearch import errors, runs
 from simsearch.commands import evaluation, shared
 from simsearch.data import splits as splits_lib
 from simsearch.plots import pictures
-from simsearch.retrieval import embed, figures
+from simsearch.retrieval import embed, embedding_cache, figures
 from tests.data import sets
 
 
@@ -37,7 +37,7 @@ def evaluate(shapes, tmp_path, monkeypatch):
         return []
 
     monkeypatch.setattr(embed.Embedder, "from_version", lambda version, *, config: embedder)
-    monkeypatch.setattr(embed, "embed_cached", embed_cached)
+    monkeypatch.setattr(embedding_cache, "embed_cached", embed_cached)
     monkeypatch.setattr(shared, "log_origin", lambda version: None)
     monkeypatch.setattr(evaluation, "_class_vectors", lambda version, images: None)
     monkeypatch.setattr(pictures, "draw_all", draw_all)
@@ -108,8 +108,8 @@ def test_a_split_is_read_once_since_other_images_may_fail_the_next_time(evaluate
 
         return call
 
-    for name in ("embed_cached", "embed_pixels"):
-        monkeypatch.setattr(embed, name, spied(name, getattr(embed, name)))
+    for module, name in ((embedding_cache, "embed_cached"), (embed, "embed_pixels")):
+        monkeypatch.setattr(module, name, spied(name, getattr(module, name)))
     evaluate(split="train", fields={"eval.pixel_baseline": "True"})
     # Of the train and of the validation split, whose pixels are not measured.
     assert [name for name, _ in read] == ["embed_cached", "embed_cached", "embed_pixels"]
