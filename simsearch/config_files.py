@@ -201,7 +201,7 @@ def _read(path: pathlib.Path) -> config_dict.ConfigDict:
         spec.loader.exec_module(module)
         values = module.get_config()
     except Exception as error:  # The file is the user's own code: whatever it raises is theirs.
-        reason = f"{type(error).__name__}: {errors.one_line(error)}"
+        reason = f"{type(error).__name__}: {errors.one_line(error)}" if str(error) else repr(error)
         raise errors.UsageError(f"--config {path} could not be read: {reason}") from error
     if not isinstance(values, config_dict.ConfigDict):
         raise errors.UsageError(

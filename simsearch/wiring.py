@@ -154,6 +154,7 @@ def facts(
         "num_images": {name: len(part.labels) for name, part in splits.items()},
         "train_fingerprint": splits["train"].fingerprint,
         "weights": dict(weights),
+        "random_generator": models.RANDOM_GENERATOR,
     }
 
 

@@ -228,6 +228,8 @@ def _check_related(
             f"train.seed: {configs[0].train.seed} -> {configs[1].train.seed}, so that they started "
             "from different random weights; vary sampling.seed instead"
         )
+    if facts.get("random_generator") != own.get("random_generator") and is_random:
+        changes.append("the generator of the random weights that they started from")
     if facts.get("class_names") != own.get("class_names"):
         changes.append("their classes")
     elif _vectors(configs[0]) != _vectors(configs[1]):

@@ -117,7 +117,8 @@ def resume(
             version's from then on, where the images are the same.
         on_splits: Gets the images before the training goes on; what it raises ends the run.
         after_validation: Gets each validation's record; what it raises ends the run there.
-        stop_request: Of a caller that listens to signals itself; None: this function does.
+        stop_request: How a caller that listens to signals itself ends the run; None: this function
+            listens.
 
     Raises:
         UsageError: Where there is no such version, or its own configuration is another one.

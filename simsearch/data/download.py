@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from simsearch import errors, progress, whole_files
 from simsearch.data import corrupt as corrupt_lib
-from simsearch.data import folder, images, splits
+from simsearch.data import folder, formats, images, splits
 from simsearch.errors import RunError, UsageError, one_line
 
 _FOLDERS = {"train": "train", "validation": "val", "test": "test"}
@@ -109,7 +109,7 @@ def _write(split: splits.Split, row: int, path: str) -> bool:
     if any(os.path.exists(path + extension) for extension in folder.EXTENSIONS):
         return False
     encoded = _read(split, row)
-    kind = images.sniff(encoded)
+    kind = formats.sniff(encoded)
     _write_whole(path + (f".{kind}" if kind else _UNKNOWN_EXTENSION), encoded)
     return True
 

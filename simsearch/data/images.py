@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import re
 import threading
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Literal, TypeVar
 
 import numpy as np
 from PIL import Image, PngImagePlugin
 
 from simsearch import errors
-from simsearch.data import containers
+from simsearch.data import containers, formats
 
 ResizeMode = Literal["squash", "short_side"]
 # What the network sees of an image where it is not trained, by `data.resize_mode`.
@@ -30,17 +31,6 @@ _FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.B
 # Only decoders that run inside this process: PIL would start Ghostscript for an EPS file.
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
 _MOVING = ("GIF", "PNG", "WEBP")
-_EXTENSIONS = (
-    (b"\xff\xd8\xff", "jpg"),
-    (b"\x89PNG\r\n\x1a\n", "png"),
-    (b"GIF8", "gif"),
-    (b"BM", "bmp"),
-    (b"II*\0", "tif"),
-    (b"MM\0*", "tif"),
-    (b"II+\0", "tif"),  # BigTIFF
-    (b"MM\0+", "tif"),
-    *((b"P%d%c" % (kind, space), "ppm") for kind in range(1, 7) for space in b" \t\r\n"),
-)
 # A longer side beyond this many shorter sides is cropped before it is resized, so that a
 # 10,000 x 1 image does not become a strip of millions of pixels.
 _MAX_ASPECT = 4
@@ -191,13 +181,6 @@ def is_animated(encoded: bytes, *, max_pixels: int) -> bool:
     return opened(encoded, max_pixels, lambda i: i.format in _MOVING and i.is_animated)
 
 
-def sniff(encoded: bytes) -> str:
-    """Returns the file extension that the content calls for, such as "jpg"; "" where unknown."""
-    if encoded[:4] == b"RIFF" and encoded[8:12] == b"WEBP":
-        return "webp"
-    return next((name for magic, name in _EXTENSIONS if encoded.startswith(magic)), "")
-
-
 def opened(encoded: bytes, max_pixels: int, read: Callable[[Image.Image], Result]) -> Result:
     """Returns what `read` makes of the opened image, for `decode` and its like.
 
@@ -208,19 +191,25 @@ def opened(encoded: bytes, max_pixels: int, read: Callable[[Image.Image], Result
         raise errors.CorruptImage("the file is empty")
     if complaint := containers.complaint(encoded):
         raise errors.CorruptImage(complaint)
+    with _parsing(encoded), Image.open(io.BytesIO(encoded), formats=_FORMATS) as image:
+        if image.width * image.height > max_pixels:
+            raise errors.CorruptImage(
+                f"{image.width} x {image.height} pixels are more than {max_pixels}"
+            )
+        _check_speed(image, max_pixels)
+        return read(image)
+
+
+@contextlib.contextmanager
+def _parsing(encoded: bytes = b"") -> Iterator[None]:
+    """Makes PIL ready, and CorruptImage of whatever it fails with in the block."""
     _set_up_pil()
     try:
-        with Image.open(io.BytesIO(encoded), formats=_FORMATS) as image:
-            if image.width * image.height > max_pixels:
-                raise errors.CorruptImage(
-                    f"{image.width} x {image.height} pixels are more than {max_pixels}"
-                )
-            _check_speed(image, max_pixels)
-            return read(image)
+        yield
     except (errors.CorruptImage, MemoryError):
         raise
     except Image.UnidentifiedImageError as error:
-        raise errors.CorruptImage(_unidentified(encoded)) from error
+        raise errors.CorruptImage(formats.why_unknown(encoded)) from error
     # Parsers of hostile bytes raise nearly anything: OSError, SyntaxError, struct.error, KeyError.
     except Exception as error:
         raise errors.CorruptImage(errors.one_line(error, most=120)) from error
@@ -237,11 +226,16 @@ def _check_speed(image: Image.Image, max_pixels: int) -> None:
 
 
 def upright(image: Image.Image) -> Image.Image:
-    """Returns the pixels as a viewer shows them, in RGB."""
-    image.load()
-    orientation = _orientation(image)
-    pixels = _to_rgb(image)
-    return pixels.transpose(_TRANSPOSES[orientation]) if orientation in _TRANSPOSES else pixels
+    """Returns the pixels as a viewer shows them, in RGB.
+
+    Raises:
+        CorruptImage: Where they cannot be read.
+    """
+    with _parsing():
+        image.load()
+        orientation = _orientation(image)
+        pixels = _to_rgb(image)
+        return pixels.transpose(_TRANSPOSES[orientation]) if orientation in _TRANSPOSES else pixels
 
 
 def _load(
@@ -306,15 +300,6 @@ def _orientation(image: Image.Image) -> int:
         return image.getexif().get(_ORIENTATION_TAG, 1)
     except Exception:  # Damaged metadata fails in as many ways as damaged pixels, and harms less.
         return 1
-
-
-def _unidentified(encoded: bytes) -> str:
-    kind = sniff(encoded)
-    if kind:
-        return f"damaged or truncated {kind} file"
-    start = encoded[:64]
-    is_text = all(byte in b"\t\n\r" or 32 <= byte < 127 for byte in start)
-    return f"not an image but text: {start[:20].decode()!r}" if is_text else "not an image"
 
 
 def _set_up_pil() -> None:

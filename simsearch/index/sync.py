@@ -197,6 +197,8 @@ def _embed_all(
     bar = progress.bar(total=len(todo), description="index", unit="image")
     config = embedder.config
     batch_size = config.eval.batch_size
+    # A few images are computed as few; of many the last as all before, which are compiled already.
+    padded_to = batch_size if len(todo) > batch_size else None
     load = functools.partial(incoming.load, embedder=embedder)
     num_threads = config.data.num_threads or cores.count()
     with bar, reading.Reader(load, ahead=3 * batch_size, num_threads=num_threads) as reader:
@@ -204,7 +206,8 @@ def _embed_all(
             good = [(file, loaded) for file, loaded in group if isinstance(loaded, Loaded)]
             unread.update((file.path, why) for file, why in group if isinstance(why, Unread))
             if good:
-                vectors = embedder.embed(np.stack([loaded.pixels for _, loaded in good]))
+                pixels = np.stack([loaded.pixels for _, loaded in good])
+                vectors = embedder.embed(pixels, batch_size=padded_to)
                 queries.check(vectors, [file.path for file, _ in good])
                 for (file, loaded), vector in zip(good, vectors, strict=True):
                     record = _record(root, file, loaded.content, stored.get(file.id))

@@ -6,6 +6,7 @@ from simsearch.models.catalog import NAMES as BACKBONES
 from simsearch.models.catalog import find as find_backbone
 from simsearch.models.folding import fold_batch_norm
 from simsearch.models.network import (
+    RANDOM_GENERATOR,
     EmbeddingNetwork,
     abstract_variables,
     create_network,
@@ -20,6 +21,7 @@ __all__ = [
     "BACKBONES",
     "IMAGE_MEAN",
     "IMAGE_STD",
+    "RANDOM_GENERATOR",
     "EmbeddingNetwork",
     "abstract_variables",
     "create_network",

@@ -14,6 +14,8 @@ from simsearch.models import backbone as backbone_lib
 from simsearch.models import catalog, heads, layers, parts, pooling
 
 _NORM_EPSILON = 1e-12
+# Of first weights: counter-based, so that the numbers are the same on every kind of device.
+RANDOM_GENERATOR = "threefry2x32"
 
 
 class EmbeddingNetwork(nn.Module):
@@ -148,7 +150,7 @@ def initialise(
             ShapeDtypeStructs are drawn, to the numbers that they have where all are; None: all are
             drawn.
     """
-    key = keys.stream(jax.random.key(seed, impl="threefry2x32"), "initialise")
+    key = keys.stream(jax.random.key(seed, impl=RANDOM_GENERATOR), "initialise")
 
     def draw() -> Any:
         variables = _init(network, key, image_size)

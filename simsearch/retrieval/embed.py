@@ -102,8 +102,8 @@ class Embedder:
 
         Args:
             images: uint8 [N, *input_shape], as `preprocess` gives them.
-            batch_size: Most images at a time; None: eval.batch_size. Fewer are padded to a power of
-                two for each device, so that few programs serve every number.
+            batch_size: Images at a time, to which fewer are padded; None: eval.batch_size, or fewer
+                padded to a power of two for each device, so that few programs serve every number.
 
         Returns:
             float32 [N, D], L2-normalised.
@@ -123,8 +123,11 @@ class Embedder:
         if not len(images):
             return np.zeros((0, self.embedding_size), np.float32)
         # One size for all: to compile another one for the last would cost more than to pad it.
-        most = batch_size or self.config.eval.batch_size
-        size = parallel.bucket(len(images), at_most=most, multiple=len(self._devices))
+        size = parallel.bucket(
+            batch_size or len(images),
+            at_most=batch_size or self.config.eval.batch_size,
+            multiple=len(self._devices),
+        )
         return self._embed_batches(_padded(images, size), num_rows=len(images)).embeddings
 
     def preprocess(self, encoded: bytes) -> np.ndarray:

@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from simsearch import errors
+from simsearch.data import formats
 from simsearch.data import images as images_lib
 from simsearch.serve import models
 
@@ -144,7 +145,7 @@ def check_image(encoded: bytes, *, max_pixels: int) -> None:
     """
     if not encoded:
         raise HTTPException(422, "the image is empty")
-    if not images_lib.sniff(encoded):
+    if not formats.sniff(encoded):
         start = encoded[:1024].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
         if start.startswith(b"<svg") or (start.startswith(b"<?xml") and b"<svg" in start):
             raise HTTPException(415, "SVG is not read; save it as PNG")

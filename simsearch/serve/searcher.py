@@ -67,7 +67,7 @@ class Searcher:
         """Runs the model and the search once in every size that requests can make of them."""
         blank = np.zeros(self._index.embedder.input_shape, np.uint8)
         most = self._config.max_batch
-        sizes = sorted({parallel.bucket(size, at_most=most) for size in range(1, most + 1)})
+        sizes = sorted({min(most, 2**power) for power in range(most.bit_length() + 1)})
         for size in progress.track(sizes, total=len(sizes), description="warm", unit="batch size"):
             vectors = self._embed([blank] * size)
             for level in self._levels:
@@ -202,7 +202,8 @@ class Searcher:
         return found
 
     def _embed(self, pixels: Sequence[np.ndarray]) -> np.ndarray:
-        return self._index.embedder.embed(np.stack(pixels), batch_size=self._config.max_batch)
+        size = parallel.bucket(len(pixels), at_most=2 * self._config.max_batch)
+        return self._index.embedder.embed(np.stack(pixels), batch_size=size)
 
     async def _answer(self, wanted: _Wanted) -> index.Answer:
         """Returns the answer to a search, of a batch with others'."""
@@ -213,13 +214,13 @@ class Searcher:
         return answer
 
     def _search(self, wanted: Sequence[_Wanted]) -> list[index.Answer | Exception]:
-        """Returns the answers to a batch; those with the same filter are searched together.
+        """Returns the answers to a batch; those of one filter and depth are searched together.
 
         One that fails is its error, so that it fails for nobody else of the batch.
         """
         answers: list[index.Answer | Exception | None] = [None] * len(wanted)
-        key = lambda i: wanted[i].filter  # noqa: E731
-        for where, group in itertools.groupby(sorted(range(len(wanted)), key=key), key):
+        key = lambda i: (wanted[i].filter, self._level([wanted[i]]))  # noqa: E731
+        for (where, _), group in itertools.groupby(sorted(range(len(wanted)), key=key), key):
             rows = list(group)
             try:
                 found = self._search_together([wanted[i] for i in rows], where)
@@ -232,14 +233,17 @@ class Searcher:
     def _search_together(self, wanted: Sequence[_Wanted], where: str) -> list[index.Answer]:
         """Returns the answers to searches with one filter."""
         exclude = [one.exclude for one in wanted]
-        most = max(map(len, exclude))
-        deepest = max(one.top_k for one in wanted) + most
-        level = next(level for level in self._levels if level >= deepest)
         vectors = np.stack([one.vector for one in wanted])
         # Together with what is passed over it is the level, whatever is asked for.
-        found = self._index.search_vectors(vectors, level - most, where or None, exclude=exclude)
+        top_k = self._level(wanted) - max(map(len, exclude))
+        found = self._index.search_vectors(vectors, top_k, where or None, exclude=exclude)
         pairs = zip(found, wanted, strict=True)
         return [answer._replace(hits=answer.hits[: one.top_k]) for answer, one in pairs]
+
+    def _level(self, wanted: Sequence[_Wanted]) -> int:
+        """Returns how many results to look for, so that few numbers of them are compiled."""
+        deepest = max(one.top_k for one in wanted) + max(len(one.exclude) for one in wanted)
+        return next(level for level in self._levels if level >= deepest)
 
 
 def checked_filter(text: str | None) -> str:

@@ -36,9 +36,7 @@ class Row(NamedTuple):
 
 
 def ranked(rows: Sequence[Row]) -> list[Row]:
-    """Returns the finished trials from best to worst, then the pruned ones, from best to worst too,
-    then others.
-    """
+    """Returns the trials: finished from best to worst, then pruned likewise, then others."""
 
     def key(row: Row) -> tuple[int, float, int]:
         value = -math.inf if row.value is None else row.value

@@ -80,6 +80,17 @@ def test_versions_from_other_first_weights_are_refused(workdir):
         simsearch.average([0, 2], workdir=workdir)
 
 
+def test_first_weights_of_another_generator_are_other_first_weights(workdir, tmp_path):
+    version = runs.find(workdir, 0)
+    own = {"random_generator": version.read_facts()["random_generator"]}
+    for facts in ({}, own, own):  # Of the first the simsearch before did not say.
+        runs.create(tmp_path, version.config, facts=facts)
+    with pytest.raises(errors.UsageError, match="differ: the generator of the random weights"):
+        simsearch.average([0, 1], workdir=tmp_path)
+    with pytest.raises(errors.UsageError, match="checkpoint"):
+        simsearch.average([1, 2], workdir=tmp_path)
+
+
 def test_without_a_head_other_seeds_are_other_first_weights_where_none_were_loaded(
     workdir, tmp_path
 ):

@@ -6,11 +6,11 @@ from concurrent import futures
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from simsearch import errors
-from simsearch.data import images
-from tests.data import scans
+from simsearch.data import formats, images
+from tests.data import bombs, scans
 
 RED, GREEN, BLUE, GREY = (200, 30, 30), (30, 200, 30), (30, 30, 200), (120, 120, 120)
 QUADRANTS = (RED, GREEN, BLUE, GREY)  # top left, top right, bottom left, bottom right
@@ -317,13 +317,13 @@ def test_encode_png_keeps_every_pixel(shape):
     + [("TIFF", "tif"), ("PPM", "ppm")],
 )
 def test_sniff_tells_the_extension_from_the_content(kind, extension):
-    assert images.sniff(encode(quadrants(), kind)) == extension
+    assert formats.sniff(encode(quadrants(), kind)) == extension
 
 
 @pytest.mark.parametrize("number", range(1, 7))
 def test_sniff_knows_every_pnm(number):
-    assert images.sniff(b"P%d\n2 1\n" % number) == "ppm"
-    assert images.sniff(b"P%dpe dreams" % number) == ""
+    assert formats.sniff(b"P%d\n2 1\n" % number) == "ppm"
+    assert formats.sniff(b"P%dpe dreams" % number) == ""
 
 
 @pytest.mark.parametrize(
@@ -335,7 +335,7 @@ def test_sniff_knows_every_pnm(number):
     ],
 )
 def test_what_sniff_knows_is_decoded(encoded, extension):
-    assert images.sniff(encoded) == extension
+    assert formats.sniff(encoded) == extension
     assert decode(encoded).shape == (32, 32, 3)
 
 
@@ -364,8 +364,19 @@ def test_what_a_phone_appends_to_a_photo_are_no_scans():
     assert decode(scans.progressive() + film).shape == (32, 32, 3)
 
 
+def test_an_image_that_pil_has_opened_is_read_as_one_of_our_own(monkeypatch):
+    monkeypatch.setattr(PngImagePlugin, "MAX_TEXT_CHUNK", 2**20)  # PIL's own, before any image.
+    text = bombs.chunk(b"zTXt", b"word\0\0" + zlib.compress(bytes(2**21)))
+    png = encode(quadrants(), "PNG")
+    late = io.BytesIO(png[:-12] + text + png[-12:])
+    assert images.upright(Image.open(late)).size == (64, 48)
+    cut_off = Image.open(io.BytesIO(encode(quadrants(), "JPEG")[:-20]))
+    with pytest.raises(errors.CorruptImage, match="truncated"):
+        images.upright(cut_off)
+
+
 def test_sniff_of_something_else_is_empty():
-    assert images.sniff(b"hello") == images.sniff(b"") == ""
+    assert formats.sniff(b"hello") == formats.sniff(b"") == ""
 
 
 def test_a_small_image_keeps_its_shape_where_it_is_enlarged():

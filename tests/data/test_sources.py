@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from simsearch import errors
-from simsearch.data import download, hub, images, sources, splits
+from simsearch.data import download, formats, hub, images, sources, splits
 from simsearch.errors import UsageError
 from tests.data import sets
 
@@ -298,7 +298,7 @@ def test_digits_are_png_of_the_whole_range():
         images.decode(train.read(i), resize_mode="squash", resize_size=8, max_pixels=64)
         for i in range(0, 50)
     ]
-    assert images.sniff(train.read(0)) == "png"
+    assert formats.sniff(train.read(0)) == "png"
     assert np.min(decoded) == 0 and np.max(decoded) == 255
 
 

@@ -5,7 +5,7 @@ import threading
 import numpy as np
 import pytest
 
-from simsearch.data import images, sources
+from simsearch.data import formats, images, sources
 from simsearch.errors import RunError, UsageError
 
 COUNTS = {"train": 12, "test": 6}
@@ -64,7 +64,7 @@ def test_a_set_is_prepared_and_its_rows_are_read_by_number(cache_dir):
     train = found["train"]
     assert train.class_names == ("apple", "pear")
     assert train.labels.tolist() == [0] * 6 + [1] * 6
-    assert images.sniff(train.read(0)) == "png"
+    assert formats.sniff(train.read(0)) == "png"
     assert sorted(pixel(train, i) for i in range(12)) == [20 * i + i % 2 for i in range(12)]
     for i in range(12):
         assert pixel(train, i) % 2 == 1 - train.labels[i]

@@ -4,12 +4,14 @@ import errno
 import io
 import os
 import pathlib
+import shutil
 
 import numpy as np
 import pytest
 
 import simsearch
 from simsearch import errors
+from simsearch.data import formats
 from simsearch.data import images as images_lib
 from simsearch.index import answers, engines, opening
 from simsearch.index import model as model_lib
@@ -137,6 +139,23 @@ def test_a_table_of_more_images_than_are_read_at_a_time(index, folder, tmp_path,
     assert index.sync(folder, labels_csv=table).replaced == 12
     hits = map(index.get, index.ids())
     assert {f"{hit.path},{hit.metadata['price']}" for hit in hits} == set(lines)
+
+
+def test_of_many_images_the_last_are_computed_as_all_before(
+    index, folder, tmp_path, embedder, monkeypatch
+):
+    sizes, real = [], embedder.embed
+
+    def embed(images, *, batch_size=None):
+        sizes.append((len(images), batch_size))
+        return real(images, batch_size=batch_size)
+
+    monkeypatch.setattr(embedder, "embed", embed)
+    shutil.copytree(folder, tmp_path / "more")
+    index.sync(tmp_path / "more")  # Twelve images, eight at a time.
+    write_image(tmp_path / "more" / "a" / "new.png", 99)
+    index.sync(tmp_path / "more")
+    assert sizes == [(8, 8), (4, 8), (1, None)]
 
 
 def test_what_is_embedded_is_written_now_and_then(url, embedder, folder, monkeypatch):
@@ -462,7 +481,7 @@ def test_an_image_of_which_the_model_makes_no_numbers_is_named(index, folder, mo
 def test_thumbnails_are_small_jpegs(index):
     for id_ in index.ids()[:3]:
         thumbnail = index.thumbnail(id_)
-        assert images_lib.sniff(thumbnail) == "jpg"
+        assert formats.sniff(thumbnail) == "jpg"
         image = images_lib.decode(
             thumbnail, resize_mode="short_side", resize_size=16, max_pixels=10**6
         )

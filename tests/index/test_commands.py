@@ -12,7 +12,7 @@ import pytest
 from simsearch import checkpoints, config_files, errors, runs, wiring
 from simsearch.commands import index as index_command
 from simsearch.commands import search as search_command
-from simsearch.data import images as images_lib
+from simsearch.data import formats
 from simsearch.index import Answer, Hit, Index, answers
 from simsearch.index import model as model_lib
 from simsearch.plots import neighbors
@@ -169,7 +169,7 @@ def test_a_search_prints_a_table_and_draws(workdir, shapes, indexed, tmp_path, p
     assert lines[0].split() == ["rank", "score", "probability", "label", "path"]
     assert lines[1].split() == ["1", "1.000", "-", "circle", "circle/0.png"]
     assert len(lines) == 5 and lines[-1] == f"picture: {picture}"
-    assert images_lib.sniff(picture.read_bytes()) == "png"
+    assert formats.sniff(picture.read_bytes()) == "png"
     run_search(f"id:{answer.hits[0].id}", str(query), url=indexed, workdir=workdir, json=True)
     values = json.loads(printed())
     assert values["is_match"] and values["version"] == 0 and len(values["hits"]) == 3

@@ -220,8 +220,10 @@ def test_what_lancedb_cannot_plan_is_told_in_one_line(tmp_path, monkeypatch):
 
 
 def test_what_is_compacted_keeps_no_old_versions_and_has_an_index_of_ids(tmp_path, monkeypatch):
-    monkeypatch.setattr("simsearch.index.lance._KEEP_VERSIONS", datetime.timedelta(milliseconds=1))
-    monkeypatch.setattr("simsearch.index.lance._ROWS_BEFORE_ID_INDEX", 3)
+    monkeypatch.setattr(
+        "simsearch.index.lance.engine._KEEP_VERSIONS", datetime.timedelta(milliseconds=1)
+    )
+    monkeypatch.setattr("simsearch.index.lance.engine._ROWS_BEFORE_ID_INDEX", 3)
     engine = stores.connect(f"lance:{tmp_path / 'store'}")
     for i, has_index in enumerate((False, False, True)):
         engine.upsert([stores.row(i)])

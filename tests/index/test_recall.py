@@ -105,7 +105,9 @@ def test_a_sample_of_a_table_that_is_not_in_memory_is_from_all_over_it(url, monk
 
 
 def test_recall_counts_what_a_search_misses_and_reads_the_records_once(tmp_path, monkeypatch):
-    monkeypatch.setattr("simsearch.index.lance._SCAN_ROWS", 7)  # The last of many parts has 4.
+    monkeypatch.setattr(
+        "simsearch.index.lance.engine._SCAN_ROWS", 7
+    )  # The last of many parts has 4.
     engine = stores.connect(f"lance:{tmp_path}")
     vectors = clustered(np.random.default_rng(0), 200)
     engine.upsert([stores.row(i, vector=v) for i, v in enumerate(vectors)])

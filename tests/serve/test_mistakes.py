@@ -363,6 +363,22 @@ def test_a_filter_that_an_engine_refuses_fails_for_nobody_else(server, monkeypat
     assert server.search(id=id_, filter="size = 3").status == 200
 
 
+def test_a_deep_search_makes_no_other_deep(server, monkeypatch):
+    searcher, real, asked = server.service.searcher, server.index.search_vectors, []
+
+    def search_vectors(vectors, top_k, *rest, **options):
+        asked.append((len(vectors), top_k))
+        return real(vectors, top_k, *rest, **options)
+
+    monkeypatch.setattr(server.index, "search_vectors", search_vectors)
+    vector = server.index.vector(server.index.ids()[0])
+    few, most = searcher._levels
+    wanted = [searcher_lib._Wanted(vector, top_k, "") for top_k in (2, most, 3)]
+    answers = searcher._search(wanted)
+    assert sorted(asked) == [(1, most), (2, few)]
+    assert [len(answer.hits) for answer in answers] == [2, len(server.index), 3]
+
+
 def test_an_index_that_cannot_be_written_refuses_in_one_line(server, plum, monkeypatch, caplog):
     def fail(*_, **__):
         raise RuntimeError("lance error: LanceError(IO): No space left on device (os error 28)")
