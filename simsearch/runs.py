@@ -174,9 +174,10 @@ def find(workdir: str | os.PathLike, number: int | None = None) -> Version:
     """
     numbers = _numbers(pathlib.Path(workdir))
     if not numbers:
+        command = " ".join(["python main.py --config train", *workdir_flags(workdir)])
         raise errors.UsageError(
-            f"no version found in {workdir}; train one with `python main.py --config train`, "
-            "or name another folder with --workdir"
+            f"no version found in {workdir}; train one with `{command}`, or name another folder "
+            "with --workdir"
         )
     if number is None:
         number = max(numbers)

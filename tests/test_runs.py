@@ -31,7 +31,7 @@ def test_processes_that_start_together_get_different_versions(tmp_path):
 
 
 def test_a_missing_version_says_which_there_are(tmp_path):
-    with pytest.raises(errors.UsageError, match="no version found"):
+    with pytest.raises(errors.UsageError, match=f"found.*--config train --workdir={tmp_path}/no"):
         runs.find(tmp_path / "nowhere")
     runs.create(tmp_path, CONFIG)
     with pytest.raises(errors.UsageError, match="--version=3 is not in .*; there: 0"):

@@ -99,8 +99,8 @@ def check_output(output: str | os.PathLike) -> None:
 
 
 def log_corrupt(corrupt: corrupt_lib.CorruptLog) -> None:
-    """Names and counts the images that could not be read, where there were any."""
-    if len(corrupt):
+    """Names and counts the images that were skipped as unreadable, where there were any."""
+    if len(corrupt) and not corrupt.is_failure:
         progress.log.warning("%s", corrupt.summary())
 
 

@@ -8,13 +8,18 @@ from simsearch import errors
 
 
 class CorruptLog:
-    """Collects the name and the reason of every unreadable image, each name once."""
+    """Collects the name and the reason of every unreadable image, each name once.
+
+    Attributes:
+        is_failure: Whether they were a failure, whose error named them.
+    """
 
     def __init__(self) -> None:
         """Starts an empty log."""
         self._lock = threading.Lock()
         self._reasons: dict[str, str] = {}
         self._may_pass = False
+        self.is_failure = False
 
     def add(self, name: str, reason: str, *, may_pass: bool = False) -> None:
         """Records that image `name` cannot be read; the first reason stays.
@@ -48,6 +53,7 @@ class CorruptLog:
     def check(self, on_corrupt: str) -> None:
         """Raises RunError with the first images where there are any and `on_corrupt` is "fail"."""
         if on_corrupt == "fail" and len(self):
+            self.is_failure = True
             raise errors.RunError(
                 f"{self.summary().removeprefix('skipped ')}; mend or remove them, or go on "
                 "without them with --config.data.on_corrupt=skip"

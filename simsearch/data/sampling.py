@@ -216,7 +216,9 @@ def rows_to_tell_apart(labels: np.ndarray) -> list[np.ndarray]:
     """
     found = [rows for _, rows in splits.rows_by_class(labels)]
     if len(found) < 2:
+        classes = "1 class" if found else "no class"
         raise errors.UsageError(
-            f"training needs at least 2 classes, to tell apart; there is {len(found)}"
+            f"training needs at least 2 classes, to tell apart; train has images of {classes} "
+            "(without those that are held out as well: data.drop_duplicates)"
         )
     return found

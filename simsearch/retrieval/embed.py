@@ -146,17 +146,21 @@ class Embedder:
             interpolation=data.interpolation,
         )
 
-    def embed_files(self, paths: Iterable[str | os.PathLike]) -> np.ndarray:
-        """Returns the embeddings of image files, float32 [N, D].
+    def embed_files(self, paths: str | os.PathLike | Iterable[str | os.PathLike]) -> np.ndarray:
+        """Returns the embeddings of image files, or of a single one, float32 [N, D].
 
         Raises:
-            CorruptImage: Where a file is no readable image; says which.
-            OSError: Where it cannot be opened.
+            UsageError: Where a file cannot be opened.
+            CorruptImage: Where one is no readable image; says which.
         """
         images = []
-        for path in paths:
+        for path in [paths] if isinstance(paths, str | os.PathLike) else paths:
+            try:
+                encoded = pathlib.Path(path).read_bytes()
+            except OSError as error:
+                raise errors.UsageError(f"{path} cannot be read: {error.strerror}") from error
             with errors.naming_image(os.fspath(path)):
-                images.append(self.preprocess(pathlib.Path(path).read_bytes()))
+                images.append(self.preprocess(encoded))
         return self.embed(np.asarray(images, np.uint8).reshape(-1, *self.input_shape))
 
     def embed_split(self, split: sources.Split, *, corrupt: corrupt_lib.CorruptLog) -> Embedded:

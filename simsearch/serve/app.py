@@ -204,7 +204,10 @@ def _image_routes(service: Service) -> fastapi.APIRouter:
         ] = None,
     ) -> models.Images:
         """Returns some images of the index, spread over all of it."""
-        return models.Images(images=await service.sample(limit, filter))
+        found = await service.sample(limit, filter)
+        return models.Images(
+            images=found, note=None if found else await service.why_nothing(filter)
+        )
 
     @_get(router, "/images/{id}", summary="Describe an image")
     async def image(id: str) -> models.StoredImage:

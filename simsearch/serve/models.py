@@ -108,6 +108,7 @@ class Images(BaseModel):
     """Some images of the index."""
 
     images: list[StoredImage]
+    note: str | None = Field(description="Why there are none; null where there are some.")
 
 
 class Added(BaseModel):

@@ -69,8 +69,9 @@ def take_address(host: str, port: int) -> socket.socket:
 
 
 def _taken(host: str, port: int, error: OSError) -> errors.UsageError:
+    other = "--host" if error.errno == errno.EADDRNOTAVAIL else "--port"
     return errors.UsageError(
-        f"--host={host} --port={port} cannot be had ({error.strerror}); choose another --port"
+        f"--host={host} --port={port} cannot be had ({error.strerror}); choose another {other}"
     )
 
 

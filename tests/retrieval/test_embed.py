@@ -123,6 +123,9 @@ def test_a_file_that_is_no_image_is_named(embedder, tmp_path):
     (tmp_path / "bad.png").write_bytes(b"text")
     with pytest.raises(errors.CorruptImage, match=f"^{tmp_path / 'bad.png'}: not an image"):
         embedder.embed_files([tmp_path / "good.png", tmp_path / "bad.png"])
+    assert embedder.embed_files(str(tmp_path / "good.png")).shape == (1, embedder.embedding_size)
+    with pytest.raises(errors.UsageError, match="gone.png cannot be read: No such file"):
+        embedder.embed_files([tmp_path / "gone.png"])
 
 
 def test_a_version_comes_back_as_its_best_checkpoint(tmp_path, embedder):

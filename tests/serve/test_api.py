@@ -157,6 +157,9 @@ def test_some_images_are_those_that_pass_a_filter(server):
     assert {image["label"] for image in some} == {"lime"} and len(some) == 8
     for where in ("label%20like%20'a'", "source%20%3D%20'a'"):
         assert server.ask(f"/images?filter={where}").status == 400
+    nothing = server.ask("/images?filter=lable%20%3D%20'lime'").json
+    assert nothing["images"] == [] and "did you mean label?" in nothing["note"]
+    assert server.ask("/images").json["note"] is None
 
 
 def test_the_page_is_told_what_answers(server):
@@ -276,7 +279,7 @@ def test_requests_that_wait_together_share_a_forward_pass(server, cherry, monkey
         may_go_on.set()
         found = {ids(one.result())[0] for one in [first, *others]}
     assert found == {id_of(server, "cherry/00.jpg")}
-    assert sizes == [(1, 4), (4, 4), (3, 4)]
+    assert sizes == [(1, 1), (4, 4), (3, 4)]
     text = server.ask("/metrics").body.decode()
     assert "simsearch_batch_images_count" in text and "simsearch_images 24.0" in text
     assert 'simsearch_requests_total{method="POST",route="/search",status="200"}' in text

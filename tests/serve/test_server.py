@@ -35,6 +35,8 @@ def test_a_taken_address_is_nobody_elses_and_not_open_yet():
         assert can_connect(port)
         with pytest.raises(errors.UsageError, match=f"--port={port} cannot be had"):
             server_lib.take_address(live.HOST, port)
+    with pytest.raises(errors.UsageError, match="choose another --host"):
+        server_lib.take_address("192.0.2.1", port)  # Of documents alone (RFC 5737).
 
 
 def test_an_answer_does_not_wait_until_the_last_one_is_acknowledged():
