@@ -7,10 +7,10 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
-from simsearch import errors, progress, whole_files
+from simsearch import progress, whole_files
 from simsearch.data import corrupt as corrupt_lib
 from simsearch.data import folder, formats, images, splits
-from simsearch.errors import RunError, UsageError, one_line
+from simsearch.errors import CorruptImage, RunError, UsageError, one_line
 
 _FOLDERS = {"train": "train", "validation": "val", "test": "test"}
 _MARKER = ".simsearch-download.json"
@@ -53,7 +53,7 @@ def download(
         ):
             try:
                 counts["written" if _write(split, row, path) else "kept"] += 1
-            except errors.CorruptImage as error:
+            except CorruptImage as error:
                 counts["unreadable"] += 1
                 if corrupt is not None:
                     corrupt.add(split.names[row], str(error))

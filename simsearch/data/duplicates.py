@@ -9,10 +9,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from simsearch import errors, progress, wording
+from simsearch import progress, wording
 from simsearch.data import corrupt as corrupt_lib
 from simsearch.data import images, kept, splits
-from simsearch.errors import RunError
+from simsearch.errors import CorruptImage, RunError
 
 
 def drop_from_train(
@@ -103,7 +103,7 @@ def _digests(
         bar.update()
         try:
             yield hashlib.sha256(split.read(int(row))).digest()
-        except (errors.CorruptImage, OSError) as error:
+        except (CorruptImage, OSError) as error:
             corrupt.add(split.names[int(row)], str(error), may_pass=images.may_pass(error))
             yield f"{split.fingerprint} {row}".encode()
 

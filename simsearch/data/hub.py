@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from simsearch import errors, hub_access, wording
+from simsearch import hub_access, wording
 from simsearch.data import columns, folder, splits
-from simsearch.errors import RunError, UsageError, one_line
+from simsearch.errors import CorruptImage, RunError, UsageError, one_line
 
 if TYPE_CHECKING:
     import datasets
@@ -244,7 +244,7 @@ def _reader(table: datasets.Dataset, image_column: str) -> Callable[[int], bytes
         if isinstance(value, dict):
             value = value["bytes"] or _file(value.get("path"))
         if value is None:
-            raise errors.CorruptImage("the row has no image")
+            raise CorruptImage("the row has no image")
         return value
 
     return read

@@ -54,25 +54,10 @@ class _Store(NamedTuple):
         return self.takeover is None and takeover_lib.successor(self.engine, self.about) is not None
 
 
-def open_rows(
-    url: str,
-    *,
-    version: int | None,
-    workdir: str | os.PathLike,
-    embedder: embed.Embedder | None,
-    create: bool,
-    overrides: Mapping[str, Any] | None,
-) -> Opened:
+def open_rows(url: str, *, create: bool, **given: Any) -> Opened:
     """Returns what an index at a URL is made of; arguments and errors as for `Index.open`."""
     while True:
-        store = _connect(
-            url,
-            version=version,
-            workdir=workdir,
-            embedder=embedder,
-            create=create,
-            overrides=overrides,
-        )
+        store = _connect(url, create=create, **given)
         try:
             rows = store.open_rows(create=create)
             judge = _judge(store.about, store.embedder)

@@ -67,7 +67,7 @@ class Searcher:
         """Runs the model and the search once in every size that requests can make of them."""
         blank = np.zeros(self._index.embedder.input_shape, np.uint8)
         most = self._config.max_batch
-        sizes = sorted({min(most, 2**power) for power in range(most.bit_length() + 1)})
+        sizes = sorted({parallel.bucket(size, at_most=most) for size in range(1, most + 1)})
         for size in progress.track(sizes, total=len(sizes), description="warm", unit="batch size"):
             vectors = self._embed([blank] * size)
             for level in self._levels:

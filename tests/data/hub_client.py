@@ -7,15 +7,14 @@ with what each gave.
 import json
 import sys
 
-from simsearch import errors
 from simsearch.data import images, sources
-from simsearch.errors import RunError, UsageError
+from simsearch.errors import CorruptImage, RunError, UsageError
 
 
 def pixel(split, row):
     try:
         image = images.decode(split.read(row), resize_mode="squash", resize_size=4, max_pixels=100)
-    except errors.CorruptImage as error:
+    except CorruptImage as error:
         return str(error)
     return int(image[0, 0, 0])
 

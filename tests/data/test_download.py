@@ -6,9 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from simsearch import errors
 from simsearch.data import corrupt, download, images, sources, splits
-from simsearch.errors import RunError, UsageError
+from simsearch.errors import CorruptImage, RunError, UsageError
 
 
 def read_back(path):
@@ -127,7 +126,7 @@ def test_a_folder_of_something_else_is_refused(tmp_path):
 
 def test_rows_that_cannot_be_read_are_counted_and_named(tmp_path):
     failures = {
-        1: errors.CorruptImage("gone"),
+        1: CorruptImage("gone"),
         2: OSError("Unexpected end of stream"),
         3: OSError(errno.EIO, "Input/output error", "data.arrow"),
     }

@@ -5,9 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from simsearch import errors
 from simsearch.data import download, formats, hub, images, sources, splits
-from simsearch.errors import UsageError
+from simsearch.errors import CorruptImage, UsageError
 from tests.data import sets
 
 SNACKS = Path(__file__).parents[3] / "shared" / "data" / "snacks"
@@ -156,7 +155,7 @@ def test_only_visible_image_files_count_and_folders_are_searched_deeply(tmp_path
         "b/deep/er/0.png",
         "b/deep/er/1.png",
     ]
-    with pytest.raises(errors.CorruptImage, match="text"):
+    with pytest.raises(CorruptImage, match="text"):
         pixel(train, 2)
 
 
@@ -203,7 +202,7 @@ def test_a_file_that_vanished_is_a_corrupt_image(tmp_path):
     write_images(tmp_path, {"a": 2, "b": 2})
     train = load_folder(tmp_path, valid_fraction=0, test_fraction=0)["train"]
     Path(tmp_path, "b/0.png").unlink()
-    with pytest.raises(errors.CorruptImage, match="No such file"):
+    with pytest.raises(CorruptImage, match="No such file"):
         train.read(2)
 
 
