@@ -31,7 +31,8 @@ if __name__ == "__main__" and ON_INTERRUPT is signal.default_int_handler:
 try:
     from absl import flags
 
-    from simsearch import config_files, errors
+    from simsearch import errors
+    from simsearch.config import files as config_files
 except ModuleNotFoundError as error:
     sys.exit(
         f"error: {sys.executable} has no module {error.name}; run `make install`, then "
@@ -67,9 +68,7 @@ flags.DEFINE_enum("split", "test", ("train", "validation", "test"), "eval, compa
 flags.DEFINE_integer("num_show_similar", 8, "eval: similar images to draw.", 1, 100)
 flags.DEFINE_integer("query_index", None, "eval: row of the query to draw; default: random.")
 flags.DEFINE_integer("seed", None, "eval: repeats the random choice of queries.", lower_bound=0)
-flags.DEFINE_string(
-    "index", "lance:./index", "index, search, serve: lance:PATH or milvus:http://HOST:PORT."
-)
+flags.DEFINE_string("index", "lance:./index", "index, search, serve: lance:PATH or milvus:URL.")
 flags.DEFINE_string("images", None, "index: folder of the images; run again, it is synchronised.")
 flags.DEFINE_string("labels", None, "index: CSV file with a path column, label and metadata.")
 flags.DEFINE_multi_string("query", [], "search: FILE, URL, - or id:ID; several are averaged.")

@@ -21,7 +21,8 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from simsearch import allocator, config_files, parallel, wiring
+from simsearch import allocator, parallel, wiring
+from simsearch.config import files as config_files
 from simsearch.data import batch as batch_lib
 from simsearch.training import run, state
 
@@ -52,7 +53,7 @@ def stepper(backbone: str, freeze: str, *, batch: int, image_size: int) -> Calla
     )
     devices = parallel.local_devices()
     optimizer = run.create_optimizer(config, lambda step: config.optimizer.learning_rate)
-    first = state.create(wiring.random_variables(config), optimizer)
+    first = state.create(wiring.network.random_variables(config), optimizer)
     current = [parallel.replicate(first, devices)]
     rng = np.random.default_rng(0)
     shape = (batch, image_size, image_size, 3)

@@ -80,7 +80,7 @@ def nmi_peer(embeddings: np.ndarray, labels: np.ndarray) -> dict[str, float]:
 
 def everything(embeddings: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     """Returns all figures of an evaluation with its default options, the gallery as large."""
-    from simsearch import config_files
+    from simsearch.config import files as config_files
     from simsearch.retrieval import calibration, evaluate
     from simsearch.retrieval.metrics import pairs
 

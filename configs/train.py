@@ -62,7 +62,7 @@ def get_config() -> config_dict.ConfigDict:
     config.augment = augment = config_dict.ConfigDict()
     # none | light | trivial | rand | custom (none, to set field by field)
     augment.preset = "trivial"
-    # A field that is not set here is the preset's (simsearch/config_augment.py); set, it wins.
+    # A field that is not set here is the preset's (simsearch/config/augment.py); set, it wins.
     number = config_dict.placeholder
     augment.crop_scale_min = number(float)  # (0, 1], least share of the area a crop keeps; 1: off
     augment.crop_ratio_max = number(float)  # >= 1, widest aspect ratio of a crop, if there is one

@@ -12,7 +12,7 @@ from typing import Any
 
 # Imported when first asked for: what only searches must not wait for what only trains.
 _HOMES = {
-    "load_config": "simsearch.config_files",
+    "load_config": "simsearch.config.files",
     "train": "simsearch.commands.training",
     "resume": "simsearch.commands.training",
     "evaluate": "simsearch.commands.evaluation",

@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 
 from simsearch import config as config_lib
-from simsearch import config_files, errors, whole_files
+from simsearch import errors, whole_files
+from simsearch.config import files as config_files
 
 _CONFIG, _FACTS = "config.json", "facts.json"
 # Fields that may change when a run goes on, elsewhere or after a failure, since they change nothing

@@ -21,22 +21,14 @@ RANKS = [
     {"simsearch.sweeps"},
     {
         "simsearch.wiring",
-        "simsearch.wiring_images",
-        "simsearch.wiring_losses",
         "simsearch.preprocessing",
         "simsearch.checkpoints",
         "simsearch.runs",
         "simsearch.hardware",
     },
     {"simsearch.losses", "simsearch.models", "simsearch.data", "simsearch.parallel"},
-    {"simsearch.config_files"},
     {"simsearch.config", "simsearch.keys", "simsearch.progress", "simsearch.hub_access"},
-    {"simsearch.config_augment", "simsearch.config_loss", "simsearch.config_serving"},
-    {
-        "simsearch.config_checks",
-        "simsearch.config_history",
-        "simsearch.monitors",
-    },
+    {"simsearch.monitors"},
     {
         "simsearch.allocator",
         "simsearch.cores",
@@ -77,7 +69,7 @@ DOORS = {
     "absl": ["main.py"],
     "optuna": ["simsearch/sweeps/"],
     "sqlalchemy": ["simsearch/sweeps/database.py"],
-    "ml_collections": ["simsearch/config_files.py"],
+    "ml_collections": ["simsearch/config/files.py"],
     "tqdm": ["simsearch/progress.py"],
     "huggingface_hub": ["simsearch/data/hub.py", "simsearch/models/pretrained.py"],
 }

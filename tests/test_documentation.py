@@ -8,7 +8,7 @@ import pytest
 import main
 import simsearch
 from configs import sweep
-from simsearch import config_checks
+from simsearch.config import checks as config_checks
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 PAGES = sorted(

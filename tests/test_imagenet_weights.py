@@ -17,13 +17,14 @@ WEIGHTS = SHARED / "weights" / "mobilenet_v2_imagenet_bn_folded.npz"
 # A process of its own: here, compiled code need not be fast, and there are 952 photographs.
 SCRIPT = """
 import json, sys
-from simsearch import config_files, wiring, wiring_images
+from simsearch import wiring
+from simsearch.config import files as config_files
 from simsearch.data import corrupt
 from simsearch.retrieval import embed
 from simsearch.retrieval.metrics import ranking
 config = config_files.load_config("train", json.loads(sys.argv[1]))
-embedder = embed.Embedder(config, wiring.initial_variables(config).variables)
-split = wiring_images.load_splits(config)["test"]
+embedder = embed.Embedder(config, wiring.network.initial_variables(config).variables)
+split = wiring.images.load_splits(config)["test"]
 found = embedder.embed_split(split, corrupt=corrupt.CorruptLog())
 print(json.dumps(ranking.leave_one_out(found.embeddings, split.labels).means()))
 """

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from simsearch import config_files, errors, models, preprocessing, runs, wiring
+from simsearch import errors, models, preprocessing, runs, wiring
 from simsearch.commands import training
+from simsearch.config import files as config_files
 from simsearch.models import backbone, catalog, pretrained, resnet
 from simsearch.retrieval import embed
 from tests.models import random_weights
@@ -95,7 +96,7 @@ def test_a_resize_that_is_smaller_than_the_weights_images_is_refused():
 
 def test_padding_that_a_backbone_does_not_have_is_refused():
     with pytest.raises(errors.UsageError, match="model.padding=tensorflow is not for resnet50"):
-        wiring.check_model(load(model__padding="tensorflow"))
+        wiring.network.check(load(model__padding="tensorflow"))
 
 
 def test_a_version_from_before_these_fields_means_what_was_done_then():
@@ -157,6 +158,6 @@ def test_a_version_makes_images_ready_as_its_weights_say(tiny_weights, shapes, t
     embedder = embed.Embedder.from_version(0, workdir=workdir)
     image = embedder.preprocess((shapes / "test" / "circle" / "0.png").read_bytes())
     assert image.shape == (28, 28, 3)
-    network = wiring.create_network(stored)
+    network = wiring.network.create(stored)
     assert network.image_mean == (0.1, 0.1, 0.1) and network.image_std == (0.5, 0.5, 0.5)
     np.testing.assert_allclose(np.linalg.norm(embedder.embed(image[None])), 1.0, rtol=1e-5)

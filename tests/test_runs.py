@@ -7,7 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from simsearch import config_files, errors, runs
+from simsearch import errors, runs
+from simsearch.config import files as config_files
 
 CONFIG = config_files.load_config("demo")
 

@@ -141,7 +141,7 @@ def test_weights_that_cannot_be_fetched_are_a_failed_run(shapes, tmp_path):
 
 
 def test_a_version_without_a_checkpoint(run, tmp_path):
-    from simsearch import config_files
+    from simsearch.config import files as config_files
 
     runs.create(tmp_path / "runs", config_files.load_config("demo"))
     code, message = run("--mode=eval")
@@ -149,7 +149,7 @@ def test_a_version_without_a_checkpoint(run, tmp_path):
 
 
 def test_another_configuration_on_resume(run, tmp_path):
-    from simsearch import config_files
+    from simsearch.config import files as config_files
 
     runs.create(tmp_path / "runs", config_files.load_config("demo"))
     code, message = run("--mode=train", "--version=0", "--config.train.seed=5")
@@ -157,7 +157,7 @@ def test_another_configuration_on_resume(run, tmp_path):
 
 
 def test_a_stored_configuration_that_was_damaged(run, tmp_path):
-    from simsearch import config_files
+    from simsearch.config import files as config_files
 
     version = runs.create(tmp_path / "runs", config_files.load_config("demo"))
     (version.path / "config.json").write_text("{")

@@ -55,10 +55,10 @@ def _combine(
 ) -> tuple[Any, dict[str, Any]]:
     trees = [(member.variables, member.proxies) for member in members]
     variables, proxies = jax.tree.map(lambda *leaves: sum(leaves) / len(leaves), *trees)
-    trained = [each.config for each in members if not wiring.keeps_batch_norm(each.config)]
+    trained = [each.config for each in members if not wiring.network.keeps_batch_norm(each.config)]
     if trained:
         # The mean of their statistics is not what the mean of their weights makes of an image.
-        network = wiring.create_network(trained[0])
+        network = wiring.network.create(trained[0])
         observed = models.observe(network, variables, images(), train=True)
         variables = models.recalibrate(variables, observed)
     return variables, proxies

@@ -7,9 +7,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from simsearch import config_files, errors, progress, runs, wiring_images
+from simsearch import errors, progress, runs, wiring
 from simsearch.commands import calibration, discriminant, measurable, shared, trained_images
 from simsearch.config import Config, differences
+from simsearch.config import files as config_files
 from simsearch.data import corrupt as corrupt_lib
 from simsearch.data import smaller_images, sources
 from simsearch.retrieval import calibration as calibration_lib
@@ -88,9 +89,9 @@ def compare(
         for version in found
     ]
     shared.start_devices(configs[0])
-    splits = [wiring_images.load_splits(configs[0])]
+    splits = [wiring.images.load_splits(configs[0])]
     is_same = configs[1].data == configs[0].data
-    splits.append(splits[0] if is_same else wiring_images.load_splits(configs[1]))
+    splits.append(splits[0] if is_same else wiring.images.load_splits(configs[1]))
     _check_same_images(found, configs, [parts[split] for parts in splits], split=split)
     measurable.check_queries(splits[0], split)
     for version, parts in zip(found, splits, strict=True):

@@ -5,9 +5,10 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from simsearch import config_files, errors, progress, wiring_images
+from simsearch import errors, progress, wiring
 from simsearch.commands import shared
 from simsearch.config import Config
+from simsearch.config import files as config_files
 from simsearch.data import corrupt as corrupt_lib
 from simsearch.data import download as download_lib
 
@@ -26,7 +27,7 @@ def download(config: Config, *, output: str | os.PathLike) -> dict[str, int]:
         config: As `load_config` returns it; only its data group is read.
         output: Folder to write to; run again, it goes on where it was.
     """
-    splits = wiring_images.source_splits(config)
+    splits = wiring.images.source_splits(config)
     corrupt = corrupt_lib.CorruptLog()
     counts = download_lib.download(splits, output, corrupt=corrupt)
     shared.log_corrupt(corrupt)

@@ -8,9 +8,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from simsearch import config_files, errors, progress, runs, wiring_images
+from simsearch import errors, progress, runs, wiring
 from simsearch.commands import calibration, discriminant, measurable, shared, trained_images
 from simsearch.config import Config
+from simsearch.config import files as config_files
 from simsearch.data import corrupt as corrupt_lib
 from simsearch.data import sources
 from simsearch.retrieval import bootstrap, classifier, embed, report
@@ -66,7 +67,7 @@ def evaluate(
     shared.start_devices(config)
     shared.log_origin(found)
     discriminant.warn(found)
-    splits = wiring_images.load_splits(config)
+    splits = wiring.images.load_splits(config)
     measurable.check_queries(splits, split)
     images = splits[split]
     _check_query(query_index, len(images.labels), split)

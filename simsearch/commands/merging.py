@@ -10,19 +10,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from simsearch import (
-    checkpoints,
-    config_files,
-    errors,
-    monitors,
-    parallel,
-    preprocessing,
-    progress,
-    runs,
-    wiring,
-    wiring_images,
-    wiring_losses,
-)
+from simsearch import checkpoints, errors, monitors, parallel, preprocessing, progress, runs, wiring
 from simsearch.commands import (
     discriminant,
     measurable,
@@ -32,6 +20,7 @@ from simsearch.commands import (
     validation,
 )
 from simsearch.config import Config, differences
+from simsearch.config import files as config_files
 from simsearch.data import confusion as confusion_lib
 from simsearch.data import corrupt as corrupt_lib
 from simsearch.losses import terms as terms_lib
@@ -144,13 +133,13 @@ def merge(
         _check_related(found[0], version, facts[0], own)
     config = kind.configure([version.config for version in found], config)
     shared.start_devices(config)
-    splits = wiring_images.load_splits(config)
+    splits = wiring.images.load_splits(config)
     trained_images.require_classes(found[0], splits)
     measurable.check_queries(splits, "validation", advice="add images to it")
     members = [_read(version, len(splits["train"].class_names)) for version in found]
     corrupt = corrupt_lib.CorruptLog()
     first_images = functools.partial(
-        wiring_images.first_images, config, splits["train"], corrupt=corrupt
+        wiring.images.first_images, config, splits["train"], corrupt=corrupt
     )
     variables, proxies = kind.combine(members, first_images)
     validate = validation.create(config, splits, corrupt, confusion=confusion_lib.Confusion())
@@ -245,14 +234,14 @@ def _check_related(
 
 
 def _vectors(config: Config) -> list[str]:
-    terms = wiring_losses.loss_terms(config)
+    terms = wiring.losses.terms(config)
     return sorted(term.name for term in terms if terms_lib.has_proxies(term.name))
 
 
 def _read(version: runs.Version, num_classes: int) -> Member:
     config = version.config
-    proxies = jax.eval_shape(lambda: wiring_losses.initial_proxies(config, num_classes))
-    shapes = {"variables": wiring.abstract_variables(config), "proxies": proxies}
+    proxies = jax.eval_shape(lambda: wiring.losses.initial_proxies(config, num_classes))
+    shapes = {"variables": wiring.network.abstract_variables(config), "proxies": proxies}
     with checkpoints.best_of(version) as (store, step):
         restored = store.restore(step, **shapes)
         return Member(config, **restored, step=step, metrics=store.metrics(step))

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from simsearch import config_files, errors, preprocessing, progress, wiring, wiring_images
+from simsearch import errors, preprocessing, progress, wiring
 from simsearch.commands import shared
 from simsearch.config import Config
+from simsearch.config import files as config_files
 from simsearch.data import batch as batch_lib
 from simsearch.data import corrupt as corrupt_lib
 from simsearch.data import images as images_lib
@@ -49,11 +50,11 @@ def preview(config: Config, *, output: str | os.PathLike = OUTPUT) -> pathlib.Pa
     """
     shared.check_output(output)
     config = _as_in_training(_with_preprocessing(config))
-    splits = wiring_images.load_splits(config)
-    progress.log.info("%s", wiring_images.describe_splits(config, splits))
+    splits = wiring.images.load_splits(config)
+    progress.log.info("%s", wiring.images.describe_splits(config, splits))
     train, corrupt = splits["train"], corrupt_lib.CorruptLog()
     draw = _Drawer(config, train, corrupt)
-    rows = wiring_images.sample_rows(config, train.labels)(0)
+    rows = wiring.images.sample_rows(config, train.labels)(0)
     batch = draw(lambda step: rows, step=0)
     places = _triplets(config, batch)[:_NUM_ROWS]
     if not places:
@@ -74,11 +75,11 @@ class _Drawer:
         self, config: Config, split: sources.Split, corrupt: corrupt_lib.CorruptLog
     ) -> None:
         self._config, self._split, self._corrupt = config, split, corrupt
-        self._load = wiring_images.image_loader(config, split)
-        self._image_size = wiring_images.train_image_sizes(config)[0]
+        self._load = wiring.images.image_loader(config, split)
+        self._image_size = wiring.images.train_image_sizes(config)[0]
 
     def __call__(self, rows_of_step: Callable[[int], np.ndarray], *, step: int) -> batch_lib.Batch:
-        batches = wiring_images.train_batches(
+        batches = wiring.images.train_batches(
             self._config,
             self._split,
             rows_of_step=rows_of_step,
@@ -94,7 +95,7 @@ class _Drawer:
         picked = sources.pick(self._split, rows)
         whole = dataclasses.replace(self._config.eval, batch_size=len(rows))
         config = dataclasses.replace(self._config, eval=whole)
-        return next(iter(wiring_images.eval_batches(config, picked, corrupt=self._corrupt)))
+        return next(iter(wiring.images.eval_batches(config, picked, corrupt=self._corrupt)))
 
 
 def _triplets(config: Config, batch: batch_lib.Batch) -> list[tuple[int, int | None, int | None]]:
@@ -165,7 +166,7 @@ def _save(
             f"{num_classes} classes",
             f"{_sampling(config, num_classes)}, {side} x {side} pixels from "
             f"{config.data.resize_size} ({config.data.resize_mode}), "
-            f"seed {wiring_images.sampling_seed(config)}",
+            f"seed {wiring.images.sampling_seed(config)}",
             _augmentation(config),
         ),
     )
@@ -222,7 +223,7 @@ def _with_preprocessing(config: Config) -> Config:
     if not is_open:
         return config
     try:
-        return preprocessing.resolve(config, wiring.read_weights(config).preprocessing)
+        return preprocessing.resolve(config, wiring.network.read_weights(config).preprocessing)
     except errors.RunError as error:
         progress.log.warning("drawn with the usual preprocessing, since %s", error)
         return preprocessing.resolve(config)

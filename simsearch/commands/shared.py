@@ -45,7 +45,7 @@ def origin(facts: Mapping[str, Any]) -> Origin | None:
 
 def start_devices(config: Config) -> None:
     """Turns the compilation cache on, and says what computes."""
-    hardware.enable_compilation_cache(os.path.join(wiring.cache_dir(config), "compiled"))
+    hardware.enable_compilation_cache(wiring.paths.cache_dir(config, "compiled"))
     hardware.log_devices(config.train.num_devices)
 
 
@@ -58,7 +58,7 @@ def log_origin(version: runs.Version) -> None:
         config.model.backbone,
         f", {made_of}," if made_of else "",
         "" if is_trained(config) else ", not trained,",
-        wiring.describe_weights(facts.get("weights", {})),
+        wiring.facts.describe_weights(facts.get("weights", {})),
     )
     progress.log.info("images %s", preprocessing.describe(config))
     if not is_trained(config) and config.model.head != "none":
@@ -120,10 +120,10 @@ def with_absolute_paths(config: Config) -> Config:
     """Returns the configuration with paths that mean the same from every working directory."""
     data = dataclasses.replace(
         config.data,
-        path=wiring.absolute(config.data.path),
-        cache_dir=wiring.absolute(config.data.cache_dir),
+        path=wiring.paths.absolute(config.data.path),
+        cache_dir=wiring.paths.absolute(config.data.cache_dir),
     )
     model = config.model
     if pretrained.is_file(model.weights):
-        model = dataclasses.replace(model, weights=wiring.absolute(model.weights))
+        model = dataclasses.replace(model, weights=wiring.paths.absolute(model.weights))
     return dataclasses.replace(config, data=data, model=model)

@@ -62,7 +62,8 @@ def sweep(plan: plan_lib.Plan, *, workdir: str | os.PathLike = "runs") -> SweepR
         splits = training.prepare(plan.base)
         images = splits_lib.summary(splits)
         if not {"model.backbone", "model.weights"} & plan.space.keys():
-            wiring.read_weights(plan.base)  # What cannot be had is told before there is a study.
+            # What cannot be had is told before there is a study.
+            wiring.network.read_weights(plan.base)
         if devices := plan.space.get("train.num_devices"):
             parallel.local_devices(max(devices.ends()))
         _make(directory, workdir)

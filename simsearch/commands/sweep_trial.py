@@ -4,7 +4,7 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from simsearch import errors, progress, runs, wiring_images
+from simsearch import errors, progress, runs, wiring
 from simsearch.commands import shared, training
 from simsearch.config import Config
 from simsearch.data import sources
@@ -59,7 +59,7 @@ def run(
         error, is_its_own = str(failure), isinstance(failure, errors.NotFiniteError)
     except errors.UsageError as failure:
         # Images that are gone are the fault of no trial: this raises then.
-        wiring_images.load_splits(plan.base)
+        wiring.images.load_splits(plan.base)
         error = str(failure)
     if not trial.end(value=value, pruned=pruned, error=error):
         progress.log.warning(

@@ -4,17 +4,7 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from simsearch import (
-    checkpoints,
-    config_files,
-    errors,
-    parallel,
-    preprocessing,
-    progress,
-    runs,
-    wiring,
-    wiring_images,
-)
+from simsearch import checkpoints, errors, parallel, preprocessing, progress, runs, wiring
 from simsearch.commands import (
     calibration,
     discriminant,
@@ -24,6 +14,7 @@ from simsearch.commands import (
     validation,
 )
 from simsearch.config import Config
+from simsearch.config import files as config_files
 from simsearch.data import confusion as confusion_lib
 from simsearch.data import corrupt as corrupt_lib
 from simsearch.data import sources
@@ -77,13 +68,13 @@ def train(
     """
     config = shared.with_absolute_paths(config)
     with errors.out_of_memory(_LESS_MEMORY), stop.on_signals(stop_request) as stop_request:
-        wiring.check_model(config)
+        wiring.network.check(config)
         splits = prepare(config)
         on_splits(splits)
-        weights = wiring.read_weights(config)
+        weights = wiring.network.read_weights(config)
         config = preprocessing.resolve(config, weights.preprocessing)
-        initial = wiring.initial_variables(config, weights)
-        facts = wiring.facts(config, splits, initial.weights)
+        initial = wiring.network.initial_variables(config, weights)
+        facts = wiring.facts.collect(config, splits, initial.weights)
         # A version that nobody remembers would be begun again as another one.
         stop_request.is_deferred = True
         version = runs.create(workdir, config, facts=facts)
@@ -171,12 +162,12 @@ def prepare(config: Config) -> dict[str, sources.Split]:
         name="train.batch_size",
         multiple=3 if config.sampling.mode == "triplets" else 1,
     )
-    splits = wiring_images.load_splits(config, for_training=True)
+    splits = wiring.images.load_splits(config, for_training=True)
     measurable.check_new_queries(splits, config)
     _check_monitor(config, splits)
-    wiring_images.sample_rows(config, splits["train"].labels)(0)
+    wiring.images.sample_rows(config, splits["train"].labels)(0)
     loop.plan(config, len(splits["train"].labels))
-    progress.log.info("%s", wiring_images.describe_splits(config, splits))
+    progress.log.info("%s", wiring.images.describe_splits(config, splits))
     return splits
 
 
@@ -210,7 +201,7 @@ def _newest_step(version: runs.Version) -> int | None:
 def _fit(
     version: runs.Version,
     splits: dict[str, sources.Split],
-    initial: wiring.Initial | None,
+    initial: wiring.network.Initial | None,
     stop_request: stop.StopRequest,
     after_validation: Callable[[Mapping[str, Any]], None],
 ) -> runs.Version:
@@ -264,7 +255,7 @@ def _complete_merged(version: runs.Version, config: Config, origin: shared.Origi
         )
     shared.start_devices(config)
     corrupt = corrupt_lib.CorruptLog()
-    splits = wiring_images.load_splits(config)
+    splits = wiring.images.load_splits(config)
     trained_images.require_classes(version, splits)
     version.move(config)
     complete(version, splits, corrupt=corrupt)

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from simsearch import parallel, wiring_images
+from simsearch import parallel, wiring
 from simsearch.commands import measurable
 from simsearch.config import Config
 from simsearch.data import confusion as confusion_lib
@@ -37,7 +37,7 @@ def create(
         embedded = embed.embed_batches(
             embed_function,
             variables,
-            batches=wiring_images.eval_batches(config, split, corrupt=corrupt),
+            batches=wiring.images.eval_batches(config, split, corrupt=corrupt),
             devices=devices,
             num_rows=len(split.labels),
         )

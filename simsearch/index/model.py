@@ -8,7 +8,8 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from simsearch import config_files, errors, hardware, preprocessing, runs, wiring
+from simsearch import errors, hardware, preprocessing, runs, wiring
+from simsearch.config import files as config_files
 from simsearch.retrieval import calibration as calibration_lib
 from simsearch.retrieval import embed
 
@@ -61,7 +62,7 @@ def load(
     """
     found = runs.find(workdir, version)
     config = config_files.override(found.config, overrides or {}, allowed=FIELDS)
-    hardware.enable_compilation_cache(os.path.join(wiring.cache_dir(config), "compiled"))
+    hardware.enable_compilation_cache(wiring.paths.cache_dir(config, "compiled"))
     embedder = embed.Embedder.from_version(found, config=config)
     calibration = calibration_lib.load(found)
     is_own = calibration is not None and calibration.weights == embedder.fingerprint

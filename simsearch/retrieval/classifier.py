@@ -3,7 +3,7 @@
 import jax
 import numpy as np
 
-from simsearch import checkpoints, runs, wiring_losses
+from simsearch import checkpoints, runs, wiring
 from simsearch.config import Config
 from simsearch.losses import terms as terms_lib
 from simsearch.retrieval import discriminant, neighbors
@@ -16,7 +16,7 @@ def chosen(config: Config, proxies: dict[str, jax.Array]) -> np.ndarray | None:
         config: The run's configuration; of several losses its heaviest with class vectors counts.
         proxies: Class vectors by loss.
     """
-    name = terms_lib.classifier(wiring_losses.loss_terms(config))
+    name = terms_lib.classifier(wiring.losses.terms(config))
     if name is None or name not in proxies:
         return None
     return neighbors.unit_rows(np.asarray(proxies[name], np.float32))
@@ -32,7 +32,7 @@ def load(version: runs.Version) -> np.ndarray | None:
         if (found := discriminant.load(version, step=step)) is not None:
             return found.class_vectors
         like = jax.eval_shape(
-            lambda: wiring_losses.initial_proxies(config, len(version.read_facts()["class_names"]))
+            lambda: wiring.losses.initial_proxies(config, len(version.read_facts()["class_names"]))
         )
         return chosen(config, store.restore_proxies(step, like)) if like else None
 

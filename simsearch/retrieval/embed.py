@@ -11,17 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from simsearch import (
-    checkpoints,
-    errors,
-    models,
-    parallel,
-    preprocessing,
-    progress,
-    runs,
-    wiring,
-    wiring_images,
-)
+from simsearch import checkpoints, errors, models, parallel, preprocessing, progress, runs, wiring
 from simsearch.config import Config
 from simsearch.data import batch as batch_lib
 from simsearch.data import corrupt as corrupt_lib
@@ -90,7 +80,7 @@ class Embedder:
     @property
     def embedding_size(self) -> int:
         """Dimensions of an embedding."""
-        return wiring.embedding_size(self.config)
+        return wiring.network.embedding_size(self.config)
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
@@ -171,7 +161,7 @@ class Embedder:
             corrupt: Collects the rows that could not be read.
         """
         batches = progress.track(
-            wiring_images.eval_batches(self.config, split, corrupt=corrupt),
+            wiring.images.eval_batches(self.config, split, corrupt=corrupt),
             total=-(-len(split.labels) // self.config.eval.batch_size),
             description="embedding",
             unit="batch",
@@ -202,7 +192,7 @@ def create_embed_function(config: Config) -> Callable[[Any, jax.Array], jax.Arra
 
     Of several views of an image, mirror images among them, it is the mean, L2-normalised.
     """
-    network = wiring.create_network(config)
+    network = wiring.network.create(config)
 
     def embed(variables: Any, images: jax.Array) -> jax.Array:
         # The views of an image beside each other, so that all stay on the image's device.
@@ -267,7 +257,7 @@ def embed_pixels(
     data = dataclasses.replace(config.data, image_size=size, resize_size=size)
     small = dataclasses.replace(config, data=data)
     rows, valid = [], []
-    for batch in wiring_images.eval_batches(small, split, corrupt=corrupt):
+    for batch in wiring.images.eval_batches(small, split, corrupt=corrupt):
         rows.append(batch.images.reshape(len(batch.images), -1).astype(np.float32))
         valid.append(batch.valid)
     num_images = len(split.labels)

@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from starlette.exceptions import HTTPException
 
-from simsearch import config_serving, cores, errors, index, parallel, progress
+from simsearch import cores, errors, index, parallel, progress
+from simsearch.config import serving as config_serving
 from simsearch.data import fetch, smaller_images
 from simsearch.index import queries
 from simsearch.index.filters import matching

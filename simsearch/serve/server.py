@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator
 
 import uvicorn
 
-from simsearch import config_serving, errors, index, progress
+from simsearch import errors, index, progress
+from simsearch.config import serving as config_serving
 from simsearch.serve import app, security, service
 
 _KEEP_ALIVE = 15  # Seconds that an idle connection stays open.

@@ -10,7 +10,8 @@ from collections.abc import Callable, Sequence
 
 from starlette.exceptions import HTTPException
 
-from simsearch import config_serving, errors, index
+from simsearch import errors, index
+from simsearch.config import serving as config_serving
 from simsearch.data import smaller_images
 from simsearch.index import model
 from simsearch.serve import intake, models

@@ -11,7 +11,8 @@ from typing import Any
 import optuna
 import sqlalchemy
 
-from simsearch import config_checks, errors, runs
+from simsearch import errors, runs
+from simsearch.config import checks as config_checks
 from simsearch.data import splits as splits_lib
 from simsearch.sweeps import plan as plan_lib
 from simsearch.sweeps import search, workers

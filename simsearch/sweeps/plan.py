@@ -6,7 +6,9 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Annotated, Any, Literal
 
 from simsearch import config as config_lib
-from simsearch import config_checks, config_files, errors, wiring
+from simsearch import errors, wiring
+from simsearch.config import checks as config_checks
+from simsearch.config import files as config_files
 from simsearch.sweeps import space as space_lib
 
 _GROUP, _SPACE = "sweep", "space."
@@ -21,12 +23,12 @@ class Settings:
     """The fields of the group `sweep` but the space; units: `configs/sweep.py`."""
 
     study: str
-    num_trials: config_lib.Count
+    num_trials: config_checks.Count
     sampler: Literal["grid", "random", "tpe"]
     pruner: Literal["none", "median", "hyperband"]
-    seed: config_lib.Count
+    seed: config_checks.Count
     startup_trials: Annotated[int, config_checks.Range(at_least=1)]
-    warmup_validations: config_lib.Count
+    warmup_validations: config_checks.Count
     storage: str
 
 
@@ -175,7 +177,7 @@ def _combination_problems(
             config = configure(params)
             # A backbone that does not exist is told here, not by the trial that draws it.
             if config.model not in networks:
-                wiring.check_model(config)
+                wiring.network.check(config)
                 networks.add(config.model)
         except errors.UsageError as error:
             if not any(field in str(error) for field in wrong):

@@ -5,7 +5,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from simsearch import config_checks
+from simsearch.config import checks as config_checks
 
 _FORM = 'a list of choices [a, b, c], or an interval (low, high) or (low, high, "log")'
 # Integers of an interval that are checked one by one.

@@ -10,17 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from simsearch import (
-    checkpoints,
-    errors,
-    models,
-    parallel,
-    progress,
-    runs,
-    wiring,
-    wiring_images,
-    wiring_losses,
-)
+from simsearch import checkpoints, errors, models, parallel, progress, runs, wiring
 from simsearch.config import Config
 from simsearch.data import batch as batch_lib
 from simsearch.data import confusion as confusion_lib
@@ -38,7 +28,7 @@ def fit_version(
     version: runs.Version,
     split: sources.Split,
     *,
-    initial: wiring.Initial | None,
+    initial: wiring.network.Initial | None,
     evaluate: Callable[[Any, Any], Mapping[str, float]],
     confusion: confusion_lib.Confusion,
     corrupt: corrupt_lib.CorruptLog,
@@ -67,7 +57,7 @@ def fit_version(
     devices = parallel.local_devices(config.train.num_devices)
     plan = loop.plan(config, len(split.labels))
     schedule = create_schedule(config, plan)
-    shapes = wiring.abstract_variables(config)
+    shapes = wiring.network.abstract_variables(config)
     optimizer = create_optimizer(config, schedule)
     if plan.num_steps:
         progress.log.info("%s", _parameters(config, shapes, num_classes=len(split.class_names)))
@@ -77,7 +67,8 @@ def fit_version(
         stack.enter_context(contextlib.closing(store))
         if initial is None and store.newest_step() is None:
             initial = _same_initial(version)
-        if initial and initial.is_folded and plan.num_steps and not wiring.keeps_batch_norm(config):
+        is_unfolded = plan.num_steps and not wiring.network.keeps_batch_norm(config)
+        if initial and initial.is_folded and is_unfolded:
             initial = _unfolded(config, initial, split, corrupt=corrupt)
         state = _start(
             config, store, optimizer, num_classes=len(split.class_names), initial=initial
@@ -129,10 +120,10 @@ def _batches(
     """
     if start == plan.num_steps:
         return
-    load = wiring_images.image_loader(config, split)
+    load = wiring.images.image_loader(config, split)
     for first, end, image_size in _periods(config, plan, start=start):
-        rows = wiring_images.sample_rows(config, split.labels, confusion=confusion.counts)
-        yield wiring_images.train_batches(
+        rows = wiring.images.sample_rows(config, split.labels, confusion=confusion.counts)
+        yield wiring.images.train_batches(
             config,
             split,
             rows_of_step=rows,
@@ -149,7 +140,7 @@ def _periods(config: Config, plan: loop.Plan, *, start: int) -> Iterator[tuple[i
     periods: Iterable[tuple[int, int]] = [(start, plan.num_steps)]
     if config.sampling.mode == "hard_classes":
         periods = plan.periods(start, every_epochs=config.train.eval_every_epochs)
-    early_size, size = wiring_images.train_image_sizes(config)
+    early_size, size = wiring.images.train_image_sizes(config)
     early_end = round(config.data.early_share * plan.num_steps) if early_size != size else 0
     for first, end in periods:
         if first < early_end:
@@ -171,38 +162,38 @@ def is_finished(version: runs.Version, plan: loop.Plan, done: int) -> bool:
     return True
 
 
-def _same_initial(version: runs.Version) -> wiring.Initial:
+def _same_initial(version: runs.Version) -> wiring.network.Initial:
     """Returns the first variables of a version that was stopped before it saved any.
 
     Raises:
         UsageError: Where its weights are not those that it began with.
     """
-    initial = wiring.initial_variables(version.config)
+    initial = wiring.network.initial_variables(version.config)
     began = version.read_facts().get("weights", initial.weights)
     if began.get("sha256") != initial.weights["sha256"]:
+        then, now = map(wiring.facts.describe_weights, (began, initial.weights))
         raise errors.UsageError(
-            f"version {version.number} began with weights from {wiring.describe_weights(began)}, "
-            f"and there are now those of {wiring.describe_weights(initial.weights)}; bring them "
-            "back, or train a new version"
+            f"version {version.number} began with weights from {then}, and there are now those of "
+            f"{now}; bring them back, or train a new version"
         )
     return initial
 
 
 def _unfolded(
     config: Config,
-    initial: wiring.Initial,
+    initial: wiring.network.Initial,
     split: sources.Split,
     *,
     corrupt: corrupt_lib.CorruptLog,
-) -> wiring.Initial:
+) -> wiring.network.Initial:
     """Returns first variables of the same function, with BatchNorm's statistics."""
     progress.log.info(
         "BatchNorm is folded into the kernels of %s: its statistics are taken from the first "
         "batches",
         initial.weights["source"],
     )
-    images = wiring_images.first_images(config, split, corrupt=corrupt)
-    network = wiring.create_network(config)
+    images = wiring.images.first_images(config, split, corrupt=corrupt)
+    network = wiring.network.create(config)
     observed = models.observe(network, initial.variables, images, train=False)
     epsilon = models.find_backbone(config.model.backbone).norm_epsilon
     return initial._replace(variables=models.unfold(initial.variables, observed, epsilon=epsilon))
@@ -214,26 +205,26 @@ def _start(
     optimizer: Any,
     *,
     num_classes: int,
-    initial: wiring.Initial | None,
+    initial: wiring.network.Initial | None,
 ) -> state_lib.TrainState:
     def create(variables: Any) -> state_lib.TrainState:
         return state_lib.create(
             variables,
             optimizer,
-            proxies=wiring_losses.initial_proxies(config, num_classes),
+            proxies=wiring.losses.initial_proxies(config, num_classes),
             is_averaged=config.train.ema_decay > 0,
-            memory=wiring_losses.empty_memory(config),
+            memory=wiring.losses.empty_memory(config),
         )
 
     step = store.newest_step()
     if step is None:
         return jax.jit(create)(initial.variables)
-    like = state_lib.to_save(jax.eval_shape(create, wiring.abstract_variables(config)))
+    like = state_lib.to_save(jax.eval_shape(create, wiring.network.abstract_variables(config)))
     return state_lib.from_saved(state_lib.Saved(**store.restore(step, **like._asdict())), step=step)
 
 
 def _parameters(config: Config, shapes: Any, *, num_classes: int) -> str:
-    proxies = jax.eval_shape(lambda: wiring_losses.initial_proxies(config, num_classes))
+    proxies = jax.eval_shape(lambda: wiring.losses.initial_proxies(config, num_classes))
     table = summary.parameters(
         parts.count(shapes, freeze=config.model.freeze),
         backbone_multiplier=config.optimizer.backbone_multiplier,
@@ -268,7 +259,7 @@ def create_optimizer(config: Config, schedule: Callable[[Any], Any]) -> Any:
         beta2=optimizer.beta2,
         epsilon=optimizer.epsilon,
         clip_norm=optimizer.clip_norm,
-        trainable=functools.partial(wiring.trainable, config),
+        trainable=functools.partial(wiring.network.trainable, config),
         backbone_multiplier=optimizer.backbone_multiplier,
         proxy_multiplier=optimizer.proxy_multiplier,
         accumulate_steps=config.train.accumulate_steps,
@@ -290,9 +281,9 @@ def create_train_step(
 ) -> Callable:
     """Returns the compiled step over the devices; arguments as of `step.create_train_step`."""
     step = step_lib.create_train_step(
-        wiring.create_network(config, axis_name=parallel.AXIS),
+        wiring.network.create(config, axis_name=parallel.AXIS),
         optimizer,
-        terms=wiring_losses.loss_terms(config),
+        terms=wiring.losses.terms(config),
         axis_name=parallel.AXIS,
         ema_decay=config.train.ema_decay,
         accumulate_steps=config.train.accumulate_steps,

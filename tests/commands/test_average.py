@@ -104,7 +104,7 @@ def test_without_a_head_other_seeds_are_other_first_weights_where_none_were_load
 
 
 def test_other_first_class_vectors_are_other_first_weights(workdir, tmp_path, monkeypatch):
-    monkeypatch.setattr(wiring, "embedding_size", None)  # The names alone are compared.
+    monkeypatch.setattr(wiring.network, "embedding_size", None)  # The names alone are compared.
     config = runs.find(workdir, 0).config
     model = dataclasses.replace(config.model, head="none", weights="weights.npz")
     loaded = dataclasses.replace(config, model=model)

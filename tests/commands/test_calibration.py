@@ -3,8 +3,9 @@ import types
 import numpy as np
 import pytest
 
-from simsearch import config_files, runs
+from simsearch import runs
 from simsearch.commands import calibration
+from simsearch.config import files as config_files
 from simsearch.data import corrupt as corrupt_lib
 from simsearch.data import sources
 from simsearch.retrieval import embed, embedding_cache

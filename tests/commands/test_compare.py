@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import simsearch
-from simsearch import errors, runs, wiring_images
+from simsearch import errors, runs, wiring
 from simsearch.commands import compare
 from simsearch.data import images
 from simsearch.plots import changed
@@ -95,7 +95,7 @@ def test_what_both_could_read_must_be_of_two_classes(versions, monkeypatch):
 
 
 def test_an_image_that_cannot_be_read_any_more_is_grey(versions, monkeypatch):
-    blocks, load = [], wiring_images.load_splits
+    blocks, load = [], wiring.images.load_splits
     monkeypatch.setattr(changed, "draw", lambda path, b, **o: blocks.extend(b))
 
     def unread(row):
@@ -104,7 +104,7 @@ def test_an_image_that_cannot_be_read_any_more_is_grey(versions, monkeypatch):
     def unread_splits(config):
         return {n: dataclasses.replace(s, read=unread) for n, s in load(config).items()}
 
-    monkeypatch.setattr(wiring_images, "load_splits", unread_splits)
+    monkeypatch.setattr(wiring.images, "load_splits", unread_splits)
     simsearch.compare(0, 1, workdir=versions)
     assert blocks[0].changes and np.ptp(blocks[0].changes[0].image) == 0
 

@@ -31,7 +31,7 @@ def outputs(version, images):
     """Returns what a version's head gives without a discriminant, before it is normalised."""
     with checkpoints.best_of(version) as (store, step):
         variables = store.restore_variables(step)
-    network = wiring.create_network(version.config)
+    network = wiring.network.create(version.config)
     _, state = network.apply(
         variables,
         images,

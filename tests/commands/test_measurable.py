@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
-from simsearch import config_files, errors
+from simsearch import errors
 from simsearch.commands import measurable
+from simsearch.config import files as config_files
 from simsearch.data import corrupt as corrupt_lib
 from simsearch.data import sources
 

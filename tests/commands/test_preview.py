@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from simsearch import config_files, errors, wiring_images
+from simsearch import errors, wiring
 from simsearch.commands import preview
+from simsearch.config import files as config_files
 from simsearch.data import batch as batch_lib
 from simsearch.data import corrupt as corrupt_lib
 from simsearch.plots import preview as plot
@@ -34,15 +35,15 @@ def drawn(monkeypatch, tmp_path):
 
 def first_batch(settings):
     """Returns the train split, and the first batch of a training on it."""
-    train = wiring_images.load_splits(settings)["train"]
-    batches = wiring_images.train_batches(
+    train = wiring.images.load_splits(settings)["train"]
+    batches = wiring.images.train_batches(
         settings,
         train,
-        rows_of_step=wiring_images.sample_rows(settings, train.labels),
+        rows_of_step=wiring.images.sample_rows(settings, train.labels),
         start_step=0,
         end_step=1,
         image_size=24,
-        load=wiring_images.image_loader(settings, train),
+        load=wiring.images.image_loader(settings, train),
         corrupt=corrupt_lib.CorruptLog(),
     )
     return train, next(iter(batches))
@@ -78,7 +79,7 @@ def test_the_tiles_are_the_first_batch_of_a_training(shapes, tmp_path, drawn, mo
 def spoil(folder, settings, places):
     """Makes the images at places of the first batch's triplets unreadable, returns what it was."""
     train, batch = first_batch(settings)
-    rows = wiring_images.sample_rows(settings, train.labels)(0)
+    rows = wiring.images.sample_rows(settings, train.labels)(0)
     spoilt = rows[[3 * number + part for number, part in places]]
     for row in spoilt:
         (folder / train.names[row]).write_text(f"no image {row}")

@@ -12,8 +12,9 @@ import pytest
 
 import simsearch
 from simsearch import config as config_lib
-from simsearch import config_files, errors, runs, wiring_images
+from simsearch import errors, runs, wiring
 from simsearch.commands import training
+from simsearch.config import files as config_files
 from simsearch.sweeps import database, study
 from simsearch.training import records as records_lib
 from simsearch.training import stop
@@ -267,7 +268,7 @@ def test_images_that_change_while_a_sweep_runs_end_it_and_no_trial_is_lost(
     train = training.train
 
     def looking(config, *, on_splits, **options):
-        on_splits(wiring_images.load_splits(config))
+        on_splits(wiring.images.load_splits(config))
         version = train(config, on_splits=on_splits, **options)
         if version.number == 0:
             change(path)
@@ -290,7 +291,7 @@ def test_trials_with_and_without_copies_are_of_one_sweep(trained, images, tmp_pa
     counts = []
 
     def looking(config, *, on_splits, **options):
-        splits = wiring_images.load_splits(config)
+        splits = wiring.images.load_splits(config)
         on_splits(splits)
         counts.append(len(splits["train"].labels))
         return train(config, on_splits=on_splits, **options)

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 import simsearch
-from simsearch import config_files, errors, runs, wiring_images
+from simsearch import errors, runs, wiring
 from simsearch.commands import trained_images
+from simsearch.config import files as config_files
 from tests.commands import tiny
 
 TINY = tiny.FIELDS | {"data.valid_fraction": 0.3, "data.test_fraction": 0.3}
@@ -31,13 +32,13 @@ def test_an_evaluation_counts_the_images_that_were_trained_on(trained, tmp_path,
         simsearch.evaluate(version.number, workdir=workdir, seed=0)
     assert "trained on" not in caplog.text
     # Without what was held out for test, others are, down to some that were trained on.
-    before = wiring_images.load_splits(version.config)
+    before = wiring.images.load_splits(version.config)
     shutil.copytree(images, tmp_path / "images")
     for name in before["test"].names:
         (tmp_path / "images" / name).unlink()
     overrides = {"data.path": str(tmp_path / "images")}
     config = simsearch.load_config("train", TINY | overrides)
-    now = wiring_images.load_splits(config)["validation"].names
+    now = wiring.images.load_splits(config)["validation"].names
     num_seen = len(set(now) & set(before["train"].names))
     assert num_seen
     with caplog.at_level("WARNING", "simsearch"):
@@ -94,7 +95,7 @@ def test_a_run_does_not_go_on_with_other_images(trained, tmp_path):
 
 def test_a_run_does_not_go_on_with_other_validation_images(trained):
     version, workdir, images = trained
-    held_out = images / wiring_images.load_splits(version.config)["validation"].names[0]
+    held_out = images / wiring.images.load_splits(version.config)["validation"].names[0]
     content = held_out.read_bytes()
     held_out.write_bytes(content + b" ")
     try:
@@ -128,7 +129,7 @@ def test_a_run_goes_on_where_the_same_images_lie_elsewhere(trained, tmp_path):
     with pytest.raises(errors.UsageError, match="these differ: train.seed: 0 -> 1; leave them"):
         simsearch.resume(version.number, workdir=workdir, overrides=overrides | {"train.seed": 1})
     here = config_files.override(version.config, overrides)
-    some = moved / wiring_images.load_splits(here)["train"].names[0]
+    some = moved / wiring.images.load_splits(here)["train"].names[0]
     content = some.read_bytes()
     some.write_bytes(content + b" ")
     with pytest.raises(errors.UsageError, match="began with other .* images"):

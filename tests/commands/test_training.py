@@ -7,17 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from simsearch import (
-    checkpoints,
-    config_files,
-    errors,
-    parallel,
-    preprocessing,
-    runs,
-    wiring,
-    wiring_images,
-)
+from simsearch import checkpoints, errors, parallel, preprocessing, runs, wiring
 from simsearch.commands import training, validation
+from simsearch.config import files as config_files
 from simsearch.data import confusion as confusion_lib
 from simsearch.data import corrupt as corrupt_lib
 from simsearch.data import splits as splits_lib
@@ -53,8 +45,8 @@ def small(shapes, tmp_path_factory):
     fields = tiny.FIELDS | {"data.path": str(shapes), "data.cache_dir": cache}
     config = config_files.load_config("train", fields | {"train.num_devices": 1})
     config = preprocessing.resolve(config)
-    variables = wiring.initial_variables(config, wiring.read_weights(config)).variables
-    return config, wiring_images.load_splits(config), variables
+    variables = wiring.network.initial_variables(config).variables
+    return config, wiring.images.load_splits(config), variables
 
 
 def validated(config, splits, variables, corrupt):
@@ -66,7 +58,7 @@ def test_a_training_that_runs_out_of_memory_says_what_to_lower(small, tmp_path, 
     def exhausted(*_, **__):
         raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes.")
 
-    monkeypatch.setattr(wiring, "initial_variables", exhausted)
+    monkeypatch.setattr(wiring.network, "initial_variables", exhausted)
     with pytest.raises(errors.OutOfMemoryError, match="9 bytes; lower eval.batch_size, with"):
         training.train(small[0], workdir=tmp_path)
     runs.create(tmp_path, small[0])
@@ -91,7 +83,7 @@ def test_validation_images_of_which_too_few_can_be_read_are_told(small, shapes, 
     data = dataclasses.replace(config.data, path=str(tmp_path / "images"))
     config = dataclasses.replace(config, data=data)
     with pytest.raises(errors.RunError, match="the validation split has 3 images.*: skipped 9"):
-        validated(config, wiring_images.load_splits(config), variables, corrupt_lib.CorruptLog())
+        validated(config, wiring.images.load_splits(config), variables, corrupt_lib.CorruptLog())
 
 
 @pytest.mark.parametrize("frozen", [False, True])
@@ -103,14 +95,14 @@ def test_weights_without_statistics_take_those_of_the_first_batches(
     config = config_files.override(
         config, rate | {"model.freeze_batch_norm": frozen, "model.discriminant": False}
     )
-    initial = wiring.Initial(variables, {"source": "a.npz", "sha256": ""}, is_folded=True)
-    monkeypatch.setattr(wiring, "initial_variables", lambda *_: initial)
+    initial = wiring.network.Initial(variables, {"source": "a.npz", "sha256": ""}, is_folded=True)
+    monkeypatch.setattr(wiring.network, "initial_variables", lambda *_: initial)
     version = training.train(config, workdir=tmp_path)
     with checkpoints.best_of(version) as (store, step):
         trained = store.restore_variables(step)
     corrupt = corrupt_lib.CorruptLog()
-    images = next(wiring_images.first_images(config, splits["train"], corrupt=corrupt))
-    embed = functools.partial(wiring.create_network(config).apply, train=False)
+    images = next(wiring.images.first_images(config, splits["train"], corrupt=corrupt))
+    embed = functools.partial(wiring.network.create(config).apply, train=False)
     after, before = embed(trained, images), embed(variables, images)
     # Of the one step, which no longer changes the weights, the running statistics know a tenth.
     np.testing.assert_allclose(after, before, atol=0.02)

@@ -3,7 +3,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from simsearch import config_files, errors, wiring, wiring_images
+from simsearch import errors, wiring
+from simsearch.config import files as config_files
 from simsearch.data import class_splits, sources, splits
 
 NAMES = tuple("abcdefghij")
@@ -143,7 +144,7 @@ def test_a_class_whose_name_has_commas_can_be_named(monkeypatch):
         ("tench, a,b, a,b,c,", "tench;a,b;a,b,c"),
     ):
         fields = {"data.split": "class", "data.test_classes": text}
-        made = wiring_images.source_splits(config_files.load_config("demo", fields))
+        made = wiring.images.source_splits(config_files.load_config("demo", fields))
         assert ";".join(class_splits.classes_of(made["test"])) == expected
 
 
@@ -156,12 +157,12 @@ def test_the_configuration_splits_any_source_by_class(tmp_path):
             "data.cache_dir": str(tmp_path),
         },
     )
-    parts = wiring_images.load_splits(config)
+    parts = wiring.images.load_splits(config)
     assert classes(parts)["test"] == "049"
     assert len(classes(parts)["validation"]) == 2 and len(classes(parts)["train"]) == 5
     by_image = sources.load("digits")
     assert sum(len(s.labels) for s in parts.values()) == sum(
         len(s.labels) for s in by_image.values()
     )
-    facts = wiring.facts(config, parts, {})
+    facts = wiring.facts.collect(config, parts, {})
     assert facts["split"] == "class" and facts["classes"]["test"] == ["0", "4", "9"]

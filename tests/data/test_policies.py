@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image, ImageEnhance, ImageOps
 
-from simsearch import config_augment
+from simsearch.config import augment as config_augment
 from simsearch.data import policies
 
 RNG = np.random.default_rng(0)

@@ -6,7 +6,7 @@ import time
 import jax
 import numpy as np
 
-from simsearch import config_files
+from simsearch.config import files as config_files
 from simsearch.data import images as images_lib
 from simsearch.retrieval import calibration
 

@@ -9,9 +9,10 @@ from http import server
 import numpy as np
 import pytest
 
-from simsearch import checkpoints, config_files, errors, runs, wiring
+from simsearch import checkpoints, errors, runs, wiring
 from simsearch.commands import index as index_command
 from simsearch.commands import search as search_command
+from simsearch.config import files as config_files
 from simsearch.data import formats
 from simsearch.index import Answer, Hit, Index, answers
 from simsearch.index import model as model_lib
@@ -42,7 +43,7 @@ def with_version(folder, *, seed=0):
     )
     version = runs.create(folder, config)
     store = checkpoints.Store(version.checkpoint_dir, monitor=config.train.monitor)
-    variables = wiring.initial_variables(config).variables
+    variables = wiring.network.initial_variables(config).variables
     metrics = {config.train.monitor: 0.5}
     store.save(1, variables=variables, training={"a": 1}, about={}, metrics=metrics)
     store.wait()

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from simsearch import config_files
+from simsearch.config import files as config_files
 from simsearch.losses import classes, memory, mining, pairs, ratio
 from simsearch.losses import terms as terms_lib
 

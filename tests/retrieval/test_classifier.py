@@ -2,7 +2,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from simsearch import checkpoints, config_files, runs, wiring_losses
+from simsearch import checkpoints, runs, wiring
+from simsearch.config import files as config_files
 from simsearch.retrieval import classifier, discriminant
 
 OVERRIDES = {
@@ -36,7 +37,7 @@ def test_the_heaviest_loss_of_the_best_checkpoint_is_loaded(tmp_path):
     config = config_files.load_config("train", OVERRIDES)
     version = runs.create(tmp_path, config, facts={"class_names": ["a", "b", "c"]})
     store = checkpoints.Store(version.checkpoint_dir, monitor="map_at_r")
-    proxies = jax.eval_shape(lambda: wiring_losses.initial_proxies(config, 3))
+    proxies = jax.eval_shape(lambda: wiring.losses.initial_proxies(config, 3))
     assert {name: leaf.shape for name, leaf in proxies.items()} == {
         "arcface": (3, 4),
         "normalised_softmax": (3, 4),

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from simsearch import config_files
+from simsearch.config import files as config_files
 from simsearch.retrieval import comparison, embed, evaluate, paired_test
 from simsearch.retrieval.metrics import ranking
 

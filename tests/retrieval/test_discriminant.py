@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import scipy.linalg
 
-from simsearch import config_files, runs, wiring
+from simsearch import runs, wiring
+from simsearch.config import files as config_files
 from simsearch.retrieval import discriminant, embed
 from simsearch.retrieval.metrics import ranking
 
@@ -136,7 +137,7 @@ def test_in_the_head_it_maps_what_the_last_layer_saw(head):
         "demo",
         {"data.image_size": 16, "data.resize_size": 16, "model.head": head, "eval.batch_size": 4},
     )
-    variables = wiring.initial_variables(config).variables
+    variables = wiring.network.initial_variables(config).variables
     rng = np.random.default_rng(4)
     pixels = rng.integers(0, 256, (4, 16, 16, 3), dtype=np.uint8)
     of_features, trained = discriminant.features_of(variables)

@@ -3,7 +3,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from simsearch import checkpoints, config_files, errors, parallel, preprocessing, runs, wiring
+from simsearch import checkpoints, errors, parallel, preprocessing, runs, wiring
+from simsearch.config import files as config_files
 from simsearch.data import corrupt as corrupt_lib
 from simsearch.data import images
 from simsearch.retrieval import discriminant, embed
@@ -21,7 +22,7 @@ CONFIG = preprocessing.resolve(
         },
     )
 )
-VARIABLES = wiring.initial_variables(CONFIG).variables
+VARIABLES = wiring.network.initial_variables(CONFIG).variables
 CLASSES = ("a", "b", "c")
 
 
@@ -31,7 +32,7 @@ def embedder():
 
 
 def direct(images):
-    network = wiring.create_network(CONFIG)
+    network = wiring.network.create(CONFIG)
     return np.asarray(network.apply(VARIABLES, np.asarray(images), train=False))
 
 

@@ -6,7 +6,8 @@ import pytest
 from PIL import Image, ImageDraw
 
 import simsearch
-from simsearch import checkpoints, config_files, runs, wiring
+from simsearch import checkpoints, runs, wiring
+from simsearch.config import files as config_files
 from simsearch.retrieval import calibration, embed
 from tests.index import model
 from tests.serve import live
@@ -57,7 +58,7 @@ def make_version(root):
     config = config_files.load_config("demo", fields)
     version = runs.create(root, config, facts={"class_names": list(COLORS)})
     store = checkpoints.Store(version.checkpoint_dir, monitor=config.train.monitor)
-    variables = wiring.initial_variables(config).variables
+    variables = wiring.network.initial_variables(config).variables
     weights = embed.fingerprint(variables, pooling=config.model.pooling)
     version.calibration_file.write_text(dataclasses.replace(CALIBRATION, weights=weights).to_json())
     store.save(

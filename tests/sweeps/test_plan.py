@@ -1,6 +1,7 @@
 import pytest
 
-from simsearch import config, config_files, errors
+from simsearch import config, errors
+from simsearch.config import files as config_files
 from simsearch.sweeps import plan
 
 GRID = {

@@ -3,7 +3,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from simsearch import config_checks, config_files
+from simsearch.config import checks as config_checks
+from simsearch.config import files as config_files
 from simsearch.sweeps import space
 
 FIELDS = config_checks.flat(dataclasses.asdict(config_files.load_config("train")))

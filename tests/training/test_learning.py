@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import sklearn.datasets
 
-from simsearch import config_files, wiring_losses
+from simsearch import wiring
+from simsearch.config import files as config_files
 from simsearch.data import batch as batch_lib
 from simsearch.data import sampling
 from simsearch.losses import classes
@@ -51,7 +52,7 @@ def recall_at_1(variables, images, labels):
 def train(overrides):
     """Returns the state before and after training as the configuration says."""
     config = config_files.load_config("train", overrides)
-    terms = wiring_losses.loss_terms(config)
+    terms = wiring.losses.terms(config)
     (images, labels), _ = digits()
     schedule = optimizer_lib.create_schedule(
         peak_learning_rate=0.01, num_steps=NUM_STEPS, num_warmup_steps=10, final_fraction=0.01

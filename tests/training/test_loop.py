@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from simsearch import checkpoints, config_files, errors, runs
+from simsearch import checkpoints, errors, runs
+from simsearch.config import files as config_files
 from simsearch.training import loop, stop
 from simsearch.training import records as records_lib
 from simsearch.training import state as state_lib

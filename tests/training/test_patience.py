@@ -4,7 +4,8 @@ import math
 import numpy as np
 import pytest
 
-from simsearch import config_files, monitors, runs
+from simsearch import monitors, runs
+from simsearch.config import files as config_files
 from simsearch.training import loop, patience, run
 
 

@@ -4,7 +4,8 @@ import json
 import pytest
 from tensorboard.backend.event_processing import event_accumulator
 
-from simsearch import config_files, runs
+from simsearch import runs
+from simsearch.config import files as config_files
 from simsearch.training import records as records_lib
 
 

@@ -5,7 +5,8 @@ import numpy as np
 import optax
 import pytest
 
-from simsearch import checkpoints, config_files, errors, runs, wiring, wiring_images, wiring_losses
+from simsearch import checkpoints, errors, runs, wiring
+from simsearch.config import files as config_files
 from simsearch.data import confusion as confusion_lib
 from simsearch.data import corrupt as corrupt_lib
 from simsearch.training import run, stop
@@ -57,8 +58,8 @@ def fit(tmp_path, monkeypatch, *, stop_after=None, **overrides):
     monkeypatch.setattr(run, "create_train_step", lambda *_, **__: make_step(stop_after))
     monkeypatch.setattr(run, "create_optimizer", lambda *_: optax.trace(0.9))
     monkeypatch.setattr(run, "_parameters", lambda *_, **__: "")
-    monkeypatch.setattr(wiring, "abstract_variables", lambda _: variables)
-    monkeypatch.setattr(wiring_losses, "initial_proxies", lambda *_: {})
+    monkeypatch.setattr(wiring.network, "abstract_variables", lambda _: variables)
+    monkeypatch.setattr(wiring.losses, "initial_proxies", lambda *_: {})
     confusion = confusion_lib.Confusion()
 
     def evaluate(found, proxies):
@@ -71,7 +72,7 @@ def fit(tmp_path, monkeypatch, *, stop_after=None, **overrides):
     run.fit_version(
         version,
         SPLIT,
-        initial=wiring.Initial(variables, {}),
+        initial=wiring.network.Initial(variables, {}),
         evaluate=evaluate,
         confusion=confusion,
         corrupt=corrupt_lib.CorruptLog(),
@@ -113,9 +114,9 @@ def test_a_run_that_cannot_begin_leaves_no_store_open(tmp_path, monkeypatch):
 def test_batches_after_a_validation_know_its_confusion(tmp_path, monkeypatch):
     fit(tmp_path / "hard", monkeypatch)
     informed = list(FED)
-    real = wiring_images.sample_rows
+    real = wiring.images.sample_rows
     monkeypatch.setattr(
-        wiring_images, "sample_rows", lambda config, labels, confusion: real(config, labels)
+        wiring.images, "sample_rows", lambda config, labels, confusion: real(config, labels)
     )
     fit(tmp_path / "blind", monkeypatch)
     assert all(np.array_equal(a, b) for a, b in zip(informed[:5], FED[:5], strict=True))
@@ -141,9 +142,9 @@ def test_the_first_steps_see_fewer_pixels_wherever_the_run_was_killed(tmp_path, 
 @pytest.mark.parametrize("mode", ["class_balanced", "classes_by_samples"])
 def test_other_samplers_run_on_without_a_stop_at_validations(tmp_path, monkeypatch, mode):
     made = []
-    real = wiring_images.train_batches
+    real = wiring.images.train_batches
     monkeypatch.setattr(
-        wiring_images,
+        wiring.images,
         "train_batches",
         lambda *args, **k: made.append(k["end_step"]) or real(*args, **k),
     )
@@ -154,8 +155,8 @@ def test_other_samplers_run_on_without_a_stop_at_validations(tmp_path, monkeypat
 def test_a_run_begins_again_with_its_own_weights_alone(tmp_path, monkeypatch):
     weights = {"source": "a.npz", "sha256": "aa"}
     version = runs.create(tmp_path, config_files.load_config("train"), facts={"weights": weights})
-    there = wiring.Initial({}, dict(weights))
-    monkeypatch.setattr(wiring, "initial_variables", lambda _: there)
+    there = wiring.network.Initial({}, dict(weights))
+    monkeypatch.setattr(wiring.network, "initial_variables", lambda _: there)
     assert run._same_initial(version) is there
     there.weights["sha256"] = "bb"
     with pytest.raises(errors.UsageError, match="began with weights from a.npz, SHA-256 aa, and"):

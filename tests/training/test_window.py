@@ -4,7 +4,8 @@ import math
 import numpy as np
 import pytest
 
-from simsearch import config_files, errors
+from simsearch import errors
+from simsearch.config import files as config_files
 from simsearch.training import step as step_lib
 from simsearch.training import window as window_lib
 

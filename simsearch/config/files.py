@@ -15,9 +15,12 @@ from typing import Any, NamedTuple
 from ml_collections import config_dict
 
 from simsearch import config as config_lib
-from simsearch import config_augment, config_checks, config_history, errors
+from simsearch import errors
+from simsearch.config import augment as config_augment
+from simsearch.config import checks as config_checks
+from simsearch.config import history as config_history
 
-CONFIG_DIR = pathlib.Path(__file__).resolve().parent.parent / "configs"
+CONFIG_DIR = pathlib.Path(__file__).resolve().parents[2] / "configs"
 
 
 def load_config(

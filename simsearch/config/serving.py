@@ -4,8 +4,8 @@ import dataclasses
 from collections.abc import Iterator
 from typing import Annotated, Literal
 
-from simsearch import config_checks as checks
-from simsearch.config_checks import Count, Positive, PositiveInt
+from simsearch.config import checks
+from simsearch.config.checks import Count, Positive, PositiveInt
 
 
 @dataclasses.dataclass(frozen=True)

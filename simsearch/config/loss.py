@@ -5,8 +5,8 @@ import math
 from collections.abc import Iterator
 from typing import Annotated, Literal
 
-from simsearch import config_checks as checks
-from simsearch.config_checks import Count, Decay, NonNegative, Positive, SplitFraction
+from simsearch.config import checks
+from simsearch.config.checks import Count, Decay, NonNegative, Positive, SplitFraction
 
 Cosine = Annotated[float, checks.Range(at_least=-1, at_most=1)]
 

@@ -1,13 +1,12 @@
 """From a configuration to the images that it names, and to the batches that are made of them."""
 
 import dataclasses
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from simsearch import cores, preprocessing, wiring
+from simsearch import cores, preprocessing
 from simsearch.config import Config
 from simsearch.data import (
     balanced,
@@ -21,6 +20,7 @@ from simsearch.data import batch as batch_lib
 from simsearch.data import confusion as confusion_lib
 from simsearch.data import corrupt as corrupt_lib
 from simsearch.data import eval_batches as eval_batches_lib
+from simsearch.wiring import paths
 
 # Batches whose images stand for all of a training.
 _NUM_FIRST = 16
@@ -40,7 +40,7 @@ def load_splits(config: Config, *, for_training: bool = False) -> dict[str, sour
     splits = source_splits(config)
     if not config.data.drop_duplicates:
         return splits
-    folder = os.path.join(wiring.cache_dir(config), "duplicates")
+    folder = paths.cache_dir(config, "duplicates")
     return duplicates.drop_from_train(splits, cache_dir=folder, must_be_final=for_training)
 
 
@@ -55,7 +55,7 @@ def source_splits(config: Config) -> dict[str, sources.Split]:
         split_seed=data.split_seed,
         image_column=data.image_column,
         label_column=data.label_column,
-        cache_dir=os.path.join(wiring.cache_dir(config), "datasets"),
+        cache_dir=paths.cache_dir(config, "datasets"),
     )
     if data.split == "image":
         return found
@@ -125,7 +125,7 @@ def image_loader(config: Config, split: sources.Split) -> Callable[[int], np.nda
         max_pixels=data.max_pixels,
         interpolation=data.interpolation,
         cache=data.cache,
-        cache_dir=os.path.join(wiring.cache_dir(config), "images"),
+        cache_dir=paths.cache_dir(config, "images"),
     )
 
 

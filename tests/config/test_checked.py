@@ -3,7 +3,10 @@ import json
 
 import pytest
 
-from simsearch import config, config_augment, config_checks, config_files, errors
+from simsearch import config, errors
+from simsearch.config import augment as config_augment
+from simsearch.config import checks as config_checks
+from simsearch.config import files as config_files
 from simsearch.sweeps import plan
 
 # The losses that the default configuration minimises.

@@ -5,7 +5,8 @@ import numpy as np
 import optax
 import pytest
 
-from simsearch import config_files, errors, models, wiring, wiring_images, wiring_losses
+from simsearch import errors, models, wiring
+from simsearch.config import files as config_files
 from simsearch.data import corrupt
 from simsearch.models import heads, resnet
 from simsearch.training import loop, run
@@ -64,11 +65,11 @@ def test_every_field_of_the_optimizer_reaches_it(monkeypatch):
 
 def test_backbone_and_embedding_size_reach_the_network():
     config = config_files.load_config("train", OVERRIDES)
-    network = wiring.create_network(config)
+    network = wiring.network.create(config)
     backbone = network.make_backbone()
     assert isinstance(backbone, resnet.ResNet)
     assert backbone.base_width == 128 and backbone.stage_sizes == (3, 4, 6, 3)
-    shapes = wiring.abstract_variables(config)
+    shapes = wiring.network.abstract_variables(config)
     assert shapes["params"]["head"]["projection"]["kernel"].shape == (2048, 33)
     # Twice the channels of a ResNet-50 inside the bottleneck.
     assert shapes["params"]["backbone"]["stage1_block0"]["conv2"]["kernel"].shape[-1] == 128
@@ -90,7 +91,7 @@ def test_every_choice_of_the_model_reaches_the_network():
             "data.image_std": (0.4, 0.5, 0.6),
         },
     )
-    network = wiring.create_network(config, axis_name="devices")
+    network = wiring.network.create(config, axis_name="devices")
     assert (network.pooling, network.dtype, network.num_backbones) == ("gem", "bfloat16", 3)
     assert (network.image_mean, network.image_std) == ((0.1, 0.2, 0.3), (0.4, 0.5, 0.6))
     trunk, head = network.make_backbone(), network.make_head()
@@ -104,29 +105,29 @@ def test_every_choice_of_the_model_reaches_the_network():
     [({}, False), ({"model.freeze_batch_norm": True}, True), ({"model.freeze": "all"}, True)],
 )
 def test_what_is_frozen_keeps_the_statistics(field, kept):
-    assert wiring.keeps_batch_norm(config_files.load_config("train", field)) == kept
+    assert wiring.network.keeps_batch_norm(config_files.load_config("train", field)) == kept
 
 
 def test_first_weights_and_class_vectors_follow_the_seed_and_are_of_each_loss():
     terms = {"loss.terms.normalised_softmax": 1.0, "loss.terms.arcface": 1.0}
     terms |= {"model.backbone": "resnet18", "model.embedding_size": 5, "data.image_size": 32}
     config, other = (config_files.load_config("train", terms | {"train.seed": s}) for s in (0, 1))
-    vectors = wiring_losses.initial_proxies(config, 4)
+    vectors = wiring.losses.initial_proxies(config, 4)
     assert {name: array.shape for name, array in vectors.items()} == {
         "arcface": (4, 5),
         "normalised_softmax": (4, 5),
     }
-    again = wiring_losses.initial_proxies(other, 4)["arcface"]
+    again = wiring.losses.initial_proxies(other, 4)["arcface"]
     assert len({np.asarray(array).tobytes() for array in (*vectors.values(), again)}) == 3
-    assert wiring_losses.empty_memory(config) is None
+    assert wiring.losses.empty_memory(config) is None
     remembering = config_files.load_config("train", terms | {"loss.memory_size": 7})
-    assert wiring_losses.empty_memory(remembering).embeddings.shape == (7, 5)
+    assert wiring.losses.empty_memory(remembering).embeddings.shape == (7, 5)
 
 
 def test_the_seed_reaches_the_first_weights(monkeypatch):
     seeds = []
     monkeypatch.setattr(models, "initialise", lambda network, *, seed, **_: seeds.append(seed))
-    wiring.random_variables(config_files.load_config("train", {"train.seed": 7}))
+    wiring.network.random_variables(config_files.load_config("train", {"train.seed": 7}))
     assert seeds == [7]
 
 
@@ -148,8 +149,8 @@ def test_the_margin_reaches_the_step(monkeypatch):
 
 def test_frozen_parts_are_not_trained():
     config = config_files.load_config("demo", {"model.freeze": "2"})
-    params = wiring.abstract_variables(config)["params"]
-    flags = wiring.trainable(config, params)
+    params = wiring.network.abstract_variables(config)["params"]
+    flags = wiring.network.trainable(config, params)
     assert not any(jax.tree.leaves(flags["backbone"]["stage2_block0"]))
     assert all(jax.tree.leaves(flags["backbone"]["stage3_block0"]))
 
@@ -164,21 +165,21 @@ def test_training_and_evaluation_may_look_at_different_sizes(shapes, train_image
         "train.batch_size": 8,
     }
     config = config_files.load_config("train", overrides)
-    split = wiring_images.load_splits(config)["train"]
+    split = wiring.images.load_splits(config)["train"]
     log = corrupt.CorruptLog()
-    batches = wiring_images.train_batches(
+    batches = wiring.images.train_batches(
         config,
         split,
-        rows_of_step=wiring_images.sample_rows(config, split.labels, confusion=None),
+        rows_of_step=wiring.images.sample_rows(config, split.labels, confusion=None),
         start_step=0,
         end_step=1,
-        image_size=wiring_images.train_image_sizes(config)[1],
-        load=wiring_images.image_loader(config, split),
+        image_size=wiring.images.train_image_sizes(config)[1],
+        load=wiring.images.image_loader(config, split),
         corrupt=log,
     )
     batch = next(batches)
     assert batch.images.shape == (8, expected, expected, 3)
-    evaluated = next(wiring_images.eval_batches(config, split, corrupt=log))
+    evaluated = next(wiring.images.eval_batches(config, split, corrupt=log))
     assert evaluated.images.shape[1:3] == (24, 24)
 
 
@@ -187,9 +188,9 @@ def test_training_squashes_where_evaluation_takes_both_views(shapes):
     loaded = {}
     for mode in ("squash", "both"):
         config = config_files.load_config("train", overrides | {"data.resize_mode": mode})
-        split = wiring_images.load_splits(config)["train"]
-        loaded[mode] = wiring_images.image_loader(config, split)(0)
-        evaluated = next(wiring_images.eval_batches(config, split, corrupt=corrupt.CorruptLog()))
+        split = wiring.images.load_splits(config)["train"]
+        loaded[mode] = wiring.images.image_loader(config, split)(0)
+        evaluated = next(wiring.images.eval_batches(config, split, corrupt=corrupt.CorruptLog()))
         assert evaluated.images.shape[-1] == (6 if mode == "both" else 3)
     np.testing.assert_array_equal(*loaded.values())
 
@@ -207,6 +208,6 @@ def test_the_first_steps_see_no_more_pixels_than_the_others(name):
     sizes = {f"data.{name}": 128, "data.early_image_size": 160}
     with pytest.raises(errors.UsageError, match="early_image_size=160 must be at most the 128 pix"):
         config_files.load_config("train", sizes)
-    assert wiring_images.train_image_sizes(
+    assert wiring.images.train_image_sizes(
         config_files.load_config("train", sizes | {"data.early_image_size": 96})
     ) == (96, 128)

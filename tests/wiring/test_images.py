@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from simsearch import config_files, wiring_images
+from simsearch import wiring
+from simsearch.config import files as config_files
 from simsearch.data import class_splits, corrupt, duplicates, eval_batches, pipeline, sources
 from tests.data import sets
 
@@ -43,7 +44,7 @@ def test_every_field_of_the_images_reaches_their_source(asked, monkeypatch, tmp_
     found = {"train": sets.make_split()}
     monkeypatch.setattr(sources, "load", lambda *given, **o: seen.append((given, o)) or found)
     by_class = asked(class_splits, "by_class")
-    wiring_images.source_splits(config)
+    wiring.images.source_splits(config)
     assert seen == [
         (
             ("folder",),
@@ -70,10 +71,10 @@ def test_every_field_of_the_images_reaches_their_source(asked, monkeypatch, tmp_
 @pytest.mark.parametrize("drops", [True, False])
 @pytest.mark.parametrize("for_training", [True, False])
 def test_copies_are_dropped_where_that_is_asked_for(asked, monkeypatch, drops, for_training):
-    monkeypatch.setattr(wiring_images, "source_splits", lambda config: {})
+    monkeypatch.setattr(wiring.images, "source_splits", lambda config: {})
     dropping = asked(duplicates, "drop_from_train")
     config = config_files.load_config("train", {"data.drop_duplicates": drops})
-    wiring_images.load_splits(config, for_training=for_training)
+    wiring.images.load_splits(config, for_training=for_training)
     assert dropping.get("must_be_final") == (for_training if drops else None)
 
 
@@ -123,9 +124,9 @@ def test_every_field_of_the_images_reaches_the_batches(asked, tmp_path):
     way = {"resize_mode": "squash", "resize_size": 29, "max_pixels": 1234}
     way |= {"interpolation": "bicubic"}
     split, log = sets.make_split(), corrupt.CorruptLog()
-    wiring_images.image_loader(config, split)
+    wiring.images.image_loader(config, split)
     assert loaded == way | {"cache": "disk", "cache_dir": str(tmp_path / "images")}
-    wiring_images.eval_batches(config, split, corrupt=log)
+    wiring.images.eval_batches(config, split, corrupt=log)
     assert evaluated == way | {
         "batch_size": 17,
         "image_size": 24,
@@ -134,7 +135,7 @@ def test_every_field_of_the_images_reaches_the_batches(asked, tmp_path):
         "num_threads": 3,
     }
     periods = {"rows_of_step": len, "start_step": 4, "end_step": 9, "image_size": 20, "load": len}
-    wiring_images.train_batches(config, split, **periods, corrupt=log)
+    wiring.images.train_batches(config, split, **periods, corrupt=log)
     changes = trained.pop("augmentation")
     for name, value in strengths.items():
         owner = changes
@@ -162,16 +163,16 @@ def test_batches_follow_their_own_seed_and_without_one_that_of_the_training(
     sampling_seed, expected
 ):
     seeds = {"train.seed": 8, "sampling.seed": sampling_seed}
-    assert wiring_images.sampling_seed(config_files.load_config("train", seeds)) == expected
+    assert wiring.images.sampling_seed(config_files.load_config("train", seeds)) == expected
 
 
 def test_the_first_images_are_the_same_whatever_the_order_of_the_batches(monkeypatch):
-    monkeypatch.setattr(wiring_images, "image_loader", lambda *_: len)
+    monkeypatch.setattr(wiring.images, "image_loader", lambda *_: len)
     made = []
     monkeypatch.setattr(pipeline, "train_batches", lambda *_, **o: made.append(o) or [])
     for seed in (-1, 6):
         config = config_files.load_config("train", {"train.seed": 8, "sampling.seed": seed})
-        wiring_images.first_images(config, sets.make_split(), corrupt=corrupt.CorruptLog())
+        wiring.images.first_images(config, sets.make_split(), corrupt=corrupt.CorruptLog())
     one, other = made
     assert one["seed"] == other["seed"] == 8
     np.testing.assert_array_equal(one["sample_rows"](3), other["sample_rows"](3))

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from simsearch import config_files, errors
+from simsearch import errors
+from simsearch.config import files as config_files
 
 
 def test_a_file_is_found_by_name_and_by_path(tmp_path):

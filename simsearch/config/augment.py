@@ -5,8 +5,8 @@ import types
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
-from simsearch import config_checks as checks
-from simsearch.config_checks import Count, Fraction, NonNegative
+from simsearch.config import checks
+from simsearch.config.checks import Count, Fraction, NonNegative
 
 
 @dataclasses.dataclass(frozen=True)

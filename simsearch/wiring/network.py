@@ -1,11 +1,5 @@
-"""From a configuration to the network that it names, its weights, and what a version remembers.
+"""From a configuration to the network that it names, and to its first weights."""
 
-The parts themselves take plain arguments and never see a configuration.
-"""
-
-import os
-import pathlib
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -15,8 +9,8 @@ import numpy as np
 
 from simsearch import errors, models, preprocessing
 from simsearch.config import Config
-from simsearch.data import class_splits, sources
 from simsearch.models import pretrained
+from simsearch.wiring import paths
 
 
 class Initial(NamedTuple):
@@ -27,12 +21,7 @@ class Initial(NamedTuple):
     is_folded: bool = False  # whether BatchNorm's statistics are lost, folded into the kernels
 
 
-def cache_dir(config: Config) -> str:
-    """Returns the folder of downloads, decoded images and compiled programs."""
-    return os.path.expanduser(config.data.cache_dir or "~/.cache/simsearch")
-
-
-def create_network(config: Config, *, axis_name: str | None = None) -> nn.Module:
+def create(config: Config, *, axis_name: str | None = None) -> nn.Module:
     """Returns the embedding network.
 
     Args:
@@ -60,7 +49,7 @@ def create_network(config: Config, *, axis_name: str | None = None) -> nn.Module
 def abstract_variables(config: Config) -> Any:
     """Returns the shapes of the network's variables, without computing any."""
     config = preprocessing.resolve(config)
-    return models.abstract_variables(create_network(config), image_size=config.data.image_size)
+    return models.abstract_variables(create(config), image_size=config.data.image_size)
 
 
 def embedding_size(config: Config) -> int:
@@ -69,7 +58,7 @@ def embedding_size(config: Config) -> int:
         return config.model.embedding_size
     size = preprocessing.resolve(config).data.image_size
     images = jax.ShapeDtypeStruct((1, size, size, 3), np.uint8)
-    network = create_network(config)
+    network = create(config)
     embedded = jax.eval_shape(
         lambda variables, images: network.apply(variables, images, train=False),
         abstract_variables(config),
@@ -78,7 +67,7 @@ def embedding_size(config: Config) -> int:
     return embedded.shape[-1]
 
 
-def check_model(config: Config) -> None:
+def check(config: Config) -> None:
     """Raises UsageError where the network is none to be trained; reads and computes nothing.
 
     Args:
@@ -89,7 +78,7 @@ def check_model(config: Config) -> None:
             f"model.num_backbones={config.model.num_backbones} is made of trained versions: train "
             "them one by one, then join them with --mode=ensemble --versions=A,B,…"
         )
-    create_network(config)
+    create(config)
     pretrained.check(config.model.weights, config.model.backbone)
 
 
@@ -98,7 +87,7 @@ def read_weights(config: Config) -> pretrained.Weights:
     return pretrained.read_weights(
         config.model.weights,
         config.model.backbone,
-        cache_dir=os.path.join(cache_dir(config), "weights"),
+        cache_dir=paths.cache_dir(config, "weights"),
     )
 
 
@@ -136,35 +125,8 @@ def random_variables(config: Config, *, known: Any | None = None) -> Any:
     """
     config = preprocessing.resolve(config)
     return models.initialise(
-        create_network(config),
+        create(config),
         seed=config.train.seed,
         image_size=config.data.image_size,
         known=known,
     )
-
-
-def facts(
-    config: Config, splits: Mapping[str, sources.Split], weights: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Returns what a version remembers of its images and weights."""
-    return {
-        "class_names": list(splits["train"].class_names),
-        "split": config.data.split,
-        "classes": {name: class_splits.classes_of(part) for name, part in splits.items()},
-        "num_images": {name: len(part.labels) for name, part in splits.items()},
-        "train_fingerprint": splits["train"].fingerprint,
-        "weights": dict(weights),
-        "random_generator": models.RANDOM_GENERATOR,
-    }
-
-
-def describe_weights(facts: Mapping[str, Any]) -> str:
-    """Returns where weights come from in words, from what a version remembers of them."""
-    if not facts.get("sha256"):
-        return "none (random)"
-    return f"{facts['source']}, SHA-256 {facts['sha256']}"
-
-
-def absolute(path: str) -> str:
-    """Returns a path that means the same from every working directory."""
-    return str(pathlib.Path(path).expanduser().resolve()) if path else path
