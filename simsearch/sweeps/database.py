@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import json
 import pathlib
 import time
@@ -20,6 +21,8 @@ from simsearch.sweeps import study as study_lib
 
 # Seconds to wait while another process writes to the same file.
 _SQLITE_TIMEOUT = 60
+# Under which a study remembers its values and images.
+_ABOUT = "about"
 # Tries to open a database, and seconds between them: another machine may make the same tables.
 _TRIES, _PAUSE = 3, 1
 
@@ -50,7 +53,7 @@ def open_study(
     url = plan.settings.storage or f"sqlite:///{default_file.absolute()}"
     shown = plan.settings.storage and without_password(url) or str(default_file)
     # Other studies of the folder are in the same file.
-    with workers.locked(default_file.with_name(f".{default_file.name}.lock")):
+    with workers.locked(_lock_of(default_file)):
         try:
             storage = _open(url)
             study = optuna.create_study(
@@ -67,7 +70,8 @@ def open_study(
             ) from error
         _check_same(study, plan, images, shown)
     try:
-        with contextlib.closing(study_lib.Study(study, plan, directory)) as opened:
+        choosing = functools.partial(_choosing, storage.engine, plan.settings.study)
+        with contextlib.closing(study_lib.Study(study, plan, directory, choosing)) as opened:
             yield opened
     except (sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
         raise errors.RunError(
@@ -89,6 +93,29 @@ def _open(url: str) -> optuna.storages.RDBStorage:
             time.sleep(_PAUSE)
 
 
+@contextlib.contextmanager
+def _choosing(engine: sqlalchemy.Engine, study_name: str) -> Iterator[None]:
+    """Keeps everybody else who has this database from choosing a trial of the study."""
+    if engine.dialect.name == "sqlite":
+        with workers.locked(_lock_of(pathlib.Path(engine.url.database))):
+            yield
+        return
+    # A row of its own accord, since making a trial locks the study's: what the study is about.
+    studies = sqlalchemy.table("studies", *map(sqlalchemy.column, ("study_id", "study_name")))
+    about = sqlalchemy.table("study_user_attributes", *map(sqlalchemy.column, ("study_id", "key")))
+    of_study = sqlalchemy.select(studies.c.study_id).where(studies.c.study_name == study_name)
+    row = sqlalchemy.select(about.c.key).where(
+        about.c.study_id == of_study.scalar_subquery(), about.c.key == _ABOUT
+    )
+    with engine.begin() as connection:
+        connection.execute(row.with_for_update()).one()
+        yield
+
+
+def _lock_of(file: pathlib.Path) -> pathlib.Path:
+    return file.with_name(f".{file.name}.lock")
+
+
 def _check_same(
     study: optuna.Study, plan: plan_lib.Plan, images: Mapping[str, Any], shown: str
 ) -> None:
@@ -98,9 +125,9 @@ def _check_same(
         "space": {name: part.to_json() for name, part in plan.space.items()},
         "images": dict(images),
     }
-    stored = study.user_attrs.get("about")
+    stored = study.user_attrs.get(_ABOUT)
     if stored is None:
-        study.set_user_attr("about", about)
+        study.set_user_attr(_ABOUT, about)
         return
     now, before = json.loads(json.dumps(about)), stored
     changes = [
@@ -126,7 +153,12 @@ def _check_same(
 
 
 def _engine_options(url: str) -> dict[str, Any]:
-    return {"connect_args": {"timeout": _SQLITE_TIMEOUT}} if url.startswith("sqlite") else {}
+    # Hours may lie between two validations, in which a server or a firewall ends what is idle: no
+    # connection is kept open.
+    options: dict[str, Any] = {"poolclass": sqlalchemy.pool.NullPool}
+    if url.startswith("sqlite"):
+        options["connect_args"] = {"timeout": _SQLITE_TIMEOUT}
+    return options
 
 
 def without_password(url: str) -> str:

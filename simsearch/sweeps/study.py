@@ -9,7 +9,7 @@ import contextlib
 import math
 import pathlib
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -93,17 +93,32 @@ class Trial:
 class Study:
     """A study in its database, as one process of one folder works on it."""
 
-    def __init__(self, study: optuna.Study, plan: plan_lib.Plan, directory: pathlib.Path) -> None:
+    def __init__(
+        self,
+        study: optuna.Study,
+        plan: plan_lib.Plan,
+        directory: pathlib.Path,
+        choosing: Callable[[], contextlib.AbstractContextManager[None]],
+    ) -> None:
+        """Registers this process.
+
+        Args:
+            study: In its database.
+            plan: What the study is of.
+            directory: Folder of what the study leaves here.
+            choosing: Keeps the processes of other folders and machines from choosing a trial.
+        """
         self._study = study
         self._plan = plan
+        self._choosing = choosing
         self._workers = workers.Workers(directory / "workers")
         if plan.settings.sampler == "grid":
-            with self._workers.alone():
+            with self._alone():
                 self._enqueue_grid()
 
     def next_trial(self) -> Trial | None:
         """Returns a trial that was left behind, or a new one; None where none is left to take."""
-        with self._workers.alone():
+        with self._alone():
             self._give_up_the_lost()
             left = self._left_behind()
             if left is None and self._num_open() > 0:
@@ -112,7 +127,7 @@ class Study:
 
     def begin_anew(self, number: int) -> None:
         """Lets a trial of this process wait to be begun without what came of it so far."""
-        with self._workers.alone():
+        with self._alone():
             self._begin_anew(self.frozen(number))
 
     def rows(self) -> list[trials.Row]:
@@ -163,6 +178,12 @@ class Study:
         """Lets go of the study."""
         self._workers.close()
 
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Keeps all other processes from choosing a trial at the same time."""
+        with self._workers.alone(), self._choosing():
+            yield
+
     def _trials(self) -> list[optuna.trial.FrozenTrial]:
         found = self._study.get_trials(deepcopy=False)
         return [trial for trial in found if not trial.user_attrs.get("lost")]
@@ -185,18 +206,12 @@ class Study:
                 return self._suggest(self._reopened(trial))
         return None
 
-    def _ask(self) -> optuna.trial.Trial | None:
-        is_grid = self._plan.settings.sampler == "grid"
-        if not is_grid and not any(trial.state == _STATE.WAITING for trial in self._trials()):
+    def _ask(self) -> optuna.trial.Trial:
+        if not any(trial.state == _STATE.WAITING for trial in self._trials()):
             # Whose it is stands with it from the start, whenever this process is killed.
             owner = {"home": self._workers.home, "worker": self._workers.name}
             self._study.enqueue_trial({}, user_attrs=owner)
-        trial = self._study.ask()
-        if is_grid and "point" not in trial.user_attrs:
-            # Another machine took the last waiting one in between: this one has no values.
-            self._mark_lost(trial.number)
-            return None
-        return self._suggest(trial)
+        return self._suggest(self._study.ask())
 
     def _suggest(self, trial: optuna.trial.Trial) -> optuna.trial.Trial:
         """Takes a trial in hand and sees to it that it has all its values."""
