@@ -11,7 +11,7 @@ from typing import Any
 
 from simsearch import config as config_lib
 from simsearch.config import Config
-from simsearch.data import images
+from simsearch.data.decoding import images
 from simsearch.models import backbone as backbone_lib
 
 # Fields that may be left open, by the value that does so.

@@ -40,24 +40,24 @@ RANKS = [
 ]
 DOORS = {
     "tensorflow": [
-        "simsearch/data/augment.py",
-        "simsearch/data/erasing.py",
-        "simsearch/data/image_ops.py",
+        "simsearch/data/augmentation/augment.py",
+        "simsearch/data/augmentation/erasing.py",
+        "simsearch/data/augmentation/image_ops.py",
         "simsearch/data/pipeline.py",
-        "simsearch/data/policies.py",
+        "simsearch/data/augmentation/policies.py",
     ],
-    "tensorflow_datasets": ["simsearch/data/tensorflow_sets.py"],
-    "datasets": ["simsearch/data/hub.py"],
+    "tensorflow_datasets": ["simsearch/data/sources/tensorflow_sets.py"],
+    "datasets": ["simsearch/data/sources/hub.py"],
     "orbax": ["simsearch/checkpoints.py"],
     "optax": ["simsearch/training/optimizer.py"],
     "matplotlib": ["simsearch/plots/"],
     "sklearn": [
-        "simsearch/data/digits.py",
+        "simsearch/data/sources/digits.py",
         "simsearch/retrieval/calibration.py",
         "simsearch/retrieval/metrics/clustering.py",
         "simsearch/plots/embedding_map.py",
     ],
-    "PIL": ["simsearch/data/images.py", "simsearch/data/smaller_images.py"],
+    "PIL": ["simsearch/data/decoding/images.py", "simsearch/data/decoding/smaller_images.py"],
     "lancedb": ["simsearch/index/lance/engine.py"],
     "pymilvus": ["simsearch/index/milvus/server.py"],
     "tensorboardX": ["simsearch/training/records.py"],
@@ -71,7 +71,7 @@ DOORS = {
     "sqlalchemy": ["simsearch/sweeps/database.py"],
     "ml_collections": ["simsearch/config/files.py"],
     "tqdm": ["simsearch/progress.py"],
-    "huggingface_hub": ["simsearch/data/hub.py", "simsearch/models/pretrained.py"],
+    "huggingface_hub": ["simsearch/data/sources/hub.py", "simsearch/models/pretrained.py"],
 }
 
 

@@ -12,7 +12,8 @@ from simsearch.commands import calibration, discriminant, measurable, shared, tr
 from simsearch.config import Config, differences
 from simsearch.config import files as config_files
 from simsearch.data import corrupt as corrupt_lib
-from simsearch.data import smaller_images, sources
+from simsearch.data import sources
+from simsearch.data.decoding import smaller_images
 from simsearch.retrieval import calibration as calibration_lib
 from simsearch.retrieval import comparison as comparison_lib
 from simsearch.retrieval import embed

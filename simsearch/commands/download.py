@@ -10,7 +10,7 @@ from simsearch.commands import shared
 from simsearch.config import Config
 from simsearch.config import files as config_files
 from simsearch.data import corrupt as corrupt_lib
-from simsearch.data import download as download_lib
+from simsearch.data.sources import download as download_lib
 
 
 def main(*, config: str | None, output: str | None, overrides: Mapping[str, Any]) -> None:

@@ -14,8 +14,9 @@ from simsearch.config import Config
 from simsearch.config import files as config_files
 from simsearch.data import batch as batch_lib
 from simsearch.data import corrupt as corrupt_lib
-from simsearch.data import images as images_lib
 from simsearch.data import sources
+from simsearch.data import splits as splits_lib
+from simsearch.data.decoding import images as images_lib
 
 _NAME = "preview.png"
 OUTPUT = f"runs/{_NAME}"
@@ -92,7 +93,7 @@ class _Drawer:
         return next(iter(batches))
 
     def plain(self, rows: np.ndarray) -> batch_lib.Batch:
-        picked = sources.pick(self._split, rows)
+        picked = splits_lib.pick(self._split, rows)
         whole = dataclasses.replace(self._config.eval, batch_size=len(rows))
         config = dataclasses.replace(self._config, eval=whole)
         return next(iter(wiring.images.eval_batches(config, picked, corrupt=self._corrupt)))

@@ -9,7 +9,8 @@ from typing import Any
 
 from simsearch import errors, progress
 from simsearch.commands import shared
-from simsearch.data import fetch, smaller_images
+from simsearch.data import fetch
+from simsearch.data.decoding import smaller_images
 from simsearch.index import Answer, Hit, Index, queries
 from simsearch.index.filters import matching
 

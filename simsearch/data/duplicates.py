@@ -11,7 +11,8 @@ import numpy as np
 
 from simsearch import progress, wording
 from simsearch.data import corrupt as corrupt_lib
-from simsearch.data import images, kept, splits
+from simsearch.data import kept, splits
+from simsearch.data.decoding import images
 from simsearch.errors import CorruptImage, RunError
 
 

@@ -9,7 +9,8 @@ import numpy as np
 from simsearch import errors
 from simsearch.data import batch as batch_lib
 from simsearch.data import corrupt as corrupt_lib
-from simsearch.data import images, splits
+from simsearch.data import splits
+from simsearch.data.decoding import images
 
 
 def eval_batches(

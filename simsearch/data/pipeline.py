@@ -11,11 +11,13 @@ import numpy as np
 import tensorflow as tf
 
 from simsearch import cores, errors
-from simsearch.data import augment as augment_lib
 from simsearch.data import batch as batch_lib
 from simsearch.data import cache as cache_lib
 from simsearch.data import corrupt as corrupt_lib
-from simsearch.data import image_ops, images, sampling, splits
+from simsearch.data import sampling, splits
+from simsearch.data.augmentation import augment as augment_lib
+from simsearch.data.augmentation import image_ops
+from simsearch.data.decoding import images
 
 
 def train_batches(

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from simsearch import errors
-from simsearch.data import folder as folder_lib
-from simsearch.data import layout
+from simsearch.data.sources import folder as folder_lib
+from simsearch.data.sources import layout
 from simsearch.index.record import Record
 
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from simsearch import errors
-from simsearch.data import smaller_images
+from simsearch.data.decoding import smaller_images
 from simsearch.index import files, queries
 from simsearch.index import metadata as metadata_lib
 from simsearch.index.record import Record, Row, Value, new_revision

@@ -10,8 +10,8 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from simsearch import errors
-from simsearch.data import images as images_lib
-from simsearch.data import smaller_images
+from simsearch.data.decoding import images as images_lib
+from simsearch.data.decoding import smaller_images
 from simsearch.retrieval import embed
 
 Query = str | os.PathLike | bytes

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from simsearch import errors
-from simsearch.data import smaller_images, splits
+from simsearch.data import splits
+from simsearch.data.decoding import smaller_images
 from simsearch.plots import confusion, curves, embedding_map, reliability
 from simsearch.plots import neighbors as neighbors_plot
 from simsearch.retrieval import calibration as calibration_lib

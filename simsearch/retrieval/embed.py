@@ -15,8 +15,8 @@ from simsearch import checkpoints, errors, models, parallel, preprocessing, prog
 from simsearch.config import Config
 from simsearch.data import batch as batch_lib
 from simsearch.data import corrupt as corrupt_lib
-from simsearch.data import images as images_lib
 from simsearch.data import sources
+from simsearch.data.decoding import images as images_lib
 from simsearch.retrieval import discriminant as discriminant_lib
 from simsearch.retrieval import neighbors
 

@@ -5,7 +5,7 @@ from typing import NamedTuple, Self
 
 import numpy as np
 
-from simsearch.config import Eval
+from simsearch.config.groups import Eval
 from simsearch.retrieval import bootstrap, classifier
 from simsearch.retrieval import calibration as calibration_lib
 from simsearch.retrieval import figures as figures_lib

@@ -12,8 +12,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from simsearch import errors
-from simsearch.data import formats
-from simsearch.data import images as images_lib
+from simsearch.data.decoding import formats
+from simsearch.data.decoding import images as images_lib
 from simsearch.serve import models
 
 READ = "JPEG, PNG, WebP, BMP, TIFF, PNM or a GIF that does not move"

@@ -13,7 +13,8 @@ from starlette.exceptions import HTTPException
 
 from simsearch import cores, errors, index, parallel, progress
 from simsearch.config import serving as config_serving
-from simsearch.data import fetch, smaller_images
+from simsearch.data import fetch
+from simsearch.data.decoding import smaller_images
 from simsearch.index import queries
 from simsearch.index.filters import matching
 from simsearch.index.filters import tree as tree_lib

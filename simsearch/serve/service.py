@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 
 from simsearch import errors, index
 from simsearch.config import serving as config_serving
-from simsearch.data import smaller_images
+from simsearch.data.decoding import smaller_images
 from simsearch.index import model
 from simsearch.serve import intake, models
 from simsearch.serve import searcher as searcher_lib

@@ -8,18 +8,12 @@ import numpy as np
 
 from simsearch import cores, preprocessing
 from simsearch.config import Config
-from simsearch.data import (
-    balanced,
-    class_splits,
-    duplicates,
-    images,
-    sampling,
-    sources,
-)
+from simsearch.data import balanced, class_splits, duplicates, sampling, sources
 from simsearch.data import batch as batch_lib
 from simsearch.data import confusion as confusion_lib
 from simsearch.data import corrupt as corrupt_lib
 from simsearch.data import eval_batches as eval_batches_lib
+from simsearch.data.decoding import images
 from simsearch.wiring import paths
 
 # Batches whose images stand for all of a training.
@@ -216,7 +210,7 @@ def sampling_seed(config: Config) -> int:
 
 
 def _augmentation(config: Config) -> Any:
-    from simsearch.data import augment, erasing, policies
+    from simsearch.data.augmentation import augment, erasing, policies
 
     values = vars(config.augment)
 

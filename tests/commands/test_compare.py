@@ -8,7 +8,7 @@ import pytest
 import simsearch
 from simsearch import errors, runs, wiring
 from simsearch.commands import compare
-from simsearch.data import images
+from simsearch.data.decoding import images
 from simsearch.plots import changed
 from simsearch.retrieval import embed, embedding_cache
 

@@ -7,7 +7,8 @@ with what each gave.
 import json
 import sys
 
-from simsearch.data import images, sources
+from simsearch.data import sources
+from simsearch.data.decoding import images
 from simsearch.errors import CorruptImage, RunError, UsageError
 
 

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from simsearch import errors
-from simsearch.data import duplicates, images, splits
+from simsearch.data import duplicates, splits
+from simsearch.data.decoding import images
 from tests.data import sets
 
 

@@ -8,7 +8,8 @@ import pytest
 
 from simsearch import errors
 from simsearch.data import corrupt as corrupt_lib
-from simsearch.data import eval_batches, images
+from simsearch.data import eval_batches
+from simsearch.data.decoding import images
 from tests.data import sets
 
 OPTIONS = {

@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 
 from simsearch import errors
-from simsearch.data import augment, erasing, images, pipeline, policies, sampling
 from simsearch.data import corrupt as corrupt_lib
+from simsearch.data import pipeline, sampling
+from simsearch.data.augmentation import augment, erasing, policies
+from simsearch.data.decoding import images
 from tests.data import sets
 
 STRONG = augment.Augmentation(crop_scale_min=0.5, horizontal_flip=0.5, brightness=0.3)

@@ -9,7 +9,7 @@ import sys
 import numpy as np
 
 import simsearch
-from simsearch.data import images
+from simsearch.data.decoding import images
 from tests.index import model
 
 

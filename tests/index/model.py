@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from simsearch.config import files as config_files
-from simsearch.data import images as images_lib
+from simsearch.data.decoding import images as images_lib
 from simsearch.retrieval import calibration
 
 FIELDS = {"data.image_size": 8, "data.resize_size": 8, "eval.batch_size": 8}

@@ -11,8 +11,8 @@ import pytest
 
 import simsearch
 from simsearch import errors
-from simsearch.data import formats
-from simsearch.data import images as images_lib
+from simsearch.data.decoding import formats
+from simsearch.data.decoding import images as images_lib
 from simsearch.index import answers, engines, opening
 from simsearch.index import model as model_lib
 from simsearch.index.record import Found

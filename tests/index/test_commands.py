@@ -13,7 +13,7 @@ from simsearch import checkpoints, errors, runs, wiring
 from simsearch.commands import index as index_command
 from simsearch.commands import search as search_command
 from simsearch.config import files as config_files
-from simsearch.data import formats
+from simsearch.data.decoding import formats
 from simsearch.index import Answer, Hit, Index, answers
 from simsearch.index import model as model_lib
 from simsearch.plots import neighbors

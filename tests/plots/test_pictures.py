@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from simsearch import errors
-from simsearch.data import images, splits
+from simsearch.data import splits
+from simsearch.data.decoding import images
 from simsearch.plots import confusion, curves, embedding_map, pictures
 from simsearch.plots import neighbors as plot
 from simsearch.retrieval import calibration, embed, neighbors

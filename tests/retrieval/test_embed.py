@@ -6,7 +6,7 @@ import pytest
 from simsearch import checkpoints, errors, parallel, preprocessing, runs, wiring
 from simsearch.config import files as config_files
 from simsearch.data import corrupt as corrupt_lib
-from simsearch.data import images
+from simsearch.data.decoding import images
 from simsearch.retrieval import discriminant, embed
 from tests.data import sets
 

@@ -5,7 +5,7 @@ import pytest
 
 from simsearch import errors
 from simsearch.data import corrupt as corrupt_lib
-from simsearch.data import images
+from simsearch.data.decoding import images
 from simsearch.retrieval import embed, embedding_cache
 from tests.data import sets
 from tests.retrieval.test_embed import CONFIG, VARIABLES

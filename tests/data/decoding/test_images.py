@@ -9,7 +9,7 @@ import pytest
 from PIL import Image, PngImagePlugin
 
 from simsearch import errors
-from simsearch.data import formats, images
+from simsearch.data.decoding import formats, images
 from tests.data import bombs, scans
 
 RED, GREEN, BLUE, GREY = (200, 30, 30), (30, 200, 30), (30, 30, 200), (120, 120, 120)

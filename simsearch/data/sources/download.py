@@ -9,7 +9,9 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from simsearch import progress, whole_files
 from simsearch.data import corrupt as corrupt_lib
-from simsearch.data import folder, formats, images, splits
+from simsearch.data import splits
+from simsearch.data.decoding import formats, images
+from simsearch.data.sources import folder
 from simsearch.errors import CorruptImage, RunError, UsageError, one_line
 
 _FOLDERS = {"train": "train", "validation": "val", "test": "test"}

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from simsearch import hub_access, wording
-from simsearch.data import columns, folder, splits
+from simsearch.data import splits
+from simsearch.data.sources import columns, folder
 from simsearch.errors import CorruptImage, RunError, UsageError, one_line
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import re
 
-from simsearch.data import jpeg_markers
+from simsearch.data.decoding import jpeg_markers
 
 # Of a PNG: besides pixels (text, profiles, an editor's own), and colour profiles, which are packed.
 MOST_CHUNKS = 1000

@@ -5,7 +5,8 @@ import threading
 import numpy as np
 import pytest
 
-from simsearch.data import formats, images, sources
+from simsearch.data import sources
+from simsearch.data.decoding import formats, images
 from simsearch.errors import RunError, UsageError
 
 COUNTS = {"train": 12, "test": 6}

@@ -3,7 +3,7 @@ import functools
 import numpy as np
 import tensorflow as tf
 
-from simsearch.data import erasing
+from simsearch.data.augmentation import erasing
 
 SIDE = 40
 GRAY = np.full((SIDE, SIDE, 3), 7, np.uint8)

@@ -5,11 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from simsearch.data import download, formats, hub, images, sources, splits
+from simsearch.data import sources, splits
+from simsearch.data.decoding import formats, images
+from simsearch.data.sources import download, hub
 from simsearch.errors import CorruptImage, UsageError
 from tests.data import sets
 
-SNACKS = Path(__file__).parents[3] / "shared" / "data" / "snacks"
+SNACKS = Path(__file__).parents[4] / "shared" / "data" / "snacks"
 
 
 def write_images(root, counts, *, extension=".png"):

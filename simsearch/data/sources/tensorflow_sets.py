@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from simsearch.data import columns, kept, splits
+from simsearch.data import kept, splits
+from simsearch.data.sources import columns
 from simsearch.errors import RunError, UsageError, one_line
 
 if TYPE_CHECKING:

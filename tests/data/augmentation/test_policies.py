@@ -4,7 +4,7 @@ import tensorflow as tf
 from PIL import Image, ImageEnhance, ImageOps
 
 from simsearch.config import augment as config_augment
-from simsearch.data import policies
+from simsearch.data.augmentation import policies
 
 RNG = np.random.default_rng(0)
 IMAGE = RNG.integers(0, 256, (20, 20, 3), np.uint8)

@@ -9,7 +9,9 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from simsearch import progress, wording
-from simsearch.data import images, layout, splits
+from simsearch.data import splits
+from simsearch.data.decoding import images
+from simsearch.data.sources import layout
 from simsearch.errors import RunError, UsageError
 
 EXTENSIONS = frozenset(

@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from simsearch.data import erasing as erasing_lib
-from simsearch.data import image_ops, policies
+from simsearch.data.augmentation import erasing as erasing_lib
+from simsearch.data.augmentation import image_ops, policies
 
 # Streams of random numbers that must not repeat each other; the crop and the colours have another.
 _POLICY, _ERASING = range(2)

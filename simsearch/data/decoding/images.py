@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image, PngImagePlugin
 
 from simsearch import errors
-from simsearch.data import containers, formats
+from simsearch.data.decoding import containers, formats
 
 ResizeMode = Literal["squash", "short_side"]
 # What the network sees of an image where it is not trained, by `data.resize_mode`.

@@ -1,6 +1,6 @@
 import pytest
 
-from simsearch.data import layout
+from simsearch.data.sources import layout
 
 
 def test_labels_are_class_folders_also_below_split_folders():

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image, ImageEnhance, ImageFilter, ImageOps
 
-from simsearch.data import image_ops
+from simsearch.data.augmentation import image_ops
 
 RNG = np.random.default_rng(0)
 # Smooth, so that a resampling may differ by little; dark and bright, so that it is clipped.

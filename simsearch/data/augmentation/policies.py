@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from simsearch.data import image_ops
+from simsearch.data.augmentation import image_ops
 
 # TrivialAugment counts magnitudes from 0 to 30, and so does torchvision's RandAugment. Its paper's
 # scale ends at 10.

@@ -1,15 +1,10 @@
-"""Where images come from: a folder, the digits, the HuggingFace hub or TensorFlow Datasets."""
+"""From a source's name to its splits."""
 
 from __future__ import annotations
 
-from simsearch.data import arrays, digits, folder, splits
-from simsearch.data.splits import Split
+from simsearch.data import splits
+from simsearch.data.sources import digits, folder
 from simsearch.errors import UsageError
-
-__all__ = ["Split", "from_arrays", "load", "pick"]
-
-from_arrays = arrays.from_arrays
-pick = splits.pick
 
 
 def load(
@@ -47,11 +42,11 @@ def load(
     if source == "digits":
         return digits.load(valid_fraction=valid_fraction, split_seed=split_seed)
     if kind == "hf" and name:
-        from simsearch.data import hub
+        from simsearch.data.sources import hub
 
         found = hub.load(name, cache_dir=cache_dir, **columns)
     elif kind == "tfds" and name:
-        from simsearch.data import tensorflow_sets
+        from simsearch.data.sources import tensorflow_sets
 
         found = tensorflow_sets.load(name, cache_dir=cache_dir, **columns)
     else:

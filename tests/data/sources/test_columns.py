@@ -3,7 +3,7 @@ import dataclasses
 import pytest
 
 from simsearch import errors
-from simsearch.data import columns
+from simsearch.data.sources import columns
 from tests.data import sets
 
 

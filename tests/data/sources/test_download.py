@@ -6,7 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from simsearch.data import corrupt, download, images, sources, splits
+from simsearch.data import corrupt, sources, splits
+from simsearch.data.decoding import images
+from simsearch.data.sources import download
 from simsearch.errors import CorruptImage, RunError, UsageError
 
 

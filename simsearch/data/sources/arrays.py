@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from simsearch.data import images as images_lib
 from simsearch.data import splits
+from simsearch.data.decoding import images as images_lib
 from simsearch.errors import UsageError
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from simsearch.data import arrays, splits
+from simsearch.data import splits
+from simsearch.data.sources import arrays
 
 _BRIGHTEST = 16
 _TEST_FRACTION = 0.2

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from simsearch import errors
-from simsearch.data import containers, images
+from simsearch.data.decoding import containers, images
 from tests.data import bombs, scans
 
 XMP = b"http://ns.adobe.com/xap/1.0/\0"

@@ -5,9 +5,10 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from simsearch.data import augment as augment_lib
-from simsearch.data import erasing as erasing_lib
-from simsearch.data import images, policies
+from simsearch.data.augmentation import augment as augment_lib
+from simsearch.data.augmentation import erasing as erasing_lib
+from simsearch.data.augmentation import policies
+from simsearch.data.decoding import images
 
 SIZE = 24
 RNG = np.random.default_rng(0)

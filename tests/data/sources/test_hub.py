@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from simsearch.data import images
+from simsearch.data.decoding import images
 from tests import hub_server
 
-REPOSITORY = Path(__file__).parents[2]
+REPOSITORY = Path(__file__).parents[3]
 IMAGE = {"_type": "Image"}
 LABEL = {"_type": "ClassLabel", "names": ["pear", "apple"]}
 TEXT = {"dtype": "string", "_type": "Value"}

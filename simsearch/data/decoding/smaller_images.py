@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from simsearch import errors
-from simsearch.data import images
+from simsearch.data.decoding import images
 
 # Shorter side of an image in a picture, and what stands for one that cannot be read any more.
 _DISPLAY_PIXELS = 160

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from simsearch.data import images, smaller_images
+from simsearch.data.decoding import images, smaller_images
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (20, 40, 3), np.uint8)
 ENCODED = images.encode_png(PIXELS)
