@@ -182,7 +182,7 @@ def _say(
         comparison_lib.table(result.figures, names=names, confidence=confidence),
     )
     progress.log.info(
-        "%s: %s alone is right on %d queries, %s alone on %d",
+        "%s: queries right by %s alone: %d, by %s alone: %d",
         comparison_lib.SHOWN,
         names[1],
         len(result.won),

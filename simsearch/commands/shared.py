@@ -61,9 +61,11 @@ def log_origin(version: runs.Version) -> None:
         wiring.facts.describe_weights(facts.get("weights", {})),
     )
     progress.log.info("images %s", preprocessing.describe(config))
-    if not is_trained(config) and config.model.head != "none":
+    has_weights = facts.get("weights", {}).get("sha256")
+    if has_weights and not is_trained(config) and config.model.head != "none":
         progress.log.info(
-            "its head is random; with --config.model.head=none the baseline is that of the weights"
+            "its head is random; for the baseline of the weights alone make a version without one: "
+            "--mode=train --config.train.num_epochs=0 --config.model.head=none"
         )
 
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from simsearch import errors
+from simsearch import errors, wording
 from simsearch.data.decoding import smaller_images
 from simsearch.index import files, queries
 from simsearch.index import metadata as metadata_lib
@@ -86,7 +86,7 @@ def _column(name: str, values: Sequence[Any] | None, count: int) -> Sequence[Any
     if isinstance(values, str | Mapping):
         raise errors.UsageError(f"{name} must be a list, of one for each image")
     if len(values) != count:
-        raise errors.UsageError(f"{count} images came with {len(values)} {name}")
+        raise errors.UsageError(f"{wording.counted(count, 'image')} came with {len(values)} {name}")
     return values
 
 

@@ -78,7 +78,11 @@ def read_csv(path: str | os.PathLike) -> dict[str, Labels]:
     metadata = [name for name in names if name not in (key, _LABEL_COLUMN)]
     for name in metadata:
         check_name(name, written=header[names.index(name)], where=f"--labels={path}: ")
-    return _by_path(path, _rows(path, lines, names, key), key, metadata)
+    rows = _rows(path, lines, names, key)
+    if not rows:
+        # Metadata that a table does not say is removed, and an export that failed is likelier.
+        raise errors.UsageError(f"--labels={path} has a header and no rows")
+    return _by_path(path, rows, key, metadata)
 
 
 def _rows(

@@ -53,7 +53,7 @@ def test_two_versions_are_compared_printed_drawn_and_stored(versions, caplog, mo
     figure = stored["metrics"]["map_at_r"]
     assert figure["difference"] > 0 and figure["low"] <= figure["difference"] <= figure["high"]
     assert f"{figure['difference']:+.4f}" in caplog.text
-    assert "version 1 alone is right on" in caplog.text
+    assert "queries right by version 1 alone: " in caplog.text
     assert len(stored["won"]) == stored["metrics"]["recall_at_1"]["num_won"] > 0
     assert all(change["query"].startswith("test/") for change in stored["won"])
     assert result.picture_path.read_bytes().startswith(b"\x89PNG")

@@ -1,9 +1,11 @@
 import contextlib
+import types
 
 import pytest
 
-from simsearch import errors
+from simsearch import errors, preprocessing
 from simsearch.commands import shared
+from simsearch.config import files as config_files
 from simsearch.data import corrupt as corrupt_lib
 
 
@@ -30,3 +32,21 @@ def test_only_what_was_skipped_is_told_as_skipped(caplog, on_corrupt):
     shared.log_corrupt(log)
     told = "skipped 1 unreadable image: a.jpg (empty)"
     assert caplog.messages == ([told] if on_corrupt == "skip" else [])
+
+
+@pytest.mark.parametrize(
+    ("overrides", "sha256", "is_told"),
+    [
+        ({"train.num_epochs": 0}, "abc", True),
+        ({"train.num_epochs": 0}, "", False),
+        ({"train.num_epochs": 0, "model.head": "none"}, "abc", False),
+        ({}, "abc", False),
+    ],
+)
+def test_a_random_head_on_weights_is_told(caplog, overrides, sha256, is_told):
+    config = preprocessing.resolve(config_files.load_config("train", overrides))
+    facts = {"weights": {"source": "a.npz", "sha256": sha256}}
+    caplog.set_level("INFO", "simsearch")
+    shared.log_origin(types.SimpleNamespace(config=config, read_facts=lambda: facts))
+    advice = "--mode=train --config.train.num_epochs=0 --config.model.head=none"
+    assert (advice in caplog.text) == is_told

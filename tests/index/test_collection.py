@@ -427,7 +427,7 @@ def test_mistakes_are_told_in_one_line(index, folder, tmp_path):
         (lambda: index.search(b"x"), "not an image"),
         (lambda: index.search(folder / "a" / "0.png", filter="label ="), "expected a number"),
         (lambda: index.add([folder / "a" / "0.png"], metadata=[{"path": 1}]), "metadata column"),
-        (lambda: index.add([folder / "a" / "0.png"], labels=[]), "1 images came with 0 labels"),
+        (lambda: index.add([folder / "a" / "0.png"], labels=[]), "1 image came with 0 labels"),
         (lambda: index.add(folder / "a" / "0.png", labels="a"), "labels must be a list"),
         (lambda: index.add(folder / "a" / "0.png", labels=[3]), "labels must be a text or None"),
         (lambda: index.add(folder / "a" / "0.png", paths=[3]), "paths must be a text or None"),

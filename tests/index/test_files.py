@@ -138,6 +138,8 @@ def test_a_column_is_of_numbers_only_where_nothing_is_lost(tmp_path, cells, valu
     ("text", "words"),
     [
         ("", "must have a header"),
+        ("path,price\n", "labels.csv has a header and no rows"),
+        ("path,price\n\n , \n", "labels.csv has a header and no rows"),
         ("name,price\nx,1\n", "must have a column named path (or file,"),
         ("path;price\nx;1\n", "with commas between the columns; its columns: path;price"),
         ("path,a,A\nx,1,2\n", "has the column a more than once: 'a', 'A'"),
