@@ -97,10 +97,14 @@ def _open(url: str) -> optuna.storages.RDBStorage:
 def _choosing(engine: sqlalchemy.Engine, study_name: str) -> Iterator[None]:
     """Keeps everybody else who has this database from choosing a trial of the study."""
     if engine.dialect.name == "sqlite":
-        with workers.locked(_lock_of(pathlib.Path(engine.url.database))):
+        file = engine.url.database
+        if not file or file == ":memory:":  # It is this process's alone.
+            yield
+            return
+        with workers.locked(_lock_of(pathlib.Path(file))):
             yield
         return
-    # A row of its own accord, since making a trial locks the study's: what the study is about.
+    # Making a trial locks the study's own row, and so this locks that of what the study is about.
     studies = sqlalchemy.table("studies", *map(sqlalchemy.column, ("study_id", "study_name")))
     about = sqlalchemy.table("study_user_attributes", *map(sqlalchemy.column, ("study_id", "key")))
     of_study = sqlalchemy.select(studies.c.study_id).where(studies.c.study_name == study_name)
@@ -153,12 +157,11 @@ def _check_same(
 
 
 def _engine_options(url: str) -> dict[str, Any]:
+    if url.startswith("sqlite"):
+        return {"connect_args": {"timeout": _SQLITE_TIMEOUT}}
     # Hours may lie between two validations, in which a server or a firewall ends what is idle: no
     # connection is kept open.
-    options: dict[str, Any] = {"poolclass": sqlalchemy.pool.NullPool}
-    if url.startswith("sqlite"):
-        options["connect_args"] = {"timeout": _SQLITE_TIMEOUT}
-    return options
+    return {"poolclass": sqlalchemy.pool.NullPool}
 
 
 def without_password(url: str) -> str:

@@ -50,6 +50,11 @@ def test_a_study_runs_its_trials_once_and_ranks_them(tmp_path):
     assert text[1].split()[:3] == [str(rows[0].number), str(rows[0].version), "finished"]
 
 
+def test_a_database_in_memory_is_of_one_process(tmp_path):
+    with opened(tmp_path, SMALL | {"sweep.storage": "sqlite://"}) as study:
+        assert finish(study) == [0, 1, 2, 3]
+
+
 def test_more_trials_are_added_and_the_seed_repeats_their_values(tmp_path):
     with opened(tmp_path / "a", SMALL | {"sweep.num_trials": 2}) as study:
         assert finish(study) == [0, 1]
