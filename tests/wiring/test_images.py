@@ -5,7 +5,17 @@ import pytest
 
 from simsearch import wiring
 from simsearch.config import files as config_files
-from simsearch.data import class_splits, corrupt, duplicates, eval_batches, pipeline, sources
+from simsearch.data import (
+    balanced,
+    class_splits,
+    confusion,
+    corrupt,
+    duplicates,
+    eval_batches,
+    pipeline,
+    sampling,
+    sources,
+)
 from tests.data import sets
 
 
@@ -158,7 +168,26 @@ def test_every_field_of_the_images_reaches_the_batches(asked, tmp_path):
     }
 
 
-@pytest.mark.parametrize(("sampling_seed", "expected"), [(-1, 8), (6, 6)])
+@pytest.mark.parametrize(
+    ("mode", "module", "more"),
+    [
+        ("triplets", sampling, ()),
+        ("class_balanced", balanced, ()),
+        ("classes_by_samples", sampling, ("samples_per_class",)),
+        ("hard_classes", balanced, ("samples_per_class", "hard_fraction", "confusion")),
+    ],
+)
+def test_every_field_of_the_sampling_reaches_the_sampler_of_its_mode(asked, mode, module, more):
+    fields = {"sampling.mode": mode, "sampling.seed": 6, "train.batch_size": 15}
+    fields |= {"sampling.samples_per_class": 3, "sampling.hard_fraction": 0.25}
+    config = config_files.load_config("train", fields)
+    seen, counts = asked(module, mode), confusion.Confusion()
+    wiring.images.sample_rows(config, np.zeros(4, np.int32), confusion=counts)
+    given = {"samples_per_class": 3, "hard_fraction": 0.25, "confusion": counts}
+    assert seen == {"seed": 6, "batch_size": 15} | {name: given[name] for name in more}
+
+
+@pytest.mark.parametrize(("sampling_seed", "expected"), [(-1, 8), (0, 0), (6, 6)])
 def test_batches_follow_their_own_seed_and_without_one_that_of_the_training(
     sampling_seed, expected
 ):
