@@ -83,9 +83,10 @@ def test_every_field_of_the_images_reaches_their_source(asked, monkeypatch, tmp_
 def test_copies_are_dropped_where_that_is_asked_for(asked, monkeypatch, drops, for_training):
     monkeypatch.setattr(wiring.images, "source_splits", lambda config: {})
     dropping = asked(duplicates, "drop_from_train")
-    config = config_files.load_config("train", {"data.drop_duplicates": drops})
-    wiring.images.load_splits(config, for_training=for_training)
-    assert dropping.get("must_be_final") == (for_training if drops else None)
+    fields = {"data.drop_duplicates": drops, "data.cache_dir": "kept"}
+    wiring.images.load_splits(config_files.load_config("train", fields), for_training=for_training)
+    expected = {"cache_dir": "kept/duplicates", "must_be_final": for_training}
+    assert dropping == (expected if drops else {})
 
 
 def test_every_field_of_the_images_reaches_the_batches(asked, tmp_path):
@@ -199,9 +200,12 @@ def test_the_first_images_are_the_same_whatever_the_order_of_the_batches(monkeyp
     monkeypatch.setattr(wiring.images, "image_loader", lambda *_: len)
     made = []
     monkeypatch.setattr(pipeline, "train_batches", lambda *_, **o: made.append(o) or [])
+    sizes = {"data.image_size": 128, "data.early_image_size": 96}
     for seed in (-1, 6):
-        config = config_files.load_config("train", {"train.seed": 8, "sampling.seed": seed})
+        seeds = {"train.seed": 8, "sampling.seed": seed}
+        config = config_files.load_config("train", sizes | seeds)
         wiring.images.first_images(config, sets.make_split(), corrupt=corrupt.CorruptLog())
     one, other = made
     assert one["seed"] == other["seed"] == 8
+    assert one["image_size"] == 128, "what is evaluated sees as many pixels as the later steps"
     np.testing.assert_array_equal(one["sample_rows"](3), other["sample_rows"](3))
