@@ -1,6 +1,6 @@
 """The configuration of a run: frozen dataclasses, read from `configs/`, overridden and checked."""
 
 from simsearch.config.checked import differences, field_names, from_dict, from_json, to_json
-from simsearch.config.groups import Config
+from simsearch.config.groups import Config, Eval
 
-__all__ = ["Config", "differences", "field_names", "from_dict", "from_json", "to_json"]
+__all__ = ["Config", "Eval", "differences", "field_names", "from_dict", "from_json", "to_json"]
