@@ -165,6 +165,15 @@ def test_a_failed_trial_counts_and_says_why(tmp_path):
     assert (last.state, last.error, last.value) == ("failed", "the loss is not finite", None)
 
 
+def test_a_trials_figure_so_far_is_its_best_and_one_that_is_missing_is_none(tmp_path):
+    with opened(tmp_path) as study:
+        trial = study.next_trial()
+        for index, value in ((1, None), (2, -0.5), (3, -0.7)):
+            trial.report(index, value)
+        [row] = study.rows()
+    assert (row.state, row.value, row.num_validations) == ("running", -0.5, 3)
+
+
 def test_another_sweep_under_the_same_name_is_refused(tmp_path):
     with opened(tmp_path):
         pass
