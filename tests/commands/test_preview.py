@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from simsearch import errors, wiring
+from simsearch import errors, preprocessing, wiring
 from simsearch.commands import preview
 from simsearch.config import files as config_files
 from simsearch.data import batch as batch_lib
 from simsearch.data import corrupt as corrupt_lib
+from simsearch.models import backbone, pretrained
 from simsearch.plots import preview as plot
 
 SMALL = {"data.image_size": 24, "data.resize_mode": "squash", "model.weights": "none"}
@@ -49,10 +50,20 @@ def first_batch(settings):
     return train, next(iter(batches))
 
 
-def test_of_two_views_that_of_training_is_drawn(shapes, tmp_path, drawn):
-    preview.preview(config(shapes, tmp_path, data__resize_mode="both"), output="x.png")
+def test_of_two_views_that_of_training_is_drawn_as_small_as_its_first_steps_see_it(
+    shapes, tmp_path, drawn
+):
+    seeds = {"train__seed": 5, "sampling__seed": 6}
+    settings = config(
+        shapes, tmp_path, data__resize_mode="both", data__early_image_size=16, **seeds
+    )
+    preview.preview(settings, output="x.png")
     assert all(row.plain.image.shape == (24, 24, 3) for row in drawn["rows"])
-    assert "(squash)" in " ".join(drawn["subtitle"])
+    assert all(row.anchor.image.shape == (16, 16, 3) for row in drawn["rows"])
+    assert drawn["subtitle"][1] == (
+        "batches of 3 classes x 4 images (classes_by_samples), 16 x 16 pixels from 27 (squash), "
+        "seed 6"
+    )
 
 
 @pytest.mark.parametrize("mode", ["triplets", "class_balanced"])
@@ -131,6 +142,44 @@ def test_a_strength_of_the_policy_that_is_off_is_shown(shapes, tmp_path, drawn):
     assert "policy_degrees 0," in drawn["subtitle"][2]
 
 
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({}, "nothing is changed"),
+        ({"augment.hue": 0.1, "augment.crop_scale_min": 0.5}, "crop_scale_min 0.5, hue 0.1"),
+        (
+            {"augment.erase_probability": 0.5},
+            "erase_probability 0.5, erase_area_min 0.02, erase_area_max 0.33, erase_ratio_max 3.3",
+        ),
+    ],
+)
+def test_only_what_changes_an_image_is_told(fields, told):
+    settings = config_files.load_config("train", {"augment.preset": "none"} | fields)
+    assert preview._augmentation(settings) == f"preset none: {told}"
+
+
+@pytest.mark.parametrize("mode", ["classes_by_samples", "hard_classes"])
+@pytest.mark.parametrize(("num_classes", "again"), [(2, ", classes come again"), (3, ""), (4, "")])
+def test_classes_that_come_again_in_a_batch_are_told(mode, num_classes, again):
+    fields = {"sampling.mode": mode, "train.batch_size": 12}
+    told = preview._sampling(config_files.load_config("train", fields), num_classes)
+    assert told == f"batches of 3 classes x 4 images ({mode}{again})"
+
+
+def test_weights_that_cannot_be_read_now_are_no_reason_to_draw_nothing(monkeypatch, caplog):
+    weights = pretrained.Weights({}, "a", "1f", backbone.Preprocessing(image_size=96))
+    monkeypatch.setattr(wiring.network, "read_weights", lambda config: weights)
+    settings = config_files.load_config("train")
+    assert preview._with_preprocessing(settings).data.image_size == 96
+
+    def unreachable(config):
+        raise errors.RunError("the hub does not answer")
+
+    monkeypatch.setattr(wiring.network, "read_weights", unreachable)
+    assert preview._with_preprocessing(settings) == preprocessing.resolve(settings)
+    assert "usual preprocessing, since the hub does not answer" in caplog.text
+
+
 def test_a_small_evaluation_batch_makes_no_smaller_page(shapes, tmp_path, drawn):
     preview.preview(config(shapes, tmp_path, eval__batch_size=1), output="x.png")
     assert len(drawn["rows"]) > 1
@@ -187,6 +236,10 @@ def test_a_batch_without_a_readable_image_is_told(tmp_path):
 
 
 def test_the_page_lies_in_the_folder_of_the_versions(monkeypatch, tmp_path):
-    monkeypatch.setattr(preview, "preview", lambda config, *, output: output)
-    drawn = preview.main(config="demo", workdir=tmp_path, output=None, overrides={})
-    assert drawn == str(tmp_path / "preview.png")
+    monkeypatch.setattr(preview, "preview", lambda config, *, output: (config, output))
+    demo = {"config": "demo", "workdir": tmp_path, "overrides": {"train.seed": 5}}
+    drawn, output = preview.main(**demo, output=None)
+    assert output == str(tmp_path / "preview.png") and drawn.train.seed == 5
+    assert preview.main(**demo, output="x.png") == (drawn, "x.png")
+    drawn, _ = preview.main(config=None, workdir=tmp_path, output=None, overrides={})
+    assert drawn == config_files.load_config("train")

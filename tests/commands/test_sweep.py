@@ -42,7 +42,8 @@ def trained(monkeypatch):
         records = records_lib.Records(version, step=start)
         try:
             for step in range(start + 1, 4):
-                score = step / 3 * (min(rate, 1e-3) / max(rate, 1e-3))
+                # The last is not the best.
+                score = (0, 1 / 3, 1, 2 / 3)[step] * (min(rate, 1e-3) / max(rate, 1e-3))
                 records.write("validation", step, {"map_at_r": score}, epoch=step)
                 (version.path / "step").write_text(str(step))
                 after_validation(records.validations[-1])
@@ -308,8 +309,11 @@ def test_trials_with_and_without_copies_are_of_one_sweep(trained, images, tmp_pa
 def test_trials_that_all_fail_end_the_sweep_and_it_goes_on_with_the_others(
     trained, tmp_path, monkeypatch, caplog
 ):
+    # None of these is the fault of the trial's values for certain.
+    failures = [errors.UsageError, errors.OutOfMemoryError, errors.UsageError]
+
     def failing(*_, **__):
-        raise errors.UsageError("the GPU is on holiday")
+        raise failures.pop()("the GPU is on holiday")
 
     caplog.set_level("INFO", "simsearch")
     five = plan(sweep__space__optimizer__learning_rate=[1e-5, 1e-4, 1e-3, 1e-2, 1e-1])
@@ -341,15 +345,33 @@ def test_however_many_trials_diverge_the_others_are_tried(trained, tmp_path, mon
     assert [row.state for row in result.rows] == ["finished"] * 3 + ["failed"] * 3
 
 
-def test_bad_trials_are_pruned_by_their_validations(trained, tmp_path):
-    pruned = plan(sweep__pruner="median", sweep__startup_trials=2, sweep__warmup_validations=0)
-    result = simsearch.sweep(pruned, workdir=tmp_path)
+def test_a_trial_without_a_figure_fails(trained, tmp_path, monkeypatch):
+    def train(config, *, workdir, on_version, **_):
+        version = runs.create(workdir, config)
+        on_version(version)
+        return version
+
+    monkeypatch.setattr(training, "train", train)
+    one = plan(sweep__space__optimizer__learning_rate=[1e-3, 1e-2])
+    rows = simsearch.sweep(one, workdir=tmp_path).rows
+    told = ("failed", "validation map_at_r was never a number")
+    assert [(row.state, row.error) for row in rows] == [told] * 2
+
+
+def test_bad_trials_are_pruned_by_their_validations(trained, tmp_path, caplog):
+    pruned = plan(sweep__pruner="median", sweep__startup_trials=2, sweep__warmup_validations=1)
+    with caplog.at_level("INFO", "simsearch"):
+        result = simsearch.sweep(pruned, workdir=tmp_path)
+    assert "trial 1 finished: map_at_r 1.0000" in caplog.messages
+    assert "trial 2 pruned: other trials were better" in caplog.messages
     states = [row.state for row in result.rows]
     assert states == ["finished", "finished", "pruned"] and result.best.value == 1.0
-    assert all(row.num_validations < 3 for row in result.rows if row.state == "pruned")
+    assert [row.num_validations for row in result.rows] == [3, 3, 2], "the warm-up is one"
 
 
-@pytest.mark.parametrize("end", [{"train.num_epochs": 3}, {"train.num_steps": 3}])
+@pytest.mark.parametrize(
+    "end", [{"train.num_epochs": 3}, {"train.num_steps": 3}, {"train.patience": 1}]
+)
 def test_a_trial_at_its_end_is_not_pruned(trained, tmp_path, monkeypatch, end):
     report = study.Trial.report
     monkeypatch.setattr(

@@ -11,6 +11,8 @@ from simsearch.sweeps import plan
 
 # The losses that the default configuration minimises.
 WEIGHTED = ("loss.terms.triplet", "loss.terms.supcon", "loss.terms.normalised_softmax")
+FIXED = {"model.freeze": "all", "model.head": "none"}
+OF_CLASSES = {"train.monitor": "classifier_accuracy", "loss.terms.normalised_softmax": "0"}
 
 
 def load(**overrides):
@@ -73,7 +75,7 @@ def test_json_keeps_everything():
             "loss.memory_size needs a loss that looks at pairs",
         ),
         (
-            {"train.monitor": "classifier_accuracy", "loss.terms.normalised_softmax": "0"},
+            OF_CLASSES,
             "train.monitor=classifier_accuracy needs a loss with class vectors",
         ),
         ({"loss.triplet.margin": "0"}, "loss.triplet.margin=0 needs loss.triplet.soft_margin=True"),
@@ -96,7 +98,7 @@ def test_json_keeps_everything():
         ({"data.source": "folder"}, "needs data.path"),
         ({"data.path": "x"}, "read only with data.source=folder"),
         ({"model.embedding_size": "1"}, "must be >= 2"),
-        ({"model.freeze": "all", "model.head": "none"}, "leaves nothing to train"),
+        (FIXED, "leaves nothing to train"),
         ({"train.batch_size": "62"}, "multiple of sampling.samples_per_class=4"),
         ({"sampling.mode": "triplets"}, "try 63"),
         ({"loss.triplet.miner": "none"}, "needs sampling.mode=triplets"),
@@ -105,6 +107,23 @@ def test_json_keeps_everything():
             "must be at least data.image_size=224",
         ),
         ({"data.valid_fraction": "0.5", "data.test_fraction": "0.5"}, "must be under 1"),
+        (
+            {"data.valid_class_fraction": "0.5", "data.test_class_fraction": "0.5"},
+            "data.valid_class_fraction + data.test_class_fraction must be under 1",
+        ),
+        ({"data.valid_classes": "a"}, "are read only with data.split=class"),
+        ({"data.test_classes": "a"}, "are read only with data.split=class"),
+        ({"data.image_size": "7"}, "data.image_size=7 must be at least 8"),
+        ({"data.resize_size": "7"}, "data.resize_size=7 must be at least 8"),
+        ({"data.image_mean": (0.5,)}, "data.image_mean=(0.5,) must be three numbers"),
+        ({"data.image_std": (0.5,)}, "data.image_std=(0.5,) must be three numbers"),
+        (
+            {"sampling.mode": "hard_classes", "data.split": "class"},
+            "sampling.mode=hard_classes needs data.split=image",
+        ),
+        ({"sampling.mode": "hard_classes", "train.batch_size": "62"}, "multiple of sampling"),
+        ({"serve.default_top_k": "9", "serve.max_top_k": "8"}, "at most serve.max_top_k=8"),
+        (FIXED | {"train.num_epochs": "0", "train.num_steps": "5"}, "leaves nothing to train"),
     ],
 )
 def test_a_wrong_value_is_refused_with_what_was_expected(overrides, words):
@@ -114,9 +133,20 @@ def test_a_wrong_value_is_refused_with_what_was_expected(overrides, words):
     assert "\n" not in str(caught.value)
 
 
-def test_the_soft_margin_needs_no_other():
-    loaded = load(loss__triplet__margin="0", loss__triplet__soft_margin="True")
-    assert loaded.loss.triplet.margin == 0
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        {"loss.triplet.margin": "0", "loss.triplet.soft_margin": "True"},
+        {"loss.triplet.miner": "none", "loss.terms.triplet": "0"},
+        OF_CLASSES | {"loss.terms.arcface": "1"},
+        OF_CLASSES | {"loss.terms.proxy_anchor": "1"},
+        FIXED | {"train.num_epochs": "0"},
+        FIXED | {"model.pooling": "gem"},
+        {"data.split": "class", "data.valid_classes": "a", "data.test_classes": "b"},
+    ],
+)
+def test_what_only_looks_like_a_contradiction_is_taken(overrides):
+    assert isinstance(config_files.load_config("train", overrides), config.Config)
 
 
 def test_all_problems_are_in_one_message():

@@ -91,19 +91,23 @@ def test_bfloat16_is_near_float32():
     assert 0 < np.abs(exact - near).max() < 0.05
 
 
-def test_pixels_are_normalised_with_the_given_statistics():
-    network, variables = create(image_mean=(0.1, 0.2, 0.3), image_std=(0.5, 0.6, 0.7))
+# As many digits as the type has: what is rounded before it is near 0 has fewer.
+@pytest.mark.parametrize(("dtype", "rtol"), [(jnp.float32, 1e-4), (jnp.bfloat16, 2**-8)])
+def test_pixels_are_normalised_with_the_given_statistics(dtype, rtol):
+    statistics = {"image_mean": (0.1, 0.2, 0.3), "image_std": (0.5, 0.6, 0.7)}
+    network, variables = create(**statistics, dtype=dtype)
     seen = {}
 
     def spy(next_call, args, kwargs, context):
         if context.module.name == "backbone" and context.method_name == "__call__":
             seen["pixels"] = args[0]
+            return jnp.zeros((4, 1, 1, 512))
         return next_call(*args, **kwargs)
 
     with nn.intercept_methods(spy):
         network.apply(variables, IMAGES, train=False)
     expected = (IMAGES / 255 - np.array([0.1, 0.2, 0.3])) / np.array([0.5, 0.6, 0.7])
-    np.testing.assert_allclose(seen["pixels"], expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(seen["pixels"].astype(float), expected, rtol=rtol, atol=1e-5)
 
 
 def test_the_norm_has_a_finite_gradient_at_zero():
@@ -145,11 +149,14 @@ def test_what_is_frozen_has_no_gradient_and_is_not_trained(freeze, frozen):
 
 
 @pytest.mark.parametrize("changes", [{"freeze_batch_norm": True}, {"freeze": "all"}])
-def test_frozen_statistics_stay(changes):
-    network, variables = create(**changes)
+def test_frozen_statistics_stay_and_those_of_the_head_do_not(changes):
+    network, variables = create(**changes, head="mlp")
     apply = functools.partial(network.apply, train=True, mutable=["batch_stats"])
     _, changed = jax.jit(apply)(variables, IMAGES)
-    jax.tree.map(np.testing.assert_array_equal, changed["batch_stats"], variables["batch_stats"])
+    found, before = changed["batch_stats"], variables["batch_stats"]
+    jax.tree.map(np.testing.assert_array_equal, found["backbone"], before["backbone"])
+    moved = jax.tree.map(lambda new, old: np.any(new != old), found["head"], before["head"])
+    assert all(jax.tree.leaves(moved))
 
 
 def test_an_unknown_name_is_refused_with_the_nearest():

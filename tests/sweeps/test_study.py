@@ -75,6 +75,7 @@ def test_a_grid_is_covered_and_a_part_of_it_grows(tmp_path):
         whole = [tuple(row.params.values()) for row in study.rows()]
     grid = {(rate, decay) for rate in (1e-4, 1e-3, 1e-2) for decay in (0.0, 1e-3)}
     assert len(part) == 4 and part < grid == set(whole) and len(whole) == 6
+    assert part != set(sorted(grid)[:4]), "it is drawn, not the grid's beginning"
 
 
 def test_bad_trials_are_pruned_and_count(tmp_path):
@@ -137,12 +138,13 @@ def test_a_trial_that_goes_on_is_pruned_where_it_was_and_nowhere_else(tmp_path, 
         assert bad_at(again) == index
 
 
-def test_a_trial_of_a_process_that_lives_is_left_alone(tmp_path):
-    with opened(tmp_path) as one, opened(tmp_path) as two:
+@pytest.mark.parametrize(("fields", "count"), [(SMALL, 4), (GRID, 6)])
+def test_a_trial_of_a_process_that_lives_is_left_alone(tmp_path, fields, count):
+    with opened(tmp_path, fields) as one, opened(tmp_path, fields) as two:
         first = one.next_trial()
-        assert finish(two) == [1, 2, 3]
+        assert finish(two) == [*range(1, count)]
         assert first.end(value=0.1)
-        assert len(one.rows()) == 4
+        assert len(one.rows()) == count
 
 
 def test_a_trial_lost_on_another_machine_is_begun_anew_and_counts_once(tmp_path, monkeypatch):
@@ -160,6 +162,8 @@ def test_a_trial_lost_on_another_machine_is_begun_anew_and_counts_once(tmp_path,
     again = next(row for row in rows if row.number == number)
     assert again.params == lost.params and len(rows) == 6
     assert {row.is_here for row in rows} == {True}
+    with opened(tmp_path, GRID, folder="two") as two:
+        assert len(two.rows()) == 6, "its point of the grid is there"
 
 
 def test_a_failed_trial_counts_and_says_why(tmp_path):
@@ -168,6 +172,15 @@ def test_a_failed_trial_counts_and_says_why(tmp_path):
         assert finish(study) == [1, 2, 3]
         last = study.rows()[-1]
     assert (last.state, last.error, last.value) == ("failed", "the loss is not finite", None)
+
+
+def test_a_trials_figure_so_far_is_its_best_and_one_that_is_missing_is_none(tmp_path):
+    with opened(tmp_path) as study:
+        trial = study.next_trial()
+        for index, value in ((1, None), (2, -0.5), (3, -0.7)):
+            trial.report(index, value)
+        [row] = study.rows()
+    assert (row.state, row.value, row.num_validations) == ("running", -0.5, 3)
 
 
 def test_another_sweep_under_the_same_name_is_refused(tmp_path):
@@ -267,5 +280,7 @@ def test_the_field_that_matters_is_found(tmp_path):
         assert study.importances(seed=0) == {}
         finish(study)
         shares = study.importances(seed=0)
+    with opened(tmp_path / "few", GRID | {"sweep.num_trials": 3}) as study:
+        assert len(finish(study)) == 3 and study.importances(seed=0) == {}
     assert list(shares) == ["optimizer.learning_rate", "optimizer.weight_decay"]
     assert shares["optimizer.learning_rate"] > 0.9

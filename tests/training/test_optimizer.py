@@ -35,11 +35,16 @@ def test_the_state_tells_the_learning_rate_and_weight_decay_that_are_used():
 def test_a_step_is_adamw_on_kernels_adam_on_biases_and_nothing_on_frozen():
     optimizer = create()
     gradients = jax.tree.map(lambda array: jnp.full_like(array, 2.0), PARAMS)
-    updates, _ = optimizer.update(gradients, optimizer.init(PARAMS), PARAMS)
+    updates, state = optimizer.update(gradients, optimizer.init(PARAMS), PARAMS)
     # The first Adam step has length 1 in every coordinate; decay adds 0.3 of the weight 1.
     np.testing.assert_allclose(updates["kernel"], -0.1 * (1 + 0.3), rtol=1e-5)
     np.testing.assert_allclose(updates["bias"], -0.1, rtol=1e-5)
     np.testing.assert_array_equal(updates["frozen"], 0.0)
+    # The second one, of a gradient of 1, by the formula.
+    updates, _ = optimizer.update(PARAMS, state, PARAMS)
+    mean = (0.9 * 0.1 * 2 + 0.1) / (1 - 0.9**2)
+    square = (0.99 * 0.01 * 2**2 + 0.01) / (1 - 0.99**2)
+    np.testing.assert_allclose(updates["bias"], -0.1 * mean / square**0.5, rtol=1e-5)
     # A gradient of 2 over itself and the epsilon.
     optimizer = create(epsilon=1.0)
     updates, _ = optimizer.update(gradients, optimizer.init(PARAMS), PARAMS)

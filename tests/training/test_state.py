@@ -23,7 +23,7 @@ def test_what_is_saved_is_all_of_a_state(proxies, is_averaged, memory):
     again = state_lib.from_saved(saved, step=7)
     assert jax.tree.structure(again) == jax.tree.structure(state)
     jax.tree.map(np.testing.assert_array_equal, again, state)
-    assert set(saved.variables["params"]) == {"head"}
+    assert set(saved.variables["params"]) == {"head"} and set(saved.proxies) == set(proxies or ())
     scale = 7 if is_averaged else 1
     np.testing.assert_array_equal(saved.variables["params"]["head"], 3 * scale)
 

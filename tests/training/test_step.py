@@ -129,7 +129,29 @@ def test_the_loss_is_the_weighted_sum_and_each_loss_is_told():
     )
     shares = {name: float(figures.active_fraction) for name, figures in metrics.terms.items()}
     assert metrics.active_fraction == shares["supcon"] != shares["proxy_anchor"]
-    assert 0 <= metrics.accuracy <= 1 and single["supcon"].accuracy is None
+    assert all(0 <= share <= 1 for share in shares.values())
+    assert single["supcon"].accuracy is None
+
+
+def test_the_accuracy_is_that_of_the_readable_images_before_the_step():
+    batch, terms = make_batch(invalid=(2, 7)), [SOFTMAX]
+    # As far as this the vectors are moved by the step.
+    state, optimizer = start([batch], terms), optax.sgd(1e3)
+    state = state.replace(opt_state=optimizer.init(state.params))
+    embeddings, _ = TinyNetwork().apply(
+        state.variables, batch.images, train=True, mutable=["batch_stats"]
+    )
+
+    def accuracy(state):
+        vectors = state.proxies[SOFTMAX.name]
+        vectors /= jnp.linalg.norm(vectors, axis=1, keepdims=True)
+        right = np.argmax(embeddings @ vectors.T, axis=1) == batch.labels
+        return right[batch.valid].mean()
+
+    step = step_lib.create_train_step(TinyNetwork(), optimizer, terms=terms, axis_name=None)
+    after, metrics = jax.jit(step)(state, batch, jax.random.key(1))
+    assert float(metrics.accuracy) == pytest.approx(accuracy(state))
+    assert accuracy(state) not in (0.5, accuracy(after))
 
 
 def test_a_mixed_image_counts_for_both_classes_in_classification():

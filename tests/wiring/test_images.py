@@ -5,7 +5,17 @@ import pytest
 
 from simsearch import wiring
 from simsearch.config import files as config_files
-from simsearch.data import class_splits, corrupt, duplicates, eval_batches, pipeline, sources
+from simsearch.data import (
+    balanced,
+    class_splits,
+    confusion,
+    corrupt,
+    duplicates,
+    eval_batches,
+    pipeline,
+    sampling,
+    sources,
+)
 from tests.data import sets
 
 
@@ -73,9 +83,10 @@ def test_every_field_of_the_images_reaches_their_source(asked, monkeypatch, tmp_
 def test_copies_are_dropped_where_that_is_asked_for(asked, monkeypatch, drops, for_training):
     monkeypatch.setattr(wiring.images, "source_splits", lambda config: {})
     dropping = asked(duplicates, "drop_from_train")
-    config = config_files.load_config("train", {"data.drop_duplicates": drops})
-    wiring.images.load_splits(config, for_training=for_training)
-    assert dropping.get("must_be_final") == (for_training if drops else None)
+    fields = {"data.drop_duplicates": drops, "data.cache_dir": "kept"}
+    wiring.images.load_splits(config_files.load_config("train", fields), for_training=for_training)
+    expected = {"cache_dir": "kept/duplicates", "must_be_final": for_training}
+    assert dropping == (expected if drops else {})
 
 
 def test_every_field_of_the_images_reaches_the_batches(asked, tmp_path):
@@ -158,7 +169,26 @@ def test_every_field_of_the_images_reaches_the_batches(asked, tmp_path):
     }
 
 
-@pytest.mark.parametrize(("sampling_seed", "expected"), [(-1, 8), (6, 6)])
+@pytest.mark.parametrize(
+    ("mode", "module", "more"),
+    [
+        ("triplets", sampling, ()),
+        ("class_balanced", balanced, ()),
+        ("classes_by_samples", sampling, ("samples_per_class",)),
+        ("hard_classes", balanced, ("samples_per_class", "hard_fraction", "confusion")),
+    ],
+)
+def test_every_field_of_the_sampling_reaches_the_sampler_of_its_mode(asked, mode, module, more):
+    fields = {"sampling.mode": mode, "sampling.seed": 6, "train.batch_size": 15}
+    fields |= {"sampling.samples_per_class": 3, "sampling.hard_fraction": 0.25}
+    config = config_files.load_config("train", fields)
+    seen, counts = asked(module, mode), confusion.Confusion()
+    wiring.images.sample_rows(config, np.zeros(4, np.int32), confusion=counts)
+    given = {"samples_per_class": 3, "hard_fraction": 0.25, "confusion": counts}
+    assert seen == {"seed": 6, "batch_size": 15} | {name: given[name] for name in more}
+
+
+@pytest.mark.parametrize(("sampling_seed", "expected"), [(-1, 8), (0, 0), (6, 6)])
 def test_batches_follow_their_own_seed_and_without_one_that_of_the_training(
     sampling_seed, expected
 ):
@@ -170,9 +200,12 @@ def test_the_first_images_are_the_same_whatever_the_order_of_the_batches(monkeyp
     monkeypatch.setattr(wiring.images, "image_loader", lambda *_: len)
     made = []
     monkeypatch.setattr(pipeline, "train_batches", lambda *_, **o: made.append(o) or [])
+    sizes = {"data.image_size": 128, "data.early_image_size": 96}
     for seed in (-1, 6):
-        config = config_files.load_config("train", {"train.seed": 8, "sampling.seed": seed})
+        seeds = {"train.seed": 8, "sampling.seed": seed}
+        config = config_files.load_config("train", sizes | seeds)
         wiring.images.first_images(config, sets.make_split(), corrupt=corrupt.CorruptLog())
     one, other = made
     assert one["seed"] == other["seed"] == 8
+    assert one["image_size"] == 128, "what is evaluated sees as many pixels as the later steps"
     np.testing.assert_array_equal(one["sample_rows"](3), other["sample_rows"](3))

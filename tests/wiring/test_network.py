@@ -8,7 +8,7 @@ import pytest
 from simsearch import errors, models, wiring
 from simsearch.config import files as config_files
 from simsearch.data import corrupt
-from simsearch.models import heads, resnet
+from simsearch.models import heads, pretrained, resnet
 from simsearch.training import loop, run
 
 OVERRIDES = {
@@ -117,6 +117,8 @@ def test_first_weights_and_class_vectors_follow_the_seed_and_are_of_each_loss():
         "arcface": (4, 5),
         "normalised_softmax": (4, 5),
     }
+    headless = config_files.load_config("train", terms | {"model.head": "none"})
+    assert wiring.losses.initial_proxies(headless, 4)["arcface"].shape == (4, 512)
     again = wiring.losses.initial_proxies(other, 4)["arcface"]
     assert len({np.asarray(array).tobytes() for array in (*vectors.values(), again)}) == 3
     assert wiring.losses.empty_memory(config) is None
@@ -124,11 +126,36 @@ def test_first_weights_and_class_vectors_follow_the_seed_and_are_of_each_loss():
     assert wiring.losses.empty_memory(remembering).embeddings.shape == (7, 5)
 
 
-def test_the_seed_reaches_the_first_weights(monkeypatch):
-    seeds = []
-    monkeypatch.setattr(models, "initialise", lambda network, *, seed, **_: seeds.append(seed))
-    wiring.network.random_variables(config_files.load_config("train", {"train.seed": 7}))
-    assert seeds == [7]
+def test_the_seed_and_what_is_known_reach_the_first_weights(monkeypatch):
+    seen = {}
+    monkeypatch.setattr(models, "initialise", lambda network, **options: seen.update(options))
+    fields = {"train.seed": 7, "data.image_size": 40}
+    wiring.network.random_variables(config_files.load_config("train", fields), known="known")
+    assert seen == {"seed": 7, "image_size": 40, "known": "known"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"model.num_backbones": 2}, "join them with --mode=ensemble"),
+        ({"model.freeze": "5"}, "model.freeze='5' must be"),
+        ({"model.weights": "nowhere.npz"}, "nowhere.npz"),
+    ],
+)
+def test_a_network_that_cannot_be_trained_is_told_before_anything_is_read(fields, words):
+    with pytest.raises(errors.UsageError, match=words):
+        wiring.network.check(config_files.load_config("train", fields))
+
+
+@pytest.mark.parametrize("is_folded", [False, True])
+def test_first_weights_are_those_of_the_file_and_what_it_is_is_remembered(monkeypatch, is_folded):
+    config = config_files.load_config("train", {"model.backbone": "resnet18"})
+    weights = pretrained.Weights({}, "a.npz", "1f")
+    for name, found in (("lay_over", "known"), ("has_folded_batch_norm", is_folded)):
+        monkeypatch.setattr(pretrained, name, lambda *_, found=found: found)
+    monkeypatch.setattr(models, "initialise", lambda network, *, known, **_: known)
+    found = wiring.network.initial_variables(config, weights)
+    assert found == ("known", {"source": "a.npz", "sha256": "1f"}, is_folded)
 
 
 def test_the_margin_reaches_the_step(monkeypatch):
