@@ -8,7 +8,7 @@ import pytest
 import simsearch
 from simsearch import errors, runs, wiring
 from simsearch.commands import compare, discriminant, trained_images
-from simsearch.data import sources
+from simsearch.data import splits as splits_lib
 from simsearch.data.decoding import images
 from simsearch.plots import changed
 from simsearch.retrieval import comparison, embed, embedding_cache
@@ -94,7 +94,7 @@ def test_each_version_is_looked_at_and_measured_with_its_own_train_images(versio
     def load_splits(config):
         splits = load(config)
         rows = np.arange(27 if config.data == copies else 30)
-        return splits | {"train": sources.pick(splits["train"], rows)}
+        return splits | {"train": splits_lib.pick(splits["train"], rows)}
 
     seen = []
     monkeypatch.setattr(wiring.images, "load_splits", load_splits)
