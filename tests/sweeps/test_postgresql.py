@@ -90,10 +90,10 @@ def test_machines_that_start_at_one_moment_make_the_tables_once(machine):
     ("overrides", "num_trials"), [(SMALL | {"sweep.num_trials": 11}, 11), (GRID, 12)]
 )
 def test_machines_share_the_trials(machine, overrides, num_trials, monkeypatch):
-    for home, name in ((study_lib.Study, "_num_open"), (space, "corners")):
-        monkeypatch.setattr(home, name, met(getattr(home, name)))
     with machine("one", overrides | {"sweep.study": "another"}):
         pass  # Without tables to make, all begin at one moment indeed.
+    for home, name in ((study_lib.Study, "_num_open"), (space, "corners")):
+        monkeypatch.setattr(home, name, met(getattr(home, name)))
 
     def work(name, wait):
         wait()
