@@ -126,7 +126,7 @@ def check(stored: About, asked: About, *, url: str, workdir: str | os.PathLike) 
     number = "N" if asked.version is None else asked.version
     again = (
         f"index again with `python main.py --mode=index --images=DIR --version={number}"
-        f"{place(url, workdir)}`"
+        f"{place(url, workdir)}` (with another --index where it holds other images too)"
     )
     if stored.version is not None and stored.version == asked.version:
         raise errors.UsageError(
