@@ -10,7 +10,7 @@ import pytest
 from simsearch import errors
 from simsearch.sweeps import space, workers
 from simsearch.sweeps import study as study_lib
-from tests.sweeps.studies import SMALL, opened
+from tests.sweeps.studies import SMALL, finish, opened
 
 GRID = SMALL | {
     "sweep.sampler": "grid",
@@ -47,16 +47,6 @@ def machine(server, tmp_path):
         return opened(tmp_path / machine_name, overrides | storage)
 
     return open_on
-
-
-def finish(study):
-    """Runs all trials that are left and returns their numbers."""
-    numbers = []
-    while (trial := study.next_trial()) is not None:
-        numbers.append(trial.number)
-        trial.begun(100 + trial.number)
-        assert trial.end(value=trial.params["optimizer.learning_rate"])
-    return numbers
 
 
 def met(function):

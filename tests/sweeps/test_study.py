@@ -10,7 +10,7 @@ import sqlalchemy
 
 from simsearch import errors
 from simsearch.sweeps import database, trials, workers
-from tests.sweeps.studies import IMAGES, SMALL, opened
+from tests.sweeps.studies import IMAGES, SMALL, finish, opened, score
 
 GRID = SMALL | {
     "sweep.sampler": "grid",
@@ -18,22 +18,6 @@ GRID = SMALL | {
     "sweep.space.optimizer.learning_rate": [1e-4, 1e-3, 1e-2],
     "sweep.space.optimizer.weight_decay": [0.0, 1e-3],
 }
-
-
-def score(params):
-    """Returns a figure that is best at a learning rate of 1e-3."""
-    rate = params["optimizer.learning_rate"]
-    return min(rate, 1e-3) / max(rate, 1e-3)
-
-
-def finish(study):
-    """Runs all trials that are left and returns their numbers."""
-    numbers = []
-    while (trial := study.next_trial()) is not None:
-        numbers.append(trial.number)
-        trial.begun(100 + trial.number)
-        assert trial.end(value=score(trial.params))
-    return numbers
 
 
 def test_a_study_runs_its_trials_once_and_ranks_them(tmp_path):
