@@ -52,17 +52,16 @@ def start_devices(config: Config) -> None:
 def log_origin(version: runs.Version) -> None:
     """Says what a version's network was made from, and what it takes images to be."""
     config, facts = version.config, version.read_facts()
-    made_of = origin(facts)
+    made_of, weights = origin(facts), facts.get("weights", {})
     progress.log.info(
         "%s%s%s from weights %s",
         config.model.backbone,
         f", {made_of}," if made_of else "",
         "" if is_trained(config) else ", not trained,",
-        wiring.facts.describe_weights(facts.get("weights", {})),
+        wiring.facts.describe_weights(weights),
     )
     progress.log.info("images %s", preprocessing.describe(config))
-    has_weights = facts.get("weights", {}).get("sha256")
-    if has_weights and not is_trained(config) and config.model.head != "none":
+    if weights.get("sha256") and not is_trained(config) and config.model.head != "none":
         progress.log.info(
             "its head is random; for the baseline of the weights alone make a version without one: "
             "--mode=train --config.train.num_epochs=0 --config.model.head=none"

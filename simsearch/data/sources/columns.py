@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import numpy as np
 
@@ -10,32 +11,44 @@ from simsearch import progress, wording
 from simsearch.data import splits
 from simsearch.errors import UsageError
 
-IMAGE_NAMES = ("image", "images", "img", "picture", "photo")
-LABEL_NAMES = ("label", "labels", "class", "category", "target", "fine_label", "coarse_label")
+# Names that decide between several columns, best first.
+_WELL_KNOWN = {
+    "image_column": ("image", "images", "img", "picture", "photo"),
+    "label_column": (
+        "label",
+        "labels",
+        "class",
+        "category",
+        "target",
+        "fine_label",
+        "coarse_label",
+    ),
+}
 
 
 def choose(
-    candidates: Sequence[str],
+    typed: Sequence[str],
+    plain: Sequence[str],
     columns: Sequence[str],
     *,
     asked: str,
-    preferred: Sequence[str],
-    field: str,
+    field: Literal["image_column", "label_column"],
     where: str,
 ) -> str:
     """Returns the column to take: the one asked for, the only candidate, or a well-known name.
 
     Args:
-        candidates: Columns of a fitting type.
+        typed: Columns that are marked as what is looked for.
+        plain: Others that could be; candidates where no column is marked, or one is asked for.
         columns: All columns, for the message.
         asked: What the user set; empty: nothing.
-        preferred: Names that decide between several candidates, best first.
-        field: The config field, such as "image_column".
+        field: The config field.
         where: What the set is called in messages.
 
     Raises:
         UsageError: The column that was asked for does not fit, or the choice is not clear.
     """
+    candidates = [*typed, *plain] if asked else typed or plain
     if asked in candidates:
         return asked
     kind = field.removesuffix("_column")
@@ -48,7 +61,7 @@ def choose(
         )
     if len(candidates) == 1:
         return candidates[0]
-    for name in preferred:
+    for name in _WELL_KNOWN[field]:
         if name in candidates:
             return name
     found = wording.listed(candidates) if candidates else f"none among {wording.listed(columns)}"

@@ -198,10 +198,10 @@ def _image_column(features: datasets.Features, asked: str, where: str) -> str:
     typed = [name for name, feature in features.items() if isinstance(feature, datasets.Image)]
     encoded = [name for name, feature in features.items() if _is_encoded(feature)]
     return columns.choose(
-        typed + encoded if asked else typed or encoded,
+        typed,
+        encoded,
         list(features),
         asked=asked,
-        preferred=columns.IMAGE_NAMES,
         field="image_column",
         where=where,
     )
@@ -218,10 +218,10 @@ def _label_column(features: datasets.Features, asked: str, where: str) -> str:
         and isinstance(feature, datasets.Value)
     ]
     return columns.choose(
-        typed + plain if asked else typed or plain,
+        typed,
+        plain,
         list(features),
         asked=asked,
-        preferred=columns.LABEL_NAMES,
         field="label_column",
         where=where,
     )

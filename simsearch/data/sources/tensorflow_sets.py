@@ -134,9 +134,9 @@ def _download_errors() -> tuple[type[Exception], ...]:
 def _image_column(features: tfds.features.FeaturesDict, asked: str, where: str) -> str:
     return columns.choose(
         _image_features(features),
+        [],
         list(features),
         asked=asked,
-        preferred=columns.IMAGE_NAMES,
         field="image_column",
         where=where,
     )
@@ -162,10 +162,10 @@ def _label_column(features: tfds.features.FeaturesDict, asked: str, where: str) 
         )
     ]
     return columns.choose(
-        typed + plain if asked else typed or plain,
+        typed,
+        plain,
         list(features),
         asked=asked,
-        preferred=columns.LABEL_NAMES,
         field="label_column",
         where=where,
     )

@@ -37,9 +37,9 @@ def test_images_without_a_label_are_left_out_and_the_first_class_is_none_of_them
 def test_of_several_columns_the_best_known_name_is_taken():
     found = columns.choose(
         ["photo", "other", "image"],
+        [],
         ["photo", "other", "image", "label"],
         asked="",
-        preferred=columns.IMAGE_NAMES,
         field="image_column",
         where="x",
     )
